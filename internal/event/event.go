@@ -1,0 +1,134 @@
+// Package event holds what the outside sees of the journal: the kinds of
+// event, the event itself, and the cursor that marks a place among them.
+package event
+
+import (
+	"crypto/sha256"
+	"encoding/base32"
+	"encoding/binary"
+	"strings"
+	"time"
+
+	"github.com/postern-mail/postern/plugins/sdk/mail"
+)
+
+// Type is the kind of an event.
+type Type string
+
+// Types of event. Every type stands in Types.
+const (
+	MessageCreated        Type = "message.created"
+	MessageUpdated        Type = "message.updated"
+	MessageDeleted        Type = "message.deleted"
+	MailboxCreated        Type = "mailbox.created"
+	MailboxUpdated        Type = "mailbox.updated"
+	MailboxDeleted        Type = "mailbox.deleted"
+	AccountConnected      Type = "account.connected"
+	AccountSynced         Type = "account.synced"
+	AccountGrantExpired   Type = "account.grant_expired"
+	AccountRecovered      Type = "account.recovered"
+	AccountDisconnected   Type = "account.disconnected"
+	SubmissionSent        Type = "submission.sent"
+	SubmissionFailed      Type = "submission.failed"
+	EndpointDisabled      Type = "endpoint.disabled"
+	ProviderMisconfigured Type = "provider.misconfigured"
+	Ping                  Type = "ping"
+)
+
+// Types lists every type, in the order of the documentation.
+func Types() []Type {
+	return []Type{
+		MessageCreated, MessageUpdated, MessageDeleted,
+		MailboxCreated, MailboxUpdated, MailboxDeleted,
+		AccountConnected, AccountSynced, AccountGrantExpired, AccountRecovered, AccountDisconnected,
+		SubmissionSent, SubmissionFailed, EndpointDisabled, ProviderMisconfigured, Ping,
+	}
+}
+
+// Valid reports whether the type is known.
+func (t Type) Valid() bool {
+	for _, known := range Types() {
+		if t == known {
+			return true
+		}
+	}
+	return false
+}
+
+// Event is one entry of the journal.
+type Event struct {
+	// ID is stable: a function of account and sequence.
+	ID string
+	// Position is the store-wide place in commit order, Epoch the life of the
+	// store it belongs to.
+	Position uint64
+	Epoch    uint32
+	// Sequence numbers the account's entries without gaps, from 1; it is the
+	// modification sequence of what changed. Events that concern no account
+	// share the empty account's sequence.
+	Sequence uint64
+	Type     Type
+	// Account is empty for events of the gateway itself.
+	Account string
+	Time    time.Time
+	// Backfill: what was in the mailbox before the account was connected.
+	Backfill bool
+	// Internal entries have a number but are told to nobody outside.
+	Internal bool
+
+	Message    string
+	Mailbox    string
+	Submission string
+	Endpoint   string
+
+	AddedKeywords    []string
+	RemovedKeywords  []string
+	AddedMailboxes   []string
+	RemovedMailboxes []string
+
+	// Reason is the code and the words of what went wrong, where something did.
+	Reason string
+	// Snapshot is what was known of the message, for message.created and
+	// message.deleted.
+	Snapshot *Snapshot
+}
+
+// Snapshot is what an event keeps of a message, so that it can be told when
+// the message is gone.
+type Snapshot struct {
+	ProviderID     string
+	Thread         string
+	Mailboxes      []string
+	Keywords       []string
+	Subject        string
+	From, To, Cc   []mail.Address
+	MessageID      string
+	SentAt         time.Time
+	ReceivedAt     time.Time
+	Preview        string
+	HasAttachments bool
+	Size           int64
+}
+
+// Cursor gives the event's place in the store.
+func (e *Event) Cursor() Cursor { return Cursor{Epoch: e.Epoch, Position: e.Position} }
+
+var lower32 = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
+
+// ID makes the stable id of an account's entry.
+func ID(account string, sequence uint64) string {
+	h := sha256.New()
+	h.Write([]byte("event\x00" + account + "\x00"))
+	var n [8]byte
+	binary.BigEndian.PutUint64(n[:], sequence)
+	h.Write(n[:])
+	return "evt_" + lower32.EncodeToString(h.Sum(nil)[:20])
+}
+
+// HashID makes an id of other ids: a one-letter kind, then base32 of 20 bytes
+// of SHA-256 over the parts. The same parts give the same id in every life of
+// the store.
+func HashID(kind string, parts ...string) string {
+	sum := sha256.Sum256([]byte(kind + "\x00" + strings.Join(parts, "\x00")))
+	return kind + lower32.EncodeToString(sum[:20])
+}

@@ -1,0 +1,58 @@
+package event
+
+import (
+	"testing"
+
+	"github.com/postern-mail/postern/plugins/sdk/mail"
+)
+
+func TestCursorRoundTrip(t *testing.T) {
+	for _, c := range []Cursor{{}, {Epoch: 1, Position: 1}, {Epoch: 1 << 31, Position: 1<<64 - 1}} {
+		got, err := ParseCursor(c.String())
+		if err != nil || got != c {
+			t.Errorf("ParseCursor(%q) = %v, %v; want %v", c.String(), got, err, c)
+		}
+	}
+}
+
+func TestCursorRefusesWhatItDidNotMake(t *testing.T) {
+	good := Cursor{Epoch: 3, Position: 99}.String()
+	flipped := "B" + good[1:]
+	for _, s := range []string{"", "x", "!!", good + "A", good[:len(good)-1], flipped} {
+		if _, err := ParseCursor(s); mail.KindOf(err) != mail.KindInvalid {
+			t.Errorf("ParseCursor(%q): %v, want kind invalid", s, err)
+		}
+	}
+}
+
+func TestIDsAreStableAndDistinct(t *testing.T) {
+	if ID("a", 1) != ID("a", 1) {
+		t.Error("the same entry has two ids")
+	}
+	seen := map[string]bool{}
+	for _, id := range []string{ID("a", 1), ID("a", 2), ID("b", 1), HashID("m", "a", "b"), HashID("m", "ab"), HashID("t", "a", "b")} {
+		if seen[id] {
+			t.Errorf("id %s occurs twice", id)
+		}
+		seen[id] = true
+	}
+}
+
+func TestBusWakesOnlyWhoWants(t *testing.T) {
+	var bus Bus
+	all, mine := bus.Listen(nil), bus.Listen(func(e Event) bool { return e.Account == "a" })
+	bus.Publish([]Event{{Account: "b"}, {Account: "b"}})
+	if len(all.C) != 1 || len(mine.C) != 0 {
+		t.Errorf("after b's events: all woken %d times, mine %d", len(all.C), len(mine.C))
+	}
+	bus.Publish([]Event{{Account: "a"}})
+	if len(mine.C) != 1 {
+		t.Error("mine was not woken by its event")
+	}
+	bus.Stop(all)
+	<-all.C
+	bus.Publish([]Event{{Account: "b"}})
+	if len(all.C) != 0 {
+		t.Error("a stopped reader was woken")
+	}
+}
