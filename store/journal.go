@@ -1,0 +1,28 @@
+package store
+
+import (
+	"time"
+
+	"github.com/postern-mail/postern/internal/event"
+)
+
+// Journal is the noun of the one list that everything outside reads.
+type Journal interface {
+	// AppendEvent numbers the event and stores it: Position, Epoch, Sequence
+	// and ID are set on e.
+	AppendEvent(e *event.Event) error
+	// EventsAfter lists events in commit order after a position.
+	EventsAfter(position uint64, limit int) ([]event.Event, error)
+	// AccountEventsAfter lists one account's, after a sequence.
+	AccountEventsAfter(account string, sequence uint64, limit int) ([]event.Event, error)
+	// EventByID finds an event while the journal holds it.
+	EventByID(id string) (*event.Event, error)
+	// JournalBounds gives the last position, and the oldest from which the
+	// journal can be read without a gap: a cursor with position < oldest-1 is
+	// too old. An empty journal has newest = oldest-1.
+	JournalBounds() (oldest, newest uint64, err error)
+	// LastSequence is the account's newest sequence, 0 where there is none.
+	LastSequence(account string) (uint64, error)
+	// TrimJournal drops events older than t from the front, at most limit.
+	TrimJournal(t time.Time, limit int) (dropped int, err error)
+}

@@ -1,0 +1,69 @@
+package store
+
+import (
+	"time"
+
+	"github.com/postern-mail/postern/plugins/sdk/mail"
+)
+
+// Mailbox is a mailbox of the mirror.
+type Mailbox struct {
+	// ID is event.HashID("f", account, provider id).
+	ID      string
+	Account string
+	// ProviderID and ParentProviderID as the provider names them; Parent is
+	// our id of the parent, empty at the top.
+	ProviderID       string
+	Parent           string
+	ParentProviderID string
+	Name             string
+	Role             mail.Role
+	Kind             mail.MailboxKind
+	Hidden           bool
+	// UIDValidity and UIDNext as in RFC 9051, 2.3.1.1. UIDs are given once the
+	// mailbox's list is complete, oldest message first; until then UIDListed
+	// is false and new messages have none.
+	UIDValidity uint32
+	UIDNext     uint32
+	UIDListed   bool
+	// Total and Unread are counted by the store. ModSeq is the sequence of
+	// the last change of the mailbox or anything in it.
+	Total, Unread int64
+	ModSeq        uint64
+	// ProviderTotal is the provider's count when it was last asked, for
+	// progress.
+	ProviderTotal int64
+	CreatedAt     time.Time
+}
+
+// UID is one row of a mailbox's UID table: what FETCH FLAGS needs.
+type UID struct {
+	UID     uint32
+	Message string
+	// Keywords are provider's and local ones together.
+	Keywords []string
+	// Deleted is IMAP's \Deleted, which stays with us.
+	Deleted bool
+	ModSeq  uint64
+}
+
+// Mailboxes is the noun of mailboxes and their UIDs.
+type Mailboxes interface {
+	Mailbox(id string) (*Mailbox, error)
+	// MailboxesOf lists an account's mailboxes, by id.
+	MailboxesOf(account string) ([]*Mailbox, error)
+	// PutMailbox leaves Total, Unread, UIDNext and UIDListed to the store: a
+	// new mailbox starts with 0, 0, 1 and false, an old one keeps its own.
+	PutMailbox(m *Mailbox) error
+	// DeleteMailbox removes the mailbox, which must hold no message.
+	DeleteMailbox(id string) error
+
+	// GiveUIDs gives UIDs, oldest message first, to at most limit messages
+	// that have none, and reports whether there are more. When none are left
+	// UIDListed is set, and from then on PutMessage gives UIDs at once.
+	GiveUIDs(mailbox string, limit int) (more bool, err error)
+	// UIDs lists rows with first <= UID <= last in ascending order.
+	UIDs(mailbox string, first, last uint32, limit int) ([]UID, error)
+	// SetDeleted sets IMAP's \Deleted on a row.
+	SetDeleted(mailbox string, uid uint32, deleted bool, modSeq uint64) error
+}

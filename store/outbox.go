@@ -1,0 +1,155 @@
+package store
+
+import "time"
+
+// Endpoint is a URL that receives webhooks. Config is the endpoint's own
+// business (internal/webhook); the outbox needs only what stands here.
+type Endpoint struct {
+	ID string
+	// Config holds address, filters and keys, encoded by their owner.
+	Config []byte
+	// Ordered: deliveries of one account arrive in order of its sequence.
+	Ordered bool
+	// Disabled endpoints get no attempts; what they are owed waits.
+	Disabled bool
+	// Reason says why it is disabled.
+	Reason string
+	// PausedUntil holds back every lane of the endpoint (Retry-After).
+	PausedUntil time.Time
+	// Failing is since when no attempt has succeeded, zero while all is well;
+	// Failures counts the attempts since.
+	Failing   time.Time
+	Failures  int
+	LastOKAt  time.Time
+	CreatedAt time.Time
+}
+
+// DeliveryState is where a delivery stands.
+type DeliveryState string
+
+// States of a delivery.
+const (
+	DeliveryPending   DeliveryState = "pending"
+	DeliveryDelivered DeliveryState = "delivered"
+	DeliveryDead      DeliveryState = "dead"
+)
+
+// Delivery is one event on its way to one endpoint.
+type Delivery struct {
+	// ID is event.HashID("d", endpoint, event id, rendition).
+	ID       string
+	Endpoint string
+	// Lane keeps what must stay in order together: the account's id, or the
+	// delivery's own id where the endpoint is unordered.
+	Lane    string
+	Account string
+	// Event, Type, Position and Sequence are the event's.
+	Event    string
+	Type     string
+	Position uint64
+	Sequence uint64
+	// Previous is the sequence of the lane's delivery before this one, 0 for
+	// the first.
+	Previous uint64
+	// Rendition names the body: several endpoints may share one.
+	Rendition string
+	State     DeliveryState
+	CreatedAt time.Time
+	// NextAt is when a pending delivery is due; the lane's head counts.
+	NextAt      time.Time
+	Attempts    int
+	FirstFailAt time.Time
+	// LastStatus is the last HTTP status, 0 where none came; LastError says
+	// what happened, in words.
+	LastStatus int
+	LastError  string
+	DoneAt     time.Time
+	// Replays counts redeliveries by an operator.
+	Replays int
+}
+
+// Attempt is one try of a delivery.
+type Attempt struct {
+	Delivery string
+	Number   int
+	At       time.Time
+	Duration time.Duration
+	Status   int
+	Error    string
+	// Answer is the first kilobytes of the receiver's answer.
+	Answer []byte
+	// Peer is the address that was connected to.
+	Peer string
+}
+
+// Lane is a queue of one account to one endpoint, named by its due head.
+type Lane struct {
+	Endpoint string
+	Lane     string
+	Due      time.Time
+}
+
+// DeliveryFilter restricts a listing. Empty fields do not.
+type DeliveryFilter struct {
+	Endpoint string
+	Account  string
+	State    DeliveryState
+	Type     string
+	Since    time.Time
+	Until    time.Time
+}
+
+// Outbox is the noun of what is owed to endpoints. Only lane heads stand in
+// the index of due times, so that an outage costs by lane and not by event.
+type Outbox interface {
+	Endpoint(id string) (*Endpoint, error)
+	Endpoints() ([]*Endpoint, error)
+	PutEndpoint(e *Endpoint) error
+	// DeleteEndpoint removes it; DropDeliveries removes what it was owed.
+	DeleteEndpoint(id string) error
+	DropDeliveries(endpoint string, limit int) (more bool, err error)
+
+	// PutBody stores an event's body once per rendition, sealed under the
+	// store's key, and Body reads it. account is whose mail it holds.
+	PutBody(event, rendition, account string, body []byte) error
+	Body(event, rendition string) ([]byte, error)
+
+	// Enqueue appends a pending delivery to its lane and sets its Previous.
+	// One already there changes nothing.
+	Enqueue(d *Delivery) error
+	Delivery(id string) (*Delivery, error)
+	// DueLanes lists lanes whose head is due at or before t, earliest first.
+	DueLanes(t time.Time, limit int) ([]Lane, error)
+	// NextDue is the earliest due time of all lanes, zero where none waits.
+	NextDue() (time.Time, error)
+	// Head gives a lane's first pending deliveries, in order.
+	Head(endpoint, lane string, limit int) ([]*Delivery, error)
+	// Reschedule writes a pending delivery back with its new NextAt, attempts
+	// and last error.
+	Reschedule(d *Delivery) error
+	// Settle takes a delivery out of its lane as delivered or dead.
+	Settle(d *Delivery) error
+	// Requeue puts a dead or delivered delivery back at the end of its lane.
+	Requeue(d *Delivery) error
+	// PauseEndpoint moves the due time of all lanes of an endpoint that are
+	// due before t to t, without touching their deliveries.
+	PauseEndpoint(endpoint string, t time.Time) error
+
+	// Deliveries lists by CreatedAt, newest first.
+	Deliveries(f DeliveryFilter, after DateKey, limit int) ([]*Delivery, error)
+	PutAttempt(a *Attempt) error
+	AttemptsOf(delivery string) ([]Attempt, error)
+	// OutboxStats counts what waits and since when.
+	OutboxStats() (OutboxStats, error)
+	// TrimOutbox drops settled deliveries, their attempts and bodies nobody
+	// is owed any more, delivered before d and dead before dd.
+	TrimOutbox(delivered, dead time.Time, limit int) (dropped int, err error)
+}
+
+// OutboxStats is the state of the outbox in numbers.
+type OutboxStats struct {
+	Pending int64
+	Dead    int64
+	// Oldest is when the oldest pending delivery was created.
+	Oldest time.Time
+}

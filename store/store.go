@@ -1,0 +1,122 @@
+// Package store is the contract that every storage backend keeps: transactions
+// over Postern's nouns, blobs, and leases.
+//
+// What is kept true. A function given to Update is applied whole or not at
+// all, and is durable when Update returns nil. Transactions are serialisable.
+// Whatever a transaction appends to the journal becomes visible in the order
+// of its positions, and together with everything else the transaction wrote.
+// AfterCommit functions run in that order too.
+//
+// How it fails. A missing record is ErrNotFound. Everything else is the
+// backend's trouble; after a failed fsync a backend refuses all further
+// writes, since nobody knows what is on the disk.
+//
+// Where to start: Store, then Tx, then the nouns it embeds. store/storetest
+// is this contract as a test suite.
+package store
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+)
+
+// ErrNotFound is answered for a record that is not there.
+var ErrNotFound = errors.New("not found in the store")
+
+// ErrClosed is answered after Close.
+var ErrClosed = errors.New("the store is closed")
+
+// MaxRecords is how many records one Update should write at the most.
+const MaxRecords = 1000
+
+// Store is a backend. All methods may be called at once.
+type Store interface {
+	// View runs fn in a read-only transaction. It should be short: it pins
+	// what it sees.
+	View(ctx context.Context, fn func(Tx) error) error
+	// Update runs fn in a transaction and makes it durable. fn may run more
+	// than once (a group of updates that fails is run again one by one, a
+	// serialisation conflict is retried), so it does no I/O of its own and
+	// sets what it hands out anew on every run. Updates that wait at the same
+	// time share one commit.
+	Update(ctx context.Context, fn func(Tx) error) error
+	// UpdateSoon is Update for work that nobody waits for: it may be held back
+	// up to 50 ms while the writer is free, to share the next commit.
+	UpdateSoon(ctx context.Context, fn func(Tx) error) error
+	// Blobs are bytes at rest.
+	Blobs() Blobs
+	// Leases decide which gateway owns what.
+	Leases() Leases
+	// Epoch is the life of the store: raised by a restore from backup.
+	Epoch() uint32
+	// Close waits for running transactions, then closes.
+	Close() error
+}
+
+// Tx is a transaction. It is valid until the function it was given to
+// returns, and is not for use by several goroutines. Records that it returns
+// belong to the caller; records given to it are not kept.
+type Tx interface {
+	// AfterCommit runs fn once this transaction is durable, in commit order.
+	// fn must not block. In a View it runs never.
+	AfterCommit(fn func())
+
+	Accounts
+	Mailboxes
+	Messages
+	Journal
+	Syncs
+	Outbox
+	Submissions
+	Settings
+}
+
+// Settings are the few things the gateway remembers about itself, sealed
+// under the store's own key.
+type Settings interface {
+	// Setting gives a value, ErrNotFound where there is none.
+	Setting(name string) ([]byte, error)
+	PutSetting(name string, value []byte) error
+	DeleteSetting(name string) error
+}
+
+// Blobs keep bytes: compressed, sealed under their account's key, in chunks.
+type Blobs interface {
+	// Put stores what r gives and returns its digest and length. The bytes are
+	// readable once Put has returned; with sync they are durable too. A blob
+	// that is already there is not stored twice.
+	Put(ctx context.Context, account string, r io.Reader, sync bool) (BlobRef, error)
+	// Open reads a blob. ErrNotFound where it is not (any more) here.
+	Open(ctx context.Context, account, digest string) (Blob, error)
+	// Delete forgets a blob. A missing one is success.
+	Delete(ctx context.Context, account, digest string) error
+	// DeleteAccount forgets all blobs of an account.
+	DeleteAccount(ctx context.Context, account string) error
+}
+
+// BlobRef names a blob.
+type BlobRef struct {
+	// Digest is the SHA-256 of the bytes, in lower-case hex.
+	Digest string
+	// Size is the length of the bytes, before compression and sealing.
+	Size int64
+}
+
+// Blob is an open blob. It reads any range without reading the rest.
+type Blob interface {
+	io.ReadSeekCloser
+	io.ReaderAt
+	Size() int64
+}
+
+// Leases give exclusive, expiring ownership of names among gateways that
+// share a store.
+type Leases interface {
+	// Acquire takes or renews a lease for owner until now+ttl. It reports
+	// whether owner holds it, and a token that grows with every new owner.
+	Acquire(ctx context.Context, name, owner string, ttl time.Duration) (held bool, token uint64, err error)
+	// Release gives a lease back. Someone else's is left alone.
+	Release(ctx context.Context, name, owner string) error
+}

@@ -1,0 +1,66 @@
+package store
+
+import "time"
+
+// SubmissionState is where a submission stands.
+type SubmissionState string
+
+// States of a submission.
+const (
+	SubmissionScheduled SubmissionState = "scheduled"
+	SubmissionSending   SubmissionState = "sending"
+	SubmissionSent      SubmissionState = "sent"
+	SubmissionFailed    SubmissionState = "failed"
+	SubmissionCancelled SubmissionState = "cancelled"
+)
+
+// Submission is a message on its way out.
+type Submission struct {
+	ID      string
+	Account string
+	State   SubmissionState
+	// Step is the last step that was begun: "", "prepare", "send", "probe".
+	Step string
+	// Blob is the raw message, synced to disk before the submission exists.
+	Blob       string
+	Size       int64
+	From       string
+	Recipients []string
+	Subject    string
+	MessageID  string
+	// InReplyTo and Thread are our ids of what is answered or forwarded.
+	InReplyTo string
+	Forward   bool
+	Thread    string
+	// Prepared is the draft at the provider, as its plugin described it.
+	DraftID       string
+	DraftState    []byte
+	SentMessageID string
+	// SentProviderID names the copy in Sent once it is known.
+	SentProviderID string
+	IdempotencyKey string
+	SendAt         time.Time
+	NextAt         time.Time
+	Attempts       int
+	Error          string
+	CreatedAt      time.Time
+	DoneAt         time.Time
+}
+
+// Submissions is the noun of messages on their way out.
+type Submissions interface {
+	Submission(id string) (*Submission, error)
+	// PutSubmission keeps the index of due times (NextAt of those not done),
+	// of idempotency keys, and of drafts by account and DraftID.
+	PutSubmission(s *Submission) error
+	// SubmissionByKey finds a submission by its account's idempotency key.
+	SubmissionByKey(account, key string) (*Submission, error)
+	// SubmissionByMessageID finds an unfinished or recent submission by its
+	// Message-ID, so that its draft stays hidden.
+	SubmissionByMessageID(account, messageID string) (*Submission, error)
+	// DueSubmissions lists those due at or before t, earliest first.
+	DueSubmissions(t time.Time, limit int) ([]*Submission, error)
+	NextSubmission() (time.Time, error)
+	// TrimSubmissions drops those done before t.
+	TrimSubmissions(t time.Time, limit int) (dropped int, err error)
+}
