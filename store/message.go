@@ -32,6 +32,9 @@ type Message struct {
 	UIDs map[string]uint32
 	// Wrote guards the fields of our own last write against stale feeds.
 	Wrote Write
+	// PlacedAt is when the provider was asked for the answer that In is from:
+	// an older answer does not move the message back.
+	PlacedAt time.Time
 }
 
 // Write is our own last write-through to a message.
