@@ -9,17 +9,17 @@ import (
 
 func TestPattern(t *testing.T) {
 	for in, want := range map[string]string{
-		"/v1.0/me/messages/AAMkAD-_=":                        "/me/messages/{id}",
-		"/v1.0/me/mailFolders('inbox')/messages":             "/me/mailFolders/inbox/messages",
-		"/v1.0/me/mailFolders/AAMk=/messages/delta?$top=3":   "/me/mailFolders/{id}/messages/delta",
-		"/v1.0/users/ada@contoso.example/sendMail":           "/users/{id}/sendMail",
+		"/v1.0/me/messages/AAMkAD-_=":                      "/me/messages/{id}",
+		"/v1.0/me/mailFolders('inbox')/messages":           "/me/mailFolders/inbox/messages",
+		"/v1.0/me/mailFolders/AAMk=/messages/delta?$top=3": "/me/mailFolders/{id}/messages/delta",
+		"/v1.0/users/ada@contoso.example/sendMail":         "/users/{id}/sendMail",
 		"/v1.0/$batch":                                       "/$batch",
 		"/me/messages/AAMk=/$value":                          "/me/messages/{id}/$value",
 		"/common/oauth2/v2.0/token":                          "/common/oauth2/v2.0/token",
 		"/9188040d-6c67-4c5b-b112-36a304b66dad/oauth2/token": "/{id}/oauth2/token",
 		"/v1.0/subscriptions/7f180cbb/reauthorize":           "/subscriptions/{id}/reauthorize",
 		"/v1.0/me/messages/a/attachments/b%2F/":              "/me/messages/{id}/attachments/{id}",
-		"/": "/",
+		"/":                                                  "/",
 	} {
 		if got := Pattern(in); got != want {
 			t.Errorf("Pattern(%q) = %q, want %q", in, got, want)

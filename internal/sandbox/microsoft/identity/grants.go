@@ -1,0 +1,143 @@
+package identity
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"slices"
+	"time"
+
+	"github.com/postern-mail/postern/internal/sandbox/cloud"
+)
+
+// A grant is what a code or a refresh token stands for. It is kept under the
+// token's hash.
+type grant struct {
+	User     string // id
+	Client   string
+	Scopes   []string // names
+	Nonce    string   `json:",omitempty"`
+	Issued   time.Time
+	Expires  time.Time
+	Used     bool   `json:",omitempty"`
+	Revoked  bool   `json:",omitempty"`
+	Redirect string `json:"-"` // the rest is of codes alone, which no restart survives
+	Method   string `json:"-"`
+	Verifier string `json:"-"` // the challenge
+	Words    string `json:"-"` // the scope parameter as it was
+}
+
+type access struct {
+	user, client string
+	scopes       []string
+	expires      time.Time
+}
+
+// hashOf is how tokens are kept.
+func hashOf(token string) string {
+	sum := sha256.Sum256([]byte(token))
+	return hex.EncodeToString(sum[:])
+}
+
+// opaque makes a token of 256 random bits behind a prefix in the real
+// service's style.
+func opaque(prefix string) string {
+	var b [48]byte
+	// crypto/rand.Read never fails.
+	rand.Read(b[:])
+	return prefix + base64.RawURLEncoding.EncodeToString(b[:])
+}
+
+func (p *Provider) newCode(g grant) string {
+	code := opaque("0.AX")
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.codes[hashOf(code)] = &g
+	return code
+}
+
+// sweepEvery is how many tokens are made between two clean-ups.
+const sweepEvery = 1000
+
+// sweep forgets what expired long enough ago that nobody will present it to
+// learn so. Called with the lock held.
+func (p *Provider) sweep() {
+	if p.minted++; p.minted < sweepEvery {
+		return
+	}
+	p.minted = 0
+	dead := p.now().Add(-time.Hour)
+	for hash, a := range p.access {
+		if a.expires.Before(dead) {
+			delete(p.access, hash)
+		}
+	}
+	for hash, c := range p.codes {
+		if c.Expires.Before(dead) {
+			delete(p.codes, hash)
+		}
+	}
+	for hash, g := range p.refresh {
+		if g.Expires.Before(p.now().AddDate(0, 0, -30)) {
+			delete(p.refresh, hash)
+		}
+	}
+}
+
+// consented tells whether the user gave the app these names before.
+func (p *Provider) consented(user, client string, names []string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	have, ok := p.consents[consentKey{user, client}]
+	return ok && covers(have, names)
+}
+
+func (p *Provider) consent(user, client string, names []string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	k := consentKey{user, client}
+	have := slices.Clone(p.consents[k])
+	if have == nil {
+		have = []string{}
+	}
+	for _, n := range permissions(names) {
+		if !slices.Contains(have, n) {
+			have = append(have, n)
+		}
+	}
+	p.consents[k] = have
+}
+
+// mintAccess makes an access token: a JWT for work accounts, opaque for
+// personal ones (both by setting).
+func (p *Provider) mintAccess(user cloud.User, client, host string, names []string) (string, error) {
+	now := p.now()
+	expires := now.Add(p.settings.AccessTokenLifetime)
+	token := ""
+	if p.settings.OpaqueTokens || p.Personal(user) && *p.settings.OpaqueConsumerTokens {
+		token = opaque("EwB")
+	} else {
+		var err error
+		if token, err = p.signer.sign(p.accessClaims(user, client, names, now, expires)); err != nil {
+			return "", err
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.sweep()
+	p.access[hashOf(token)] = &access{user: user.ID, client: client, scopes: permissions(names), expires: expires}
+	return token, nil
+}
+
+// mintRefresh makes a refresh token that stands for the grant.
+func (p *Provider) mintRefresh(g grant) string {
+	token := opaque("0.AXkA")
+	g.Issued = p.now()
+	g.Expires = g.Issued.Add(p.settings.RefreshTokenLifetime)
+	g.Used, g.Nonce = false, ""
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.refresh[hashOf(token)] = &g
+	return token
+}
