@@ -1,0 +1,269 @@
+package mailbox
+
+import (
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/postern-mail/postern/internal/event"
+	"github.com/postern-mail/postern/internal/journal"
+	"github.com/postern-mail/postern/plugins/sdk/mail"
+	"github.com/postern-mail/postern/store"
+)
+
+// applier writes what a provider told into the mirror, inside one
+// transaction.
+type applier struct {
+	tx    store.Tx
+	batch *journal.Batch
+	acct  *store.Account
+	// asOf is when the provider began to answer: our own writes after it win.
+	asOf time.Time
+	// first: the feed tells for the first time what has always been there.
+	first bool
+	// refetch collects provider ids of messages of which too little is known.
+	refetch map[string]struct{}
+
+	mailboxes map[string]*store.Mailbox
+}
+
+func newApplier(tx store.Tx, b *journal.Batch, acct *store.Account, asOf time.Time) *applier {
+	return &applier{tx: tx, batch: b, acct: acct, asOf: asOf,
+		refetch: map[string]struct{}{}, mailboxes: map[string]*store.Mailbox{}}
+}
+
+func (a *applier) apply(it *mail.Item) error {
+	switch it.Kind {
+	case mail.ItemPresent:
+		return a.present(it)
+	case mail.ItemAbsent:
+		return a.absent(it)
+	case mail.ItemGone:
+		return a.gone(it)
+	}
+	return mail.Errorf(mail.KindInternal, "apply change", "unknown kind of item %q", it.Kind)
+}
+
+// mailbox finds one of the account's mailboxes by the provider's id; nil
+// where the mirror does not have it (yet).
+func (a *applier) mailbox(providerID string) (*store.Mailbox, error) {
+	id := ID(a.acct.ID, providerID)
+	if m, ok := a.mailboxes[id]; ok {
+		return m, nil
+	}
+	m, err := a.tx.Mailbox(id)
+	if errors.Is(err, store.ErrNotFound) {
+		m, err = nil, nil
+	}
+	if err == nil {
+		a.mailboxes[id] = m
+	}
+	return m, err
+}
+
+func (a *applier) present(it *mail.Item) error {
+	id := MessageID(a.acct.ID, it.Message.ProviderID)
+	old, err := a.tx.Message(id)
+	if errors.Is(err, store.ErrNotFound) {
+		return a.create(id, it)
+	}
+	if err != nil {
+		return err
+	}
+	if it.Message.Version != 0 && it.Message.Version < old.Version {
+		return nil
+	}
+	fields := it.Fields
+	if old.Wrote.At.After(a.asOf) {
+		if fields&old.Wrote.Fields != 0 {
+			a.refetch[it.Message.ProviderID] = struct{}{}
+		}
+		fields &^= old.Wrote.Fields
+	}
+	if a.asOf.Before(old.PlacedAt) {
+		fields &^= mail.FieldMailbox | mail.FieldMailboxes
+	}
+	next := merge(old, it, fields)
+	if fields&(mail.FieldMailbox|mail.FieldMailboxes) != 0 {
+		in, err := a.place(old.In, it, fields)
+		if err != nil {
+			return err
+		}
+		if len(in) > 0 {
+			next.In, next.PlacedAt = in, a.asOf
+			if err := a.tx.DeleteAbsence(a.acct.ID, id); err != nil {
+				return err
+			}
+		}
+	}
+	return a.update(old, next)
+}
+
+// create adds a message that the mirror does not know.
+func (a *applier) create(id string, it *mail.Item) error {
+	if it.Fields&mail.FieldEnvelope == 0 {
+		a.refetch[it.Message.ProviderID] = struct{}{}
+		return nil
+	}
+	hidden, err := a.hidden(it)
+	if err != nil || hidden {
+		return err
+	}
+	in, err := a.place(nil, it, it.Fields)
+	if err != nil || len(in) == 0 {
+		return err
+	}
+	m := &store.Message{ID: id, Account: a.acct.ID, Message: it.Message, In: in, PlacedAt: a.asOf}
+	normalise(&m.Message)
+	m.Thread = threadID(a.acct.ID, &m.Message)
+	// What arrived after connecting is told to everybody, however late it is
+	// found; what was there before only to those who ask for it.
+	m.Backfill = a.first && m.ReceivedAt.Before(a.acct.ConnectedAt)
+	e := &event.Event{
+		Type: event.MessageCreated, Account: a.acct.ID, Message: id, Backfill: m.Backfill,
+		AddedKeywords: m.AllKeywords(), AddedMailboxes: in, Snapshot: snapshot(m),
+	}
+	seq, err := a.batch.Add(e)
+	if err != nil {
+		return err
+	}
+	m.ModSeq, m.CreatedSeq = seq, seq
+	return a.tx.PutMessage(m)
+}
+
+// hidden reports whether the message is a submission's draft, or its copy in
+// the outbox, which nobody sees until it is sent.
+func (a *applier) hidden(it *mail.Item) (bool, error) {
+	if it.Message.MessageID == "" {
+		return false, nil
+	}
+	sub, err := a.tx.SubmissionByMessageID(a.acct.ID, it.Message.MessageID)
+	if errors.Is(err, store.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	pending := sub.State == store.SubmissionScheduled || sub.State == store.SubmissionSending
+	return pending && slices.Contains(it.Message.Keywords, mail.Draft), nil
+}
+
+// place says in which of our mailboxes the item puts the message.
+func (a *applier) place(old []string, it *mail.Item, fields mail.Fields) ([]string, error) {
+	var in []string
+	if fields&mail.FieldMailboxes != 0 {
+		for _, pid := range it.Message.Mailboxes {
+			m, err := a.mailbox(pid)
+			if err != nil {
+				return nil, err
+			}
+			if m != nil {
+				in = append(in, m.ID)
+			}
+		}
+	} else {
+		m, err := a.mailbox(it.Mailbox)
+		if err != nil || m == nil {
+			return nil, err
+		}
+		in = append(in, m.ID)
+		if m.Kind == mail.KindLabel {
+			in = append(in, old...)
+		}
+	}
+	slices.Sort(in)
+	return slices.Compact(in), nil
+}
+
+// absent takes the message out of one mailbox. Out of its last one it is only
+// held back: a move shows first where it left.
+func (a *applier) absent(it *mail.Item) error {
+	id := MessageID(a.acct.ID, it.Message.ProviderID)
+	old, err := a.tx.Message(id)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	left := ID(a.acct.ID, it.Mailbox)
+	if !slices.Contains(old.In, left) || a.asOf.Before(old.PlacedAt) {
+		return nil
+	}
+	if len(old.In) == 1 {
+		return a.tx.PutAbsence(store.Absence{Account: a.acct.ID, Message: id, Since: a.asOf})
+	}
+	next := clone(old)
+	next.In = slices.DeleteFunc(slices.Clone(old.In), func(in string) bool { return in == left })
+	next.PlacedAt = a.asOf
+	return a.update(old, next)
+}
+
+// gone removes the message: the provider says that it is nowhere.
+func (a *applier) gone(it *mail.Item) error {
+	id := MessageID(a.acct.ID, it.Message.ProviderID)
+	old, err := a.tx.Message(id)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if a.asOf.Before(old.PlacedAt) {
+		a.refetch[it.Message.ProviderID] = struct{}{}
+		return nil
+	}
+	return a.remove(old)
+}
+
+// remove tells and takes out a message.
+func (a *applier) remove(old *store.Message) error {
+	seq, err := a.batch.Add(&event.Event{
+		Type: event.MessageDeleted, Account: a.acct.ID, Message: old.ID,
+		RemovedMailboxes: old.In, Snapshot: snapshot(old),
+	})
+	if err != nil {
+		return err
+	}
+	if err := a.tx.DeleteAbsence(a.acct.ID, old.ID); err != nil {
+		return err
+	}
+	return a.tx.DeleteMessage(old.ID, seq)
+}
+
+// update tells and writes the difference between two states of a message; no
+// difference writes nothing but what only we know.
+func (a *applier) update(old, next *store.Message) error {
+	normalise(&next.Message)
+	next.Local = slices.DeleteFunc(slices.Clone(next.Local), next.HasKeyword)
+	added, removed := difference(old.AllKeywords(), next.AllKeywords())
+	addedIn, removedIn := difference(old.In, next.In)
+	content := !sameContent(old, next)
+	if len(added)+len(removed)+len(addedIn)+len(removedIn) == 0 && !content {
+		if sameInternals(old, next) {
+			return nil
+		}
+		return a.tx.PutMessage(next)
+	}
+	seq, err := a.batch.Add(&event.Event{
+		Type: event.MessageUpdated, Account: a.acct.ID, Message: next.ID,
+		AddedKeywords: added, RemovedKeywords: removed,
+		AddedMailboxes: addedIn, RemovedMailboxes: removedIn, Snapshot: snapshot(next),
+	})
+	if err != nil {
+		return err
+	}
+	next.ModSeq = seq
+	renew := old.ContentTag != "" && next.ContentTag != "" && old.ContentTag != next.ContentTag && old.Blob != ""
+	if renew {
+		// Bytes once served never change under a UID.
+		next.Blob, next.Size = "", 0
+	}
+	if err := a.tx.PutMessage(next); err != nil {
+		return err
+	}
+	if renew {
+		return a.tx.RenewUIDs(next.ID, seq)
+	}
+	return nil
+}

@@ -1,0 +1,147 @@
+// Package mailbox keeps the mirror of every account's mail: it reads the
+// providers' change feeds, writes changes through to the providers, and
+// brings the bytes of messages when they are asked for.
+//
+// What is kept true. The mirror, the sync cursor that led to it and the
+// events that tell of it are written in one transaction, so a crash anywhere
+// repeats at worst what changes nothing. A message is told deleted only after
+// every feed of the account was asked again and the provider itself no longer
+// knows the message. Our own writes win over answers that the provider began
+// before them. Push is a hint: only a feed says what happened.
+//
+// How it fails. Errors are *mail.Error and carry the provider's kind. A round
+// that fails half way keeps what it stored; the next one goes on from there.
+//
+// Where to start: Service and its Round (round.go), then feed.go and apply.go.
+package mailbox
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/singleflight"
+
+	"github.com/postern-mail/postern/internal/event"
+	"github.com/postern-mail/postern/internal/journal"
+	"github.com/postern-mail/postern/plugins/sdk/mail"
+	"github.com/postern-mail/postern/plugins/sdk/provider"
+	"github.com/postern-mail/postern/store"
+)
+
+// Providers gives the plugin that serves a provider instance.
+type Providers interface {
+	Provider(instance string) (provider.Provider, error)
+	Info(instance string) (*provider.Info, error)
+}
+
+// GrantErrors is told when a provider refuses an account's grant.
+type GrantErrors interface {
+	GrantRefused(ctx context.Context, account string, reason error)
+}
+
+// Options of a Service; the zero value works but for what New demands.
+type Options struct {
+	Now func() time.Time
+	Log *slog.Logger
+	// Registerer takes the metrics; nil keeps them unregistered.
+	Registerer prometheus.Registerer
+	// Workers is how many accounts are synced at once, 8 by default; Feeds is
+	// how many feeds of one account, 3 by default.
+	Workers, Feeds int
+	// PollWatched, Poll and PollListened are how often an account is asked:
+	// with a healthy push channel (10 min), without one (30 s), and while
+	// somebody listens to it (10 s).
+	PollWatched, Poll, PollListened time.Duration
+}
+
+func (o *Options) setDefaults() {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Workers == 0 {
+		o.Workers = 8
+	}
+	if o.Feeds == 0 {
+		o.Feeds = 3
+	}
+	if o.PollWatched == 0 {
+		o.PollWatched = 10 * time.Minute
+	}
+	if o.Poll == 0 {
+		o.Poll = 30 * time.Second
+	}
+	if o.PollListened == 0 {
+		o.PollListened = 10 * time.Second
+	}
+}
+
+// Service is the mirror of all accounts.
+type Service struct {
+	store     store.Store
+	journal   *journal.Journal
+	providers Providers
+	grants    GrantErrors
+	opts      Options
+	log       *slog.Logger
+	metrics   *metrics
+	schedule  *schedule
+	bodies    singleflight.Group
+}
+
+// New makes a Service. Run must be called for it to sync.
+func New(s store.Store, j *journal.Journal, p Providers, g GrantErrors, opts Options) *Service {
+	opts.setDefaults()
+	return &Service{
+		store: s, journal: j, providers: p, grants: g, opts: opts, log: opts.Log,
+		metrics:  newMetrics(opts.Registerer),
+		schedule: newSchedule(opts.Now),
+	}
+}
+
+// MessageID is our id of a provider's message.
+func MessageID(account, providerID string) string { return event.HashID("m", account, providerID) }
+
+// ID is our id of a provider's mailbox.
+func ID(account, providerID string) string { return event.HashID("f", account, providerID) }
+
+func threadID(account string, m *mail.Message) string {
+	if m.ProviderThreadID == "" {
+		return event.HashID("t", account, "message", m.ProviderID)
+	}
+	return event.HashID("t", account, m.ProviderThreadID)
+}
+
+func (s *Service) now() time.Time { return s.opts.Now().UTC() }
+
+// account reads an account's record.
+func (s *Service) account(ctx context.Context, id string) (*store.Account, error) {
+	var a *store.Account
+	err := s.store.View(ctx, func(tx store.Tx) (err error) {
+		a, err = tx.Account(id)
+		return err
+	})
+	return a, notFound(err, "account")
+}
+
+// plug gives the plugin of an account and what it says of itself.
+func (s *Service) plug(a *store.Account) (provider.Provider, *provider.Info, error) {
+	p, err := s.providers.Provider(a.Provider)
+	if err != nil {
+		return nil, nil, err
+	}
+	info, err := s.providers.Info(a.Provider)
+	return p, info, err
+}
+
+func notFound(err error, what string) error {
+	if err == store.ErrNotFound {
+		return &mail.Error{Kind: mail.KindNotFound, Op: "look up", Message: fmt.Sprintf("no such %s", what), Err: err}
+	}
+	return err
+}

@@ -1,0 +1,190 @@
+package mailbox
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/postern-mail/postern/internal/event"
+	"github.com/postern-mail/postern/internal/journal"
+	"github.com/postern-mail/postern/plugins/sdk/mail"
+	"github.com/postern-mail/postern/plugins/sdk/provider"
+	"github.com/postern-mail/postern/store"
+)
+
+// syncMailboxes compares the provider's mailboxes with the mirror's: no
+// message feed reports them. It gives the mirror's list afterwards.
+func (s *Service) syncMailboxes(ctx context.Context, acct *store.Account, p provider.Provider) ([]*store.Mailbox, error) {
+	resp, err := p.Mailboxes(ctx, &provider.MailboxesRequest{Call: provider.Call{Account: acct.ID, Priority: provider.Delta}})
+	if err != nil {
+		return nil, err
+	}
+	told := map[string]*mail.Mailbox{}
+	for i := range resp.Mailboxes {
+		told[resp.Mailboxes[i].ID] = &resp.Mailboxes[i]
+	}
+	var gone []*store.Mailbox
+	err = s.journal.Update(ctx, func(tx store.Tx, b *journal.Batch) error {
+		gone = gone[:0]
+		have, err := tx.MailboxesOf(acct.ID)
+		if err != nil {
+			return err
+		}
+		for _, m := range have {
+			if told[m.ProviderID] == nil {
+				gone = append(gone, m)
+			}
+		}
+		var total int64
+		for i := range resp.Mailboxes {
+			t := &resp.Mailboxes[i]
+			if skip(t, told) {
+				continue
+			}
+			total += max(t.Total, 0)
+			if err := s.putMailbox(tx, b, acct, t, told); err != nil {
+				return err
+			}
+		}
+		return s.firstProgress(tx, acct.ID, total)
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range gone {
+		if err := s.dropMailbox(ctx, acct, m); err != nil {
+			return nil, err
+		}
+	}
+	var list []*store.Mailbox
+	err = s.store.View(ctx, func(tx store.Tx) (err error) {
+		list, err = tx.MailboxesOf(acct.ID)
+		return err
+	})
+	inboxFirst(list)
+	return list, err
+}
+
+// skip: what waits to be sent is nobody's mail yet.
+func skip(t *mail.Mailbox, told map[string]*mail.Mailbox) bool {
+	for ; t != nil; t = told[t.ParentID] {
+		if t.Role == mail.RoleOutbox {
+			return true
+		}
+	}
+	return false
+}
+
+// firstProgress opens the first sync: from now on progress can be honest.
+func (s *Service) firstProgress(tx store.Tx, account string, total int64) error {
+	acct, err := tx.Account(account)
+	if err != nil || !acct.SyncedAt.IsZero() {
+		return err
+	}
+	acct.Total = total
+	if acct.State == store.AccountConnecting {
+		acct.State = store.AccountSyncing
+	}
+	return tx.PutAccount(acct)
+}
+
+// putMailbox writes one mailbox as the provider told it, and tells what is
+// new about it.
+func (s *Service) putMailbox(tx store.Tx, b *journal.Batch, acct *store.Account, t *mail.Mailbox, told map[string]*mail.Mailbox) error {
+	id := ID(acct.ID, t.ID)
+	parent := ""
+	if told[t.ParentID] != nil {
+		parent = ID(acct.ID, t.ParentID)
+	}
+	old, err := tx.Mailbox(id)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	kind := t.Kind
+	if kind == "" {
+		kind = mail.KindFolder
+	}
+	if old == nil {
+		now := s.now()
+		m := &store.Mailbox{
+			ID: id, Account: acct.ID, ProviderID: t.ID, Parent: parent, ParentProviderID: t.ParentID,
+			Name: t.Name, Role: t.Role, Kind: kind, Hidden: t.Hidden, ProviderTotal: t.Total,
+			UIDValidity: s.uidValidity(now), CreatedAt: now,
+		}
+		e := &event.Event{Type: event.MailboxCreated, Account: acct.ID, Mailbox: id, Backfill: acct.SyncedAt.IsZero()}
+		if m.ModSeq, err = b.Add(e); err != nil {
+			return err
+		}
+		return tx.PutMailbox(m)
+	}
+	told1 := *old
+	told1.Parent, told1.ParentProviderID, told1.Name = parent, t.ParentID, t.Name
+	told1.Role, told1.Kind, told1.Hidden = t.Role, kind, t.Hidden
+	if told1 != *old {
+		if told1.ModSeq, err = b.Add(&event.Event{Type: event.MailboxUpdated, Account: acct.ID, Mailbox: id}); err != nil {
+			return err
+		}
+	} else if old.ProviderTotal == t.Total {
+		return nil
+	}
+	told1.ProviderTotal = t.Total
+	return tx.PutMailbox(&told1)
+}
+
+// uidValidity is the creation time in seconds (RFC 9051, 2.3.1.1), which a
+// mailbox made again under the same id exceeds.
+func (s *Service) uidValidity(now time.Time) uint32 { return uint32(now.Unix()) }
+
+// dropMailbox takes a mailbox that the provider no longer lists out of the
+// mirror. Its messages leave it first; those in no other mailbox wait, as
+// every absence does, until the other feeds have been asked.
+func (s *Service) dropMailbox(ctx context.Context, acct *store.Account, m *store.Mailbox) error {
+	asOf := s.now()
+	for {
+		empty := false
+		err := s.journal.Update(ctx, func(tx store.Tx, b *journal.Batch) error {
+			keys, err := tx.MessagesIn(m.ID, store.DateKey{}, itemsPerTx)
+			if err != nil {
+				return err
+			}
+			a := newApplier(tx, b, acct, asOf)
+			held := 0
+			for _, k := range keys {
+				msg, err := tx.Message(k.ID)
+				if err != nil {
+					return err
+				}
+				if len(msg.In) == 1 {
+					held++
+				}
+				it := &mail.Item{Kind: mail.ItemAbsent, Mailbox: m.ProviderID, Message: mail.Message{ProviderID: msg.ProviderID}}
+				if err := a.absent(it); err != nil {
+					return err
+				}
+			}
+			// Messages that are in this mailbox alone keep it until they are
+			// settled; the round after that removes it.
+			empty = len(keys) == 0
+			if empty {
+				if _, err := b.Add(&event.Event{Type: event.MailboxDeleted, Account: acct.ID, Mailbox: m.ID}); err != nil {
+					return err
+				}
+				if err := tx.DeleteScope(acct.ID, m.ProviderID); err != nil && !errors.Is(err, store.ErrNotFound) {
+					return err
+				}
+				return tx.DeleteMailbox(m.ID)
+			}
+			if held == len(keys) {
+				if err := tx.DeleteScope(acct.ID, m.ProviderID); err != nil && !errors.Is(err, store.ErrNotFound) {
+					return err
+				}
+				empty = true
+				s.schedule.again(acct.ID)
+			}
+			return nil
+		})
+		if err != nil || empty {
+			return err
+		}
+	}
+}

@@ -1,0 +1,32 @@
+package mailbox
+
+import "github.com/prometheus/client_golang/prometheus"
+
+type metrics struct {
+	rounds      prometheus.Histogram
+	failures    *prometheus.CounterVec
+	items       prometheus.Counter
+	comparisons prometheus.Counter
+	lag         prometheus.Histogram
+}
+
+func newMetrics(r prometheus.Registerer) *metrics {
+	m := &metrics{
+		rounds: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "postern_sync_round_seconds", Help: "How long a sync round of an account takes.",
+			Buckets: prometheus.ExponentialBuckets(0.01, 3, 10)}),
+		failures: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "postern_sync_failures_total", Help: "Sync rounds that failed, by kind of error."}, []string{"kind"}),
+		items: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "postern_sync_items_total", Help: "Change items applied to the mirror."}),
+		comparisons: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "postern_sync_comparisons_total", Help: "Full comparisons after a lost cursor."}),
+		lag: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "postern_sync_lag_seconds", Help: "From a message's arrival at the provider to its event.",
+			Buckets: prometheus.ExponentialBuckets(0.1, 2.5, 12)}),
+	}
+	if r != nil {
+		r.MustRegister(m.rounds, m.failures, m.items, m.comparisons, m.lag)
+	}
+	return m
+}

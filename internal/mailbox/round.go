@@ -1,0 +1,191 @@
+package mailbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/postern-mail/postern/internal/event"
+	"github.com/postern-mail/postern/internal/journal"
+	"github.com/postern-mail/postern/plugins/sdk/mail"
+	"github.com/postern-mail/postern/plugins/sdk/provider"
+	"github.com/postern-mail/postern/store"
+)
+
+// Round brings the mirror of one account up to date: the list of mailboxes,
+// every change feed, then what only all of them together can tell. It is what
+// push, poll, reconnect and an explicit wish all end in. One round of an
+// account runs at a time; the scheduler sees to it.
+func (s *Service) Round(ctx context.Context, account string) error {
+	begun := s.now()
+	acct, err := s.account(ctx, account)
+	if err != nil {
+		return err
+	}
+	switch {
+	case acct.Paused, acct.State == store.AccountPaused, acct.State == store.AccountGrantExpired:
+		return nil
+	}
+	p, info, err := s.plug(acct)
+	if err != nil {
+		return err
+	}
+	mailboxes, err := s.syncMailboxes(ctx, acct, p)
+	if err != nil {
+		return fmt.Errorf("list mailboxes: %w", err)
+	}
+	if acct, err = s.account(ctx, account); err != nil {
+		return err
+	}
+	if err := s.readFeeds(ctx, acct, p, info, mailboxes); err != nil {
+		return fmt.Errorf("read changes: %w", err)
+	}
+	if err := s.settleAbsences(ctx, acct, p, info, mailboxes); err != nil {
+		return fmt.Errorf("settle absences: %w", err)
+	}
+	if err := s.giveUIDs(ctx, mailboxes); err != nil {
+		return fmt.Errorf("give uids: %w", err)
+	}
+	if err := s.finishRound(ctx, account, begun); err != nil {
+		return err
+	}
+	s.metrics.rounds.Observe(s.now().Sub(begun).Seconds())
+	return s.bringBodies(ctx, acct)
+}
+
+// readFeeds asks every scope, the inbox first.
+func (s *Service) readFeeds(ctx context.Context, acct *store.Account, p provider.Provider, info *provider.Info, mailboxes []*store.Mailbox) error {
+	scopes := []string{""}
+	if info.Scope == mail.ScopeMailbox {
+		scopes = scopes[:0]
+		for _, m := range mailboxes {
+			scopes = append(scopes, m.ProviderID)
+		}
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(s.opts.Feeds)
+	for _, name := range scopes {
+		f := &feed{s: s, acct: acct, p: p, info: info, scope: name}
+		g.Go(func() error {
+			err := f.read(ctx)
+			if mail.KindOf(err) == mail.KindNotFound && name != "" {
+				// The mailbox went away since it was listed. The next round will
+				// not list it, and then its messages are missing.
+				s.schedule.again(acct.ID)
+				return nil
+			}
+			return err
+		})
+	}
+	return g.Wait()
+}
+
+// settleAbsences ends the waiting of messages that were in no mailbox any
+// more, once every feed was asked after they went missing. The provider has
+// the last word: only a message that it does not know is told deleted.
+func (s *Service) settleAbsences(ctx context.Context, acct *store.Account, p provider.Provider, info *provider.Info, mailboxes []*store.Mailbox) error {
+	var due []string
+	err := s.store.View(ctx, func(tx store.Tx) error {
+		scopes, err := tx.Scopes(acct.ID)
+		if err != nil {
+			return err
+		}
+		asked := time.Time{}
+		for i, sc := range scopes {
+			if i == 0 || sc.Asked.Before(asked) {
+				asked = sc.Asked
+			}
+		}
+		absences, err := tx.Absences(acct.ID, store.MaxRecords)
+		if err != nil {
+			return err
+		}
+		for _, ab := range absences {
+			if !ab.Since.Before(asked) {
+				continue
+			}
+			m, err := tx.Message(ab.Message)
+			if errors.Is(err, store.ErrNotFound) {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			due = append(due, m.ProviderID)
+		}
+		if len(absences) > len(due) {
+			s.schedule.again(acct.ID)
+		}
+		return nil
+	})
+	if err != nil || len(due) == 0 {
+		return err
+	}
+	f := &feed{s: s, acct: acct, p: p, info: info, refetch: map[string]struct{}{}}
+	f.state.Complete = true
+	return f.fetch(ctx, due, true)
+}
+
+// giveUIDs numbers the messages of mailboxes whose list is complete.
+func (s *Service) giveUIDs(ctx context.Context, mailboxes []*store.Mailbox) error {
+	for _, m := range mailboxes {
+		for more := !m.UIDListed; more; {
+			err := s.store.Update(ctx, func(tx store.Tx) (err error) {
+				more, err = tx.GiveUIDs(m.ID, 200)
+				return err
+			})
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// finishRound notes that the account is in step, and tells so the first time.
+func (s *Service) finishRound(ctx context.Context, account string, begun time.Time) error {
+	return s.journal.Update(ctx, func(tx store.Tx, b *journal.Batch) error {
+		acct, err := tx.Account(account)
+		if err != nil {
+			return err
+		}
+		acct.LastSyncAt = begun
+		if acct.State == store.AccountConnecting || acct.State == store.AccountSyncing || acct.State == store.AccountError {
+			acct.State, acct.StateReason = store.AccountReady, ""
+		}
+		if acct.SyncedAt.IsZero() {
+			acct.SyncedAt = s.now()
+			n, err := tx.CountMessages(account)
+			if err != nil {
+				return err
+			}
+			acct.Done, acct.Total = n, n
+			if _, err := b.Add(&event.Event{Type: event.AccountSynced, Account: account}); err != nil {
+				return err
+			}
+		}
+		return tx.PutAccount(acct)
+	})
+}
+
+// inboxFirst orders mailboxes by how much somebody waits for them.
+func inboxFirst(mailboxes []*store.Mailbox) {
+	rank := func(m *store.Mailbox) int {
+		switch m.Role {
+		case mail.RoleInbox:
+			return 0
+		case mail.RoleSent:
+			return 1
+		case mail.RoleNone, mail.RoleDrafts:
+			return 2
+		case mail.RoleTrash, mail.RoleJunk:
+			return 4
+		}
+		return 3
+	}
+	slices.SortStableFunc(mailboxes, func(a, b *store.Mailbox) int { return rank(a) - rank(b) })
+}

@@ -1,0 +1,288 @@
+package mailbox
+
+import (
+	"container/heap"
+	"context"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/postern-mail/postern/plugins/sdk/mail"
+	"github.com/postern-mail/postern/store"
+)
+
+// schedule knows when each account is due. An account without anything to do
+// costs one entry of a heap, no goroutine and no timer of its own.
+type schedule struct {
+	now  func() time.Time
+	wake chan struct{}
+
+	mu      sync.Mutex
+	entries map[string]*entry
+	due     dueHeap
+}
+
+type entry struct {
+	account   string
+	at        time.Time
+	index     int // in the heap, -1 while running
+	running   bool
+	repeat    bool // asked for again while running
+	failures  int
+	listeners int
+	waiters   []chan error
+}
+
+func newSchedule(now func() time.Time) *schedule {
+	return &schedule{now: now, wake: make(chan struct{}, 1), entries: map[string]*entry{}}
+}
+
+// soon makes an account due at once; done, if not nil, gets the outcome of
+// the first round that begins after this call.
+func (s *schedule) soon(account string, done chan error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.entries[account]
+	if e == nil {
+		e = &entry{account: account, index: -1}
+		s.entries[account] = e
+	}
+	if done != nil {
+		e.waiters = append(e.waiters, done)
+	}
+	if e.running {
+		e.repeat = true
+		return
+	}
+	s.at(e, s.now())
+}
+
+// again asks for another round after the running one.
+func (s *schedule) again(account string) { s.soon(account, nil) }
+
+// forget drops an account.
+func (s *schedule) forget(account string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.entries[account]
+	if e == nil {
+		return
+	}
+	if e.index >= 0 {
+		heap.Remove(&s.due, e.index)
+	}
+	delete(s.entries, account)
+	for _, w := range e.waiters {
+		w <- &mail.Error{Kind: mail.KindNotFound, Op: "sync", Message: "the account was disconnected"}
+	}
+}
+
+// listen counts who waits for an account's events; somebody listening
+// shortens its poll. The function it gives ends the listening.
+func (s *schedule) listen(account string) (stop func()) {
+	s.mu.Lock()
+	if e := s.entries[account]; e != nil {
+		e.listeners++
+	}
+	s.mu.Unlock()
+	return sync.OnceFunc(func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if e := s.entries[account]; e != nil && e.listeners > 0 {
+			e.listeners--
+		}
+	})
+}
+
+// at puts an entry at its time; the caller holds the lock.
+func (s *schedule) at(e *entry, t time.Time) {
+	e.at = t
+	if e.index >= 0 {
+		heap.Fix(&s.due, e.index)
+	} else {
+		heap.Push(&s.due, e)
+	}
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// take gives the next due entry with those who wait for it, or how long there
+// is nothing to do.
+func (s *schedule) take() (e *entry, waiters []chan error, wait time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.due) == 0 {
+		return nil, nil, time.Hour
+	}
+	if wait := s.due[0].at.Sub(s.now()); wait > 0 {
+		return nil, nil, wait
+	}
+	e = heap.Pop(&s.due).(*entry)
+	e.running, e.repeat = true, false
+	waiters, e.waiters = e.waiters, nil
+	return e, waiters, 0
+}
+
+// done puts an entry back. next is when it is due if nobody asked meanwhile.
+func (s *schedule) done(e *entry, next time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e.running = false
+	if s.entries[e.account] != e {
+		return
+	}
+	if e.repeat {
+		next = s.now()
+	}
+	s.at(e, next)
+}
+
+type dueHeap []*entry
+
+func (h dueHeap) Len() int           { return len(h) }
+func (h dueHeap) Less(i, j int) bool { return h[i].at.Before(h[j].at) }
+func (h dueHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i]; h[i].index, h[j].index = i, j }
+func (h *dueHeap) Push(x any)        { e := x.(*entry); e.index = len(*h); *h = append(*h, e) }
+func (h *dueHeap) Pop() any {
+	old := *h
+	e := old[len(old)-1]
+	e.index = -1
+	*h = old[:len(old)-1]
+	return e
+}
+
+// Run syncs accounts as they become due, until ctx ends; then it waits for
+// the rounds that run.
+func (s *Service) Run(ctx context.Context) error {
+	if err := s.trackAll(ctx); err != nil {
+		return err
+	}
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	slots := make(chan struct{}, s.opts.Workers)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case slots <- struct{}{}:
+		case <-ctx.Done():
+			return nil
+		}
+		e, waiters, wait := s.schedule.take()
+		if e != nil {
+			wg.Go(func() {
+				defer func() { <-slots }()
+				s.runOne(ctx, e, waiters)
+			})
+			continue
+		}
+		<-slots
+		timer.Reset(wait)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-timer.C:
+		case <-s.schedule.wake:
+		}
+	}
+}
+
+func (s *Service) trackAll(ctx context.Context) error {
+	after := ""
+	for {
+		var list []*store.Account
+		err := s.store.View(ctx, func(tx store.Tx) (err error) {
+			list, err = tx.AccountsAfter(after, 500)
+			return err
+		})
+		if err != nil || len(list) == 0 {
+			return err
+		}
+		for _, a := range list {
+			s.schedule.soon(a.ID, nil)
+		}
+		after = list[len(list)-1].ID
+	}
+}
+
+func (s *Service) runOne(ctx context.Context, e *entry, waiters []chan error) {
+	err := s.Round(ctx, e.account)
+	for _, w := range waiters {
+		w <- err
+	}
+	if err == nil {
+		e.failures = 0
+	} else {
+		e.failures++
+		s.failed(ctx, e.account, err)
+	}
+	s.schedule.done(e, s.now().Add(s.pause(ctx, e, err)))
+}
+
+// failed says what a failed round means for the account.
+func (s *Service) failed(ctx context.Context, account string, err error) {
+	if ctx.Err() != nil {
+		return
+	}
+	kind := mail.KindOf(err)
+	s.metrics.failures.WithLabelValues(string(kind)).Inc()
+	if kind == mail.KindNotFound {
+		if _, aerr := s.account(ctx, account); mail.KindOf(aerr) == mail.KindNotFound {
+			s.schedule.forget(account)
+			return
+		}
+	}
+	s.log.WarnContext(ctx, "sync failed", "account", account, "kind", kind, "error", err)
+	if kind == mail.KindGrantExpired || kind == mail.KindMisconfigured {
+		s.grants.GrantRefused(ctx, account, err)
+	}
+}
+
+// pause is how long an account rests after a round.
+func (s *Service) pause(ctx context.Context, e *entry, err error) time.Duration {
+	if err != nil {
+		backoff := min(time.Second<<min(e.failures, 9), 5*time.Minute)
+		return max(jitter(backoff), mail.RetryAfter(err))
+	}
+	acct, aerr := s.account(ctx, e.account)
+	switch {
+	case aerr != nil:
+		return s.opts.Poll
+	case !acct.Watch.Expires.IsZero() && acct.Watch.Expires.After(s.now()):
+		return jitter(s.opts.PollWatched)
+	case e.listeners > 0:
+		return jitter(s.opts.PollListened)
+	}
+	return jitter(s.opts.Poll)
+}
+
+// jitter spreads what would otherwise happen at once: 80 to 120 %.
+func jitter(d time.Duration) time.Duration {
+	return time.Duration(float64(d) * (0.8 + 0.4*rand.Float64()))
+}
+
+// Sync makes an account due at once and waits for the round.
+func (s *Service) Sync(ctx context.Context, account string) error {
+	if _, err := s.account(ctx, account); err != nil {
+		return err
+	}
+	done := make(chan error, 1)
+	s.schedule.soon(account, done)
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Touch makes an account due at once: it was connected, or a hint came.
+func (s *Service) Touch(account string) { s.schedule.soon(account, nil) }
+
+// Forget stops syncing an account.
+func (s *Service) Forget(account string) { s.schedule.forget(account) }
+
+// Listen tells that somebody waits for an account's changes, until stop.
+func (s *Service) Listen(account string) (stop func()) { return s.schedule.listen(account) }
