@@ -36,6 +36,7 @@ type Provider interface {
 	Configure(ctx context.Context, req *ConfigureRequest) (*ConfigureResponse, error)
 	// Session runs as long as the host is there. When ctx ends the plugin
 	// cancels what it is doing. A plugin that initiates nothing just waits.
+	// One session runs at a time; it is opened after Configure.
 	Session(ctx context.Context, host Host) error
 
 	// Open hands over an account's grant. Verbs of an account are called only
@@ -45,7 +46,8 @@ type Provider interface {
 	// Close forgets an account. Idempotent.
 	Close(ctx context.Context, req *CloseRequest) error
 
-	// BeginConnect makes the URL at which an owner consents.
+	// BeginConnect makes the URL at which an owner consents. Idempotent: it
+	// leaves nothing behind.
 	BeginConnect(ctx context.Context, req *BeginConnectRequest) (*BeginConnectResponse, error)
 	// FinishConnect turns the callback's parameters into a grant. A refusal
 	// by the owner is mail.KindForbidden.
@@ -103,10 +105,10 @@ type Provider interface {
 	// Unwatch ends it. One already gone is success. Idempotent.
 	Unwatch(ctx context.Context, req *UnwatchRequest) error
 	// Notify answers an HTTP request that hit the notification URL. It takes
-	// no account's lock and needs no open account.
+	// no account's lock and needs no open account. Idempotent.
 	Notify(ctx context.Context, req *NotifyRequest) (*NotifyResponse, error)
 	// Listen streams hints from a feed that serves many accounts, until ctx
-	// ends.
+	// ends, and returns nil then. Idempotent.
 	Listen(ctx context.Context, req *ListenRequest, each func(*Hint) error) error
 }
 

@@ -11,8 +11,11 @@ import (
 // Session and Listen. Embed it, and implement what the provider can do.
 type Unsupported struct{}
 
+// codeUnsupported answers a verb that the provider does not have.
+const codeUnsupported = "unsupported"
+
 func unsupported(verb string) error {
-	return &mail.Error{Kind: mail.KindInvalid, Op: verb, Code: "unsupported", Message: "the provider cannot do this"}
+	return &mail.Error{Kind: mail.KindInvalid, Op: verb, Code: codeUnsupported, Message: "the provider cannot do this"}
 }
 
 // Session waits until the host is gone.
