@@ -1,0 +1,239 @@
+// Package account connects accounts, keeps their grants and push channels,
+// and ends them.
+//
+// What is kept true. A link is good once and for a while; what the provider
+// brings back is accepted only with the state that we gave out, only once. A
+// new grant is on disk before the plugin uses it. A grant that the provider
+// refuses stops the account and is told once; connecting again goes on where
+// it stopped. A provider that is misconfigured is the operator's trouble and
+// never asks an owner to connect again.
+//
+// Where to start: connect.go for the way in, watch.go for push.
+package account
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/postern-mail/postern/internal/event"
+	"github.com/postern-mail/postern/internal/journal"
+	"github.com/postern-mail/postern/plugins/sdk/mail"
+	"github.com/postern-mail/postern/plugins/sdk/provider"
+	"github.com/postern-mail/postern/store"
+)
+
+// Providers gives the plugin that serves a provider instance.
+type Providers interface {
+	Provider(instance string) (provider.Provider, error)
+	Info(instance string) (*provider.Info, error)
+}
+
+// Mirror is what must know that accounts come, change and go.
+type Mirror interface {
+	Touch(account string)
+	Forget(account string)
+}
+
+// Options of a Service.
+type Options struct {
+	Now func() time.Time
+	Log *slog.Logger
+	// PublicURL is the base of redirect and link URLs.
+	PublicURL *url.URL
+	// Push: the providers can reach PublicURL, so push channels make sense.
+	Push bool
+	// LinkLife is how long a link is good, 1 hour by default.
+	LinkLife time.Duration
+}
+
+// Service is the accounts.
+type Service struct {
+	store     store.Store
+	journal   *journal.Journal
+	providers Providers
+	mirror    Mirror
+	opts      Options
+	log       *slog.Logger
+	watches   *watches
+	faults    faults
+}
+
+// New makes a Service. The mirror is given by SetMirror, since each needs the
+// other.
+func New(s store.Store, j *journal.Journal, p Providers, opts Options) *Service {
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	if opts.LinkLife == 0 {
+		opts.LinkLife = time.Hour
+	}
+	return &Service{store: s, journal: j, providers: p, opts: opts, log: opts.Log, watches: newWatches(opts.Now)}
+}
+
+// SetMirror tells whom to tell of accounts. It must be called before Run.
+func (s *Service) SetMirror(m Mirror) { s.mirror = m }
+
+func (s *Service) now() time.Time { return s.opts.Now().UTC() }
+
+// ID is the account's id: the same after reconnecting.
+func ID(providerName, subject, address string) string {
+	return event.HashID("a", providerName, subject, strings.ToLower(address))
+}
+
+// get reads an account.
+func (s *Service) get(ctx context.Context, id string) (a *store.Account, err error) {
+	err = s.store.View(ctx, func(tx store.Tx) error {
+		a, err = tx.Account(id)
+		return err
+	})
+	return a, notFound(err)
+}
+
+func notFound(err error) error {
+	if errors.Is(err, store.ErrNotFound) {
+		return &mail.Error{Kind: mail.KindNotFound, Op: "look up", Message: "no such account", Err: err}
+	}
+	return err
+}
+
+// Update is what UpdateAccount changes; nil leaves as it is.
+type Update struct {
+	Mirror     *store.MirrorMode
+	Paused     *bool
+	ExternalID *string
+}
+
+// Update changes an account's settings.
+func (s *Service) Update(ctx context.Context, id string, u Update) (a *store.Account, err error) {
+	if u.Mirror != nil {
+		switch *u.Mirror {
+		case store.MirrorMetadata, store.MirrorRecent, store.MirrorFull:
+		default:
+			return nil, mail.Errorf(mail.KindInvalid, "update account", "unknown mirror mode %q", *u.Mirror)
+		}
+	}
+	err = s.store.Update(ctx, func(tx store.Tx) error {
+		a, err = tx.Account(id)
+		if err != nil {
+			return err
+		}
+		if u.Mirror != nil {
+			a.Mirror = *u.Mirror
+		}
+		if u.ExternalID != nil {
+			a.ExternalID = *u.ExternalID
+		}
+		if u.Paused != nil && *u.Paused != a.Paused {
+			a.Paused = *u.Paused
+			switch {
+			case a.Paused && a.State != store.AccountGrantExpired:
+				a.State = store.AccountPaused
+			case a.State == store.AccountPaused && a.SyncedAt.IsZero():
+				a.State = store.AccountSyncing
+			case a.State == store.AccountPaused:
+				a.State = store.AccountReady
+			}
+		}
+		return tx.PutAccount(a)
+	})
+	if err != nil {
+		return nil, notFound(err)
+	}
+	s.mirror.Touch(id)
+	return a, nil
+}
+
+// Disconnect ends an account: the event is told first, then the push channel
+// and, if asked, the grant are given back, then the account's key is
+// destroyed, which makes what is left of it unreadable at once.
+func (s *Service) Disconnect(ctx context.Context, id string, revoke bool) error {
+	a, err := s.get(ctx, id)
+	if err != nil {
+		return err
+	}
+	s.mirror.Forget(id)
+	s.watches.forget(id)
+	p, perr := s.providers.Provider(a.Provider)
+	if perr == nil {
+		s.giveBack(ctx, p, a, revoke)
+	}
+	err = s.journal.Update(ctx, func(tx store.Tx, b *journal.Batch) error {
+		e := &event.Event{Type: event.AccountDisconnected, Account: id}
+		if _, err := b.Add(e); err != nil {
+			return err
+		}
+		return s.dropGrant(tx, a)
+	})
+	if err != nil {
+		return err
+	}
+	// Apart from the event's transaction: its hooks still need the record.
+	if err := s.store.Update(ctx, func(tx store.Tx) error { return tx.DeleteAccount(id) }); err != nil {
+		return err
+	}
+	if perr == nil {
+		if err := p.Close(ctx, &provider.CloseRequest{Account: id}); err != nil {
+			s.log.WarnContext(ctx, "plugin did not close the account", "account", id, "error", err)
+		}
+	}
+	if err := s.store.Blobs().DeleteAccount(ctx, id); err != nil {
+		return err
+	}
+	return s.dropRecords(ctx, id)
+}
+
+// giveBack ends what the provider holds for us. It is best effort: an account
+// whose provider does not answer can be disconnected all the same.
+func (s *Service) giveBack(ctx context.Context, p provider.Provider, a *store.Account, revoke bool) {
+	call := provider.Call{Account: a.ID, Priority: provider.Write}
+	if a.Watch.ID != "" {
+		if err := p.Unwatch(ctx, &provider.UnwatchRequest{Call: call, ID: a.Watch.ID, State: a.Watch.State}); err != nil {
+			s.log.WarnContext(ctx, "push channel not ended", "account", a.ID, "error", err)
+		}
+	}
+	if revoke {
+		if err := p.Revoke(ctx, &provider.RevokeRequest{Call: call}); err != nil {
+			s.log.WarnContext(ctx, "grant not revoked", "account", a.ID, "error", err)
+		}
+	}
+}
+
+func (s *Service) dropGrant(tx store.Tx, a *store.Account) error {
+	g, err := tx.Grant(a.Grant)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var left []string
+	for _, other := range g.Accounts {
+		if other != a.ID {
+			left = append(left, other)
+		}
+	}
+	if g.Accounts = left; len(left) > 0 {
+		return tx.PutGrant(g)
+	}
+	return tx.DeleteGrant(g.ID)
+}
+
+func (s *Service) dropRecords(ctx context.Context, id string) error {
+	for more := true; more; {
+		err := s.store.Update(ctx, func(tx store.Tx) (err error) {
+			more, err = tx.DropAccountRecords(id, store.MaxRecords)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

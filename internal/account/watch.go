@@ -1,0 +1,245 @@
+package account
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/postern-mail/postern/plugins/sdk/mail"
+	"github.com/postern-mail/postern/plugins/sdk/provider"
+	"github.com/postern-mail/postern/store"
+)
+
+// watches knows when each account's push channel wants attention.
+type watches struct {
+	now  func() time.Time
+	wake chan struct{}
+	mu   sync.Mutex
+	next map[string]time.Time
+	fail map[string]int
+}
+
+func newWatches(now func() time.Time) *watches {
+	return &watches{now: now, wake: make(chan struct{}, 1), next: map[string]time.Time{}, fail: map[string]int{}}
+}
+
+func (w *watches) due(account string) { w.at(account, w.now()) }
+
+func (w *watches) at(account string, t time.Time) {
+	w.mu.Lock()
+	w.next[account] = t
+	w.mu.Unlock()
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (w *watches) forget(account string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.next, account)
+	delete(w.fail, account)
+}
+
+// take removes and gives the accounts that are due, or how long none is.
+func (w *watches) take() (due []string, wait time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	now, wait := w.now(), time.Hour
+	for account, t := range w.next {
+		if d := t.Sub(now); d > 0 {
+			wait = min(wait, d)
+			continue
+		}
+		due = append(due, account)
+		delete(w.next, account)
+	}
+	return due, wait
+}
+
+// Run keeps the push channels of all accounts alive until ctx ends.
+func (s *Service) Run(ctx context.Context) error {
+	if !s.opts.Push {
+		<-ctx.Done()
+		return nil
+	}
+	if err := s.watchAll(ctx); err != nil {
+		return err
+	}
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	slots := make(chan struct{}, 8)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		due, wait := s.watches.take()
+		for _, account := range due {
+			select {
+			case slots <- struct{}{}:
+			case <-ctx.Done():
+				return nil
+			}
+			wg.Go(func() {
+				defer func() { <-slots }()
+				s.watchOne(ctx, account)
+			})
+		}
+		if len(due) > 0 {
+			continue
+		}
+		timer.Reset(wait)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-timer.C:
+		case <-s.watches.wake:
+		}
+	}
+}
+
+func (s *Service) watchAll(ctx context.Context) error {
+	after := ""
+	for {
+		var list []*store.Account
+		err := s.store.View(ctx, func(tx store.Tx) (err error) {
+			list, err = tx.AccountsAfter(after, 500)
+			return err
+		})
+		if err != nil || len(list) == 0 {
+			return err
+		}
+		for _, a := range list {
+			s.watches.at(a.ID, s.renewAt(a.Watch.Expires))
+		}
+		after = list[len(list)-1].ID
+	}
+}
+
+// renewAt is when a channel is renewed: after three quarters of what is left
+// of its life, a little spread.
+func (s *Service) renewAt(expires time.Time) time.Time {
+	left := expires.Sub(s.now())
+	if left <= 0 {
+		return s.now()
+	}
+	return s.now().Add(time.Duration(float64(left) * (0.65 + 0.1*rand.Float64())))
+}
+
+// watchOne makes or renews one account's channel.
+func (s *Service) watchOne(ctx context.Context, account string) {
+	expires, err := s.watch(ctx, account)
+	s.watches.mu.Lock()
+	if err == nil {
+		delete(s.watches.fail, account)
+	} else {
+		s.watches.fail[account]++
+	}
+	failures := s.watches.fail[account]
+	s.watches.mu.Unlock()
+	switch {
+	case ctx.Err() != nil, errors.Is(err, store.ErrNotFound):
+		return
+	case err == nil && expires.IsZero():
+		return // this account has no push
+	case err == nil:
+		s.watches.at(account, s.renewAt(expires))
+	default:
+		s.log.WarnContext(ctx, "push channel not made", "account", account, "error", err)
+		wait := max(min(time.Second<<min(failures, 12), time.Hour), mail.RetryAfter(err))
+		s.watches.at(account, s.now().Add(wait))
+	}
+}
+
+func (s *Service) watch(ctx context.Context, account string) (time.Time, error) {
+	a, err := s.get(ctx, account)
+	if err != nil {
+		return time.Time{}, err
+	}
+	if a.Paused || a.State == store.AccountGrantExpired {
+		return time.Time{}, nil
+	}
+	info, err := s.providers.Info(a.Provider)
+	if err != nil {
+		return time.Time{}, err
+	}
+	if !info.Has(provider.CapWatch) {
+		return time.Time{}, nil
+	}
+	p, err := s.providers.Provider(a.Provider)
+	if err != nil {
+		return time.Time{}, err
+	}
+	resp, err := p.Watch(ctx, &provider.WatchRequest{
+		Call: provider.Call{Account: account, Priority: provider.Write}, ID: a.Watch.ID, State: a.Watch.State})
+	if err != nil {
+		s.GrantRefused(ctx, account, err)
+		return time.Time{}, err
+	}
+	renewed := resp.ID == a.Watch.ID
+	err = s.store.Update(ctx, func(tx store.Tx) error {
+		a, err := tx.Account(account)
+		if err != nil {
+			return err
+		}
+		a.Watch.ID, a.Watch.State, a.Watch.Expires, a.Watch.LookupKeys = resp.ID, resp.State, resp.Expires, resp.LookupKeys
+		return tx.PutAccount(a)
+	})
+	if err == nil && !renewed {
+		// What happened while there was no channel nobody told us.
+		s.mirror.Touch(account)
+	}
+	return resp.Expires, err
+}
+
+// Hint takes what a provider told by push: something happened to an account.
+// A hint for nobody we know is dropped.
+func (s *Service) Hint(ctx context.Context, instance string, h *provider.Hint) {
+	account := h.Account
+	if account == "" {
+		err := s.store.View(ctx, func(tx store.Tx) (err error) {
+			account, err = tx.AccountByLookup(instance, h.LookupKey)
+			return err
+		})
+		if err != nil {
+			s.log.DebugContext(ctx, "hint for an unknown account", "provider", instance)
+			return
+		}
+	}
+	switch h.Kind {
+	case provider.HintRemoved:
+		if err := s.lost(ctx, account); err != nil {
+			s.log.ErrorContext(ctx, "loss of a push channel not noted", "account", account, "error", err)
+		}
+		s.watches.due(account)
+	case provider.HintRenew:
+		s.watches.due(account)
+	}
+	now := s.now()
+	err := s.store.UpdateSoon(ctx, func(tx store.Tx) error {
+		a, err := tx.Account(account)
+		if err != nil {
+			return err
+		}
+		a.Watch.LastHintAt = now
+		return tx.PutAccount(a)
+	})
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		s.log.WarnContext(ctx, "time of a hint not noted", "account", account, "error", err)
+	}
+	s.mirror.Touch(account)
+}
+
+// lost forgets a channel that the provider has ended.
+func (s *Service) lost(ctx context.Context, account string) error {
+	return s.store.Update(ctx, func(tx store.Tx) error {
+		a, err := tx.Account(account)
+		if err != nil {
+			return err
+		}
+		a.Watch = store.Watch{LastHintAt: a.Watch.LastHintAt}
+		return tx.PutAccount(a)
+	})
+}
