@@ -120,6 +120,9 @@ type Outbox interface {
 	Delivery(id string) (*Delivery, error)
 	// DueLanes lists lanes whose head is due at or before t, earliest first.
 	DueLanes(t time.Time, limit int) ([]Lane, error)
+	// LanesAfter lists all lanes by Due, then Endpoint and Lane, whether due or
+	// not, in pages: those that come after the given one. The zero Lane starts.
+	LanesAfter(after Lane, limit int) ([]Lane, error)
 	// NextDue is the earliest due time of all lanes, zero where none waits.
 	NextDue() (time.Time, error)
 	// Head gives a lane's first pending deliveries, in order.

@@ -1,0 +1,359 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/postern-mail/postern/store"
+)
+
+// job is what an attempt needs from the store.
+type job struct {
+	record   *store.Endpoint
+	delivery *store.Delivery
+	body     []byte
+	// spoilt says why the body cannot be had.
+	spoilt string
+	// deleted: the endpoint is not there any more.
+	deleted bool
+}
+
+// attempt takes a lane from its head to the decision what follows.
+func (o *Outbox) attempt(l *lane, suspect bool) {
+	defer o.attempts.Done()
+	j, err := o.read(l)
+	if err != nil || j.body == nil && j.spoilt == "" {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		o.land(l, suspect)
+		o.park(l, j, err)
+		o.dispatch(o.opts.Now())
+		return
+	}
+	out := Outcome{Class: ClassLocal, Error: j.spoilt}
+	if j.spoilt == "" {
+		out = o.deliver(j)
+	}
+	o.conclude(l, suspect, j, out)
+}
+
+// land counts an attempt as no longer under way.
+func (o *Outbox) land(l *lane, suspect bool) {
+	l.ep.flying--
+	o.flying--
+	if suspect {
+		o.suspect--
+	}
+}
+
+// read finds the lane's next delivery that was not decided yet, and its body
+// if it may be sent now.
+func (o *Outbox) read(l *lane) (job, error) {
+	o.mu.Lock()
+	ep, head, record, edition := l.ep, l.head, l.ep.record, l.ep.edition
+	l.noticed = false
+	var behind map[string]struct{}
+	if len(head) == 0 {
+		// What is durable by now is left out too, which is right: the
+		// transaction below may be older than that.
+		behind = make(map[string]struct{}, len(l.behind))
+		for id := range l.behind {
+			behind[id] = struct{}{}
+		}
+	}
+	o.mu.Unlock()
+
+	now := o.opts.Now()
+	var j job
+	err := o.store.View(o.attemptCtx, func(tx store.Tx) error {
+		j = job{record: record}
+		if record == nil {
+			found, err := tx.Endpoint(ep.id)
+			if errors.Is(err, store.ErrNotFound) {
+				j.deleted = true
+				return nil
+			}
+			if err != nil {
+				return fmt.Errorf("read endpoint: %w", err)
+			}
+			j.record = found
+		}
+		if len(head) == 0 {
+			rows, err := tx.Head(ep.id, l.id, len(behind)+readAhead)
+			if err != nil {
+				return fmt.Errorf("read lane: %w", err)
+			}
+			for _, d := range rows {
+				if _, decided := behind[d.ID]; !decided {
+					head = append(head, d)
+				}
+			}
+		}
+		if len(head) == 0 {
+			return nil
+		}
+		j.delivery = head[0]
+		if j.record.Disabled || j.record.PausedUntil.After(now) || j.delivery.NextAt.After(now) {
+			return nil
+		}
+		body, err := tx.Body(j.delivery.Event, j.delivery.Rendition)
+		switch {
+		case errors.Is(err, store.ErrNotFound):
+			j.spoilt = "the body is not in the store any more"
+		case errors.Is(err, store.ErrClosed), o.attemptCtx.Err() != nil:
+			return err
+		case err != nil:
+			j.spoilt = "read the body: " + err.Error()
+		case len(body) == 0:
+			j.spoilt = "the body is empty"
+		}
+		j.body = body
+		return nil
+	})
+	if err != nil {
+		return job{}, err
+	}
+
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	l.head = head
+	if ep.edition == edition {
+		ep.record = j.record
+		if record == nil && j.record != nil && !j.record.Failing.IsZero() {
+			// It was failing when we last ran: one more failure is enough.
+			ep.breaker.failures = max(ep.breaker.failures, ep.breaker.threshold-1)
+		}
+	}
+	return j, nil
+}
+
+// park puts a lane away that has nothing to send now.
+func (o *Outbox) park(l *lane, j job, err error) {
+	now := o.opts.Now()
+	switch {
+	case err != nil:
+		if o.running {
+			o.opts.Log.Error("outbox cannot read", "endpoint", l.ep.id, "error", err)
+		}
+		l.head = nil
+		o.waitFor(l, now.Add(time.Second))
+	case l.ep.dropping:
+	case j.deleted:
+		o.drop(l.ep)
+	case j.delivery == nil && l.noticed:
+		o.ready(l)
+	case j.delivery == nil && len(l.behind) > 0:
+		l.state = laneIdle
+		o.list(l.ep, now)
+	case j.delivery == nil:
+		o.forget(l)
+		o.list(l.ep, now)
+	case j.delivery.NextAt.After(now):
+		l.head = l.head[:1]
+		o.waitFor(l, j.delivery.NextAt)
+		o.list(l.ep, now)
+	default:
+		o.ready(l) // its endpoint is disabled or paused
+	}
+}
+
+// deliver makes the attempt. A panic in the carrier is that delivery's own
+// trouble and nobody else's.
+func (o *Outbox) deliver(j job) (out Outcome) {
+	ctx, span := o.opts.Tracer.Start(o.attemptCtx, "outbox.attempt", trace.WithAttributes(
+		attribute.String("endpoint", j.delivery.Endpoint), attribute.String("delivery", j.delivery.ID),
+		attribute.String("event", j.delivery.Event), attribute.Int("attempt", j.delivery.Attempts+1)))
+	began := o.opts.Now()
+	defer func() {
+		if p := recover(); p != nil {
+			o.opts.Log.Error("carrier panicked", "delivery", j.delivery.ID, "stack", string(debug.Stack()))
+			out = Outcome{Class: ClassLocal, Error: fmt.Sprintf("panic: %v", p)}
+		}
+		if out.Class == "" {
+			out.Class = ClassLocal
+			if out.OK {
+				out.Class = ClassOK
+			}
+		}
+		if out.Duration == 0 {
+			out.Duration = o.opts.Now().Sub(began)
+		}
+		span.SetAttributes(attribute.String("class", string(out.Class)), attribute.Int("status", out.Status))
+		if !out.OK {
+			span.SetStatus(codes.Error, out.Error)
+		}
+		span.End()
+	}()
+	return o.carrier.Deliver(ctx, j.record, j.delivery, j.body)
+}
+
+// conclude decides what an outcome leads to, in memory, and hands the decision
+// to be written.
+func (o *Outbox) conclude(l *lane, suspect bool, j job, out Outcome) {
+	now := o.opts.Now()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.land(l, suspect)
+	if !out.OK && o.attemptCtx.Err() != nil {
+		o.cut++ // we did that, not the receiver: it counts for nothing
+		return
+	}
+	d := *j.delivery
+	d.Attempts++
+	d.LastStatus, d.LastError = out.Status, out.Error
+	if out.OK {
+		d.LastError = ""
+	} else if d.FirstFailAt.IsZero() {
+		d.FirstFailAt = now
+	}
+	if out.Class == ClassLocal && out.Error == l.lastLocal {
+		l.same++
+	} else {
+		l.same = 1
+	}
+	l.lastLocal = ""
+	if out.Class == ClassLocal {
+		l.lastLocal = out.Error
+	}
+
+	record := *j.record
+	if l.ep.record != nil {
+		record = *l.ep.record
+	}
+	judged := record
+	if !out.OK && out.Class != ClassLocal && judged.Failing.IsZero() {
+		judged.Failing = now
+	}
+	v := o.opts.Policy.decide(trial{
+		outcome: out, delivery: &d, endpoint: &judged, attempts: o.opts.Attempts(&record),
+		same: l.same, now: now, random: o.opts.Random(),
+	})
+
+	a := &ack{lane: l, step: v.step, attempt: store.Attempt{
+		Delivery: d.ID, Number: d.Attempts, At: now.Add(-out.Duration), Duration: out.Duration,
+		Status: out.Status, Error: out.Error, Answer: out.Answer, Peer: out.Peer,
+	}}
+	a.health = o.health(l.ep, &record, out, v, now)
+	o.metrics.attempt(out.Class)
+
+	switch v.step {
+	case stepDelivered, stepDead:
+		d.State, d.DoneAt = store.DeliveryDelivered, now
+		if v.step == stepDead {
+			d.State, d.LastError = store.DeliveryDead, v.reason
+			o.opts.Log.Warn("delivery is dead", "delivery", d.ID, "endpoint", d.Endpoint, "account", d.Account, "reason", v.reason)
+		} else {
+			o.metrics.latency(now.Sub(d.CreatedAt))
+		}
+		l.same, l.lastLocal = 0, ""
+		l.head[0] = nil
+		l.head = l.head[1:]
+		if l.behind == nil {
+			l.behind = map[string]struct{}{}
+		}
+		l.behind[d.ID] = struct{}{}
+		if len(l.behind) >= maxBehind {
+			l.state = laneStalled
+		} else {
+			o.ready(l)
+		}
+	case stepRetry:
+		d.NextAt = now.Add(v.wait)
+		l.head = []*store.Delivery{&d}
+		o.waitFor(l, d.NextAt)
+	case stepDisable:
+		d.NextAt = now
+		l.head = []*store.Delivery{&d}
+		o.ready(l)
+	}
+	a.delivery = d
+	o.acks = append(o.acks, a)
+	o.ackCond.Signal()
+	o.list(l.ep, now)
+	o.dispatch(now)
+}
+
+// health takes an outcome into the endpoint's record and breaker, and gives
+// what must be written of it, nil where nothing must.
+func (o *Outbox) health(ep *endpoint, record *store.Endpoint, out Outcome, v verdict, now time.Time) *store.Endpoint {
+	changed := false
+	switch {
+	case out.OK:
+		ep.breaker.succeeded()
+		changed = !record.Failing.IsZero() || !record.PausedUntil.IsZero() || now.Sub(ep.savedOK) >= time.Minute
+		record.Failing, record.Failures, record.LastOKAt = time.Time{}, 0, now
+		if !record.PausedUntil.After(now) {
+			record.PausedUntil = time.Time{}
+		}
+		if changed {
+			ep.savedOK = now
+		}
+	case out.Class != ClassLocal:
+		changed = true
+		if out.Class.counts() {
+			ep.breaker.failed(now, o.opts.Random())
+		}
+		if record.Failing.IsZero() {
+			record.Failing = now
+		}
+		record.Failures++
+		if v.pause > 0 {
+			record.PausedUntil = now.Add(v.pause)
+		}
+	}
+	if v.step == stepDisable {
+		changed = true
+		record.Disabled, record.Reason = true, v.reason
+	}
+	if ep.record != nil {
+		ep.record = record
+	}
+	if !changed {
+		return nil
+	}
+	written := *record
+	return &written
+}
+
+// drop removes what a deleted endpoint was owed, in the background.
+func (o *Outbox) drop(ep *endpoint) {
+	ep.dropping = true
+	for _, l := range ep.lanes {
+		if l.timer != nil {
+			o.unsetTimer(l.timer)
+			l.timer = nil
+		}
+	}
+	ep.lanes, ep.queue, ep.more = map[string]*lane{}, fifo[*lane]{}, false
+	if !o.running {
+		return // the scan of the next start finds the rest
+	}
+	o.chores.Go(func() {
+		if err := o.dropAll(o.choreCtx, ep.id); err != nil && o.choreCtx.Err() == nil {
+			o.opts.Log.Error("outbox cannot drop the deliveries of a deleted endpoint", "endpoint", ep.id, "error", err)
+		}
+		o.mu.Lock()
+		delete(o.endpoints, ep.id)
+		o.mu.Unlock()
+	})
+}
+
+func (o *Outbox) dropAll(ctx context.Context, endpoint string) error {
+	for {
+		var more bool
+		err := o.store.UpdateSoon(ctx, func(tx store.Tx) (err error) {
+			more, err = tx.DropDeliveries(endpoint, chunk)
+			return err
+		})
+		if err != nil || !more {
+			return err
+		}
+	}
+}

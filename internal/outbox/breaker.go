@@ -1,0 +1,56 @@
+package outbox
+
+import "time"
+
+// breaker decides how many attempts an endpoint may have under way. It opens
+// after some failures in a row, lets one probe through at a time while it is
+// open, and after a success lets 1, 2, 4... attempts through.
+type breaker struct {
+	threshold     int
+	probe, longest time.Duration
+	most          int
+
+	// limit is how many attempts may be under way now.
+	limit int
+	// trusted: the last thing heard was good.
+	trusted bool
+	// failures in a row.
+	failures int
+	// until is when the next probe may go.
+	until time.Time
+	delay time.Duration
+}
+
+// newBreaker starts with one attempt: an endpoint nobody has spoken to yet may
+// be one that hangs.
+func newBreaker(p Policy, most int) breaker {
+	return breaker{threshold: p.Breaker, probe: p.Probe, longest: p.MaxProbe, most: most, limit: 1}
+}
+
+func (b *breaker) succeeded() {
+	b.failures, b.delay, b.until = 0, 0, time.Time{}
+	b.trusted = true
+	b.limit = min(b.limit*2, b.most)
+}
+
+func (b *breaker) failed(now time.Time, random float64) {
+	b.trusted = false
+	b.limit = 1
+	if b.until.After(now) {
+		return // an attempt that began before the breaker opened
+	}
+	b.failures++
+	if b.failures < b.threshold {
+		return
+	}
+	b.delay = min(max(b.delay*2, b.probe), b.longest)
+	b.until = now.Add(jitter(b.delay, random))
+}
+
+// release lets the next probe go at once: somebody has changed the endpoint.
+func (b *breaker) release(now time.Time) {
+	if b.until.After(now) {
+		b.until = now
+	}
+	b.delay = 0
+}

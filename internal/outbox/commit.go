@@ -1,0 +1,268 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/postern-mail/postern/store"
+)
+
+// chunk is how many deliveries one transaction touches: each is some records,
+// and a transaction writes at most store.MaxRecords.
+const chunk = 128
+
+// ack is a decision on its way into the store.
+type ack struct {
+	lane     *lane
+	step     step
+	delivery store.Delivery
+	attempt  store.Attempt
+	// health is what is known of the endpoint now, nil where nothing changed.
+	health *store.Endpoint
+	failed int
+}
+
+// maxFailed is how often writing one decision is tried when others succeed.
+const maxFailed = 3
+
+// commitLoop writes decisions, as many at once as there are, until the outbox
+// is closing and none is left. Decisions may wait for the next commit of
+// somebody else (UpdateSoon) while there are few of them.
+func (o *Outbox) commitLoop(ctx context.Context) error {
+	var busy time.Time // until then nothing is held back
+	var last error
+	lost := 0
+	for tries := 0; ; {
+		batch, closing := o.takeAcks()
+		if len(batch) == 0 {
+			if lost > 0 {
+				return fmt.Errorf("%d decisions: %w", lost, last)
+			}
+			return nil
+		}
+		update := o.store.UpdateSoon
+		held := !closing && len(batch) < chunk && !o.opts.Now().Before(busy)
+		if !held {
+			update = o.store.Update
+		}
+		began := o.opts.Now()
+		left, err := o.write(ctx, update, batch)
+		if now := o.opts.Now(); held && now.Sub(began) >= 40*time.Millisecond && o.acksWaiting() >= 32 {
+			// Nobody else writes, and decisions pile up: a hold gains nothing.
+			busy = now.Add(time.Second)
+		}
+		if err == nil {
+			tries = 0
+			continue
+		}
+		last = err
+		o.opts.Log.Error("outbox cannot write", "decisions", len(left), "error", err)
+		if tries++; closing && tries >= maxFailed {
+			lost += len(left)
+			continue
+		}
+		o.putBack(left)
+		time.Sleep(min(time.Second, 50*time.Millisecond<<min(tries, 5)))
+	}
+}
+
+func (o *Outbox) takeAcks() (batch []*ack, closing bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for len(o.acks) == 0 && !o.closing {
+		o.ackCond.Wait()
+	}
+	n := min(len(o.acks), chunk)
+	batch, o.acks = o.acks[:n:n], o.acks[n:]
+	return batch, o.closing
+}
+
+func (o *Outbox) acksWaiting() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.acks)
+}
+
+func (o *Outbox) putBack(acks []*ack) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.acks = append(acks[:len(acks):len(acks)], o.acks...)
+}
+
+type updater = func(ctx context.Context, fn func(store.Tx) error) error
+
+// write makes a batch durable. When it cannot be written together, one by one:
+// a decision that fails while others succeed is given up after some tries, so
+// that it does not hold up the rest; its lane reads the store again. left are
+// those that are still to be written.
+func (o *Outbox) write(ctx context.Context, update updater, batch []*ack) (left []*ack, err error) {
+	err = update(ctx, func(tx store.Tx) error { return o.apply(tx, batch) })
+	if err == nil {
+		o.durable(batch)
+		return nil, nil
+	}
+	written := 0
+	for i, a := range batch {
+		if e := o.store.Update(ctx, func(tx store.Tx) error { return o.apply(tx, batch[i:i+1]) }); e != nil {
+			err = e
+			if left = append(left, a); written == 0 && len(left) == maxFailed {
+				return batch, err // nothing goes: that is the store, not a decision
+			}
+			continue
+		}
+		written++
+		o.durable(batch[i : i+1])
+	}
+	if written == 0 {
+		return batch, err
+	}
+	bad := left
+	left = nil
+	for _, a := range bad {
+		if a.failed++; a.failed < maxFailed {
+			left = append(left, a)
+			continue
+		}
+		o.opts.Log.Error("outbox gives up writing a decision", "delivery", a.delivery.ID, "error", err)
+		o.giveUp(a)
+	}
+	if len(left) == 0 {
+		return nil, nil
+	}
+	return left, err
+}
+
+// apply writes decisions. Deliveries and endpoints that were deleted meanwhile
+// need none.
+func (o *Outbox) apply(tx store.Tx, batch []*ack) error {
+	newest := map[string]*ack{}
+	for _, a := range batch {
+		d, attempt := a.delivery, a.attempt
+		if _, err := tx.Delivery(d.ID); errors.Is(err, store.ErrNotFound) {
+			continue
+		} else if err != nil {
+			return fmt.Errorf("read delivery: %w", err)
+		}
+		if d.Replays > 0 {
+			// Earlier rounds have used the numbers up to here.
+			earlier, err := tx.AttemptsOf(d.ID)
+			if err != nil {
+				return fmt.Errorf("list attempts: %w", err)
+			}
+			if n := len(earlier); n > 0 {
+				attempt.Number = earlier[n-1].Number + 1
+			}
+		}
+		if err := tx.PutAttempt(&attempt); err != nil {
+			return fmt.Errorf("write attempt: %w", err)
+		}
+		var err error
+		if a.step == stepDelivered || a.step == stepDead {
+			err = tx.Settle(&d)
+		} else {
+			err = tx.Reschedule(&d)
+		}
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return fmt.Errorf("write delivery: %w", err)
+		}
+		if a.health != nil {
+			if before := newest[d.Endpoint]; before != nil && before.health.Disabled && !a.health.Disabled {
+				continue
+			}
+			newest[d.Endpoint] = a
+		}
+	}
+	for id, a := range newest {
+		if err := o.applyHealth(tx, id, a.health); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// applyHealth writes what the outbox knows of an endpoint and leaves alone
+// what belongs to others.
+func (o *Outbox) applyHealth(tx store.Tx, id string, h *store.Endpoint) error {
+	e, err := tx.Endpoint(id)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read endpoint: %w", err)
+	}
+	e.Failing, e.Failures, e.PausedUntil = h.Failing, h.Failures, h.PausedUntil
+	if h.LastOKAt.After(e.LastOKAt) {
+		e.LastOKAt = h.LastOKAt
+	}
+	disabled := h.Disabled && !e.Disabled
+	if disabled {
+		e.Disabled, e.Reason = true, h.Reason
+	}
+	if err := tx.PutEndpoint(e); err != nil {
+		return fmt.Errorf("write endpoint: %w", err)
+	}
+	if !disabled {
+		return nil
+	}
+	if err := o.opts.OnDisabled(tx, e); err != nil {
+		return fmt.Errorf("tell that an endpoint is disabled: %w", err)
+	}
+	reason := e.Reason
+	tx.AfterCommit(func() {
+		o.opts.Log.Warn("endpoint is disabled", "endpoint", id, "reason", reason)
+	})
+	return nil
+}
+
+// durable lets lanes go on that waited for their decisions.
+func (o *Outbox) durable(batch []*ack) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, a := range batch {
+		o.settled(a)
+	}
+	o.dispatch(o.opts.Now())
+}
+
+func (o *Outbox) settled(a *ack) {
+	l := a.lane
+	delete(l.behind, a.delivery.ID)
+	switch l.state {
+	case laneWaiting:
+		if len(l.head) == 1 && l.head[0].ID == a.delivery.ID && a.step == stepRetry {
+			l.head = nil // the store has it as we know it
+		}
+	case laneStalled:
+		if len(l.behind) <= maxBehind/2 && !l.ep.dropping {
+			o.ready(l)
+		}
+	case laneIdle:
+		// A delivery may have come back (Requeue) while its first settling was
+		// not durable and hid it: look once more.
+		if len(l.behind) == 0 && !l.ep.dropping {
+			o.ready(l)
+		}
+	}
+}
+
+// giveUp makes a lane forget an unwritable decision. The delivery will be made
+// again: at least once.
+func (o *Outbox) giveUp(a *ack) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	l := a.lane
+	delete(l.behind, a.delivery.ID)
+	if l.ep.dropping {
+		return
+	}
+	switch l.state {
+	case laneStalled, laneIdle:
+		o.waitFor(l, o.opts.Now().Add(time.Minute))
+	case laneReady, laneWaiting:
+		l.head = nil
+	case laneBusy:
+		// Its attempt goes on from the head it has.
+	}
+}

@@ -1,0 +1,262 @@
+package outbox
+
+import (
+	"container/heap"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/postern-mail/postern/store"
+)
+
+// longestSleep bounds how long the timers are trusted: a wall clock may jump.
+const longestSleep = 30 * time.Second
+
+// Run delivers until ctx ends, then lets attempts finish for the grace period,
+// writes down what they came to, and returns. An error says what is left: it
+// is not lost, but will be sent again.
+func (o *Outbox) Run(ctx context.Context) error {
+	attemptCtx, cutAttempts := context.WithCancel(context.WithoutCancel(ctx))
+	defer cutAttempts()
+	choreCtx, endChores := context.WithCancel(ctx)
+	defer endChores()
+
+	o.mu.Lock()
+	if o.running || o.closing {
+		o.mu.Unlock()
+		return errors.New("outbox: Run was called twice")
+	}
+	o.running = true
+	o.attemptCtx, o.choreCtx = attemptCtx, choreCtx
+	o.mu.Unlock()
+
+	committed := make(chan error, 1)
+	go func() { committed <- o.commitLoop(context.WithoutCancel(ctx)) }()
+	o.chores.Go(func() { o.scanLoop(choreCtx) })
+	o.chores.Go(func() { o.trimLoop(choreCtx) })
+	o.Wake()
+
+	o.timerLoop(ctx)
+
+	// Nothing starts any more; what is under way may end.
+	o.mu.Lock()
+	o.running = false
+	o.mu.Unlock()
+	endChores()
+	o.chores.Wait()
+	done := make(chan struct{})
+	go func() { o.attempts.Wait(); close(done) }()
+	grace := time.NewTimer(o.opts.Grace)
+	defer grace.Stop()
+	select {
+	case <-done:
+	case <-grace.C:
+		cutAttempts()
+		<-done
+	}
+
+	o.mu.Lock()
+	o.closing = true
+	o.ackCond.Signal()
+	cut := o.cut
+	o.mu.Unlock()
+	if err := <-committed; err != nil {
+		return fmt.Errorf("outbox: write down what was delivered: %w", err)
+	}
+	if cut > 0 {
+		return fmt.Errorf("outbox: %d attempts were cut off and will be made again", cut)
+	}
+	return nil
+}
+
+// timerLoop wakes lanes and endpoints until ctx ends.
+func (o *Outbox) timerLoop(ctx context.Context) {
+	clock := time.NewTimer(longestSleep)
+	defer clock.Stop()
+	for {
+		o.mu.Lock()
+		sleep := o.advance(o.opts.Now())
+		o.mu.Unlock()
+		clock.Reset(sleep)
+		select {
+		case <-ctx.Done():
+			return
+		case <-clock.C:
+		case <-o.kick:
+		}
+	}
+}
+
+// advance starts everything whose time has come and says how long to sleep.
+func (o *Outbox) advance(now time.Time) time.Duration {
+	for len(o.timers) > 0 && !o.timers[0].at.After(now) {
+		t := heap.Pop(&o.timers).(*timer)
+		if t.lane != nil {
+			t.lane.timer = nil
+			o.ready(t.lane)
+		} else {
+			t.ep.resume = nil
+			o.list(t.ep, now)
+		}
+	}
+	o.dispatch(now)
+	if len(o.timers) == 0 {
+		return longestSleep
+	}
+	return min(longestSleep, o.timers[0].at.Sub(now))
+}
+
+// list puts an endpoint into its ring if it has something to start.
+func (o *Outbox) list(ep *endpoint, now time.Time) {
+	if ep.listed || ep.queue.len() == 0 {
+		return
+	}
+	ok, until := ep.mayStart(now)
+	if !ok {
+		if !until.IsZero() && ep.resume == nil {
+			ep.resume = &timer{at: until, ep: ep}
+			o.setTimer(ep.resume)
+		}
+		return
+	}
+	ep.listed = true
+	o.rings[ring(ep)].push(ep)
+}
+
+func ring(ep *endpoint) int {
+	if ep.suspect() {
+		return 1
+	}
+	return 0
+}
+
+// dispatch starts attempts while there is room, one lane of one endpoint after
+// the other.
+func (o *Outbox) dispatch(now time.Time) {
+	for o.running && o.flying < o.opts.Workers {
+		ep := o.pick(now)
+		if ep == nil {
+			return
+		}
+		l := ep.queue.pop()
+		l.state = laneBusy
+		ep.flying++
+		o.flying++
+		suspect := ep.suspect()
+		if suspect {
+			o.suspect++
+		}
+		o.attempts.Add(1)
+		go o.attempt(l, suspect)
+		o.list(ep, now)
+	}
+}
+
+// pick takes the next endpoint, from both rings in turn. Suspects get at most
+// half of the workers.
+func (o *Outbox) pick(now time.Time) *endpoint {
+	for {
+		o.turn ^= 1
+		r := o.turn
+		if !o.open(r) {
+			r ^= 1
+			if !o.open(r) {
+				return nil
+			}
+		}
+		ep := o.rings[r].pop()
+		ep.listed = false
+		if ok, _ := ep.mayStart(now); !ok || ep.queue.len() == 0 || ring(ep) != r {
+			o.list(ep, now) // it changed while it stood in the ring
+			continue
+		}
+		return ep
+	}
+}
+
+func (o *Outbox) open(r int) bool {
+	if o.rings[r].len() == 0 {
+		return false
+	}
+	return r == 0 || o.suspect < max(1, o.opts.Workers/2)
+}
+
+// scanLoop reads the index of due times into memory: at the start, when
+// somebody asks, and when memory had no room for all of it.
+func (o *Outbox) scanLoop(ctx context.Context) {
+	clock := time.NewTicker(longestSleep)
+	defer clock.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-clock.C:
+			if !o.makeRoom() {
+				continue
+			}
+		case <-o.wake:
+		}
+		if err := o.scan(ctx); err != nil && ctx.Err() == nil {
+			o.opts.Log.Error("outbox scan failed", "error", err)
+			o.retryScan(ctx)
+		}
+	}
+}
+
+// retryScan asks for a scan again after a while.
+func (o *Outbox) retryScan(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(time.Second):
+		o.Wake()
+	}
+}
+
+// makeRoom forgets lanes that wait for later, for endpoints with lanes in the
+// store that did not fit and may be due before them. It reports whether there
+// were such endpoints.
+func (o *Outbox) makeRoom() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	found := false
+	for _, ep := range o.endpoints {
+		if !ep.more {
+			continue
+		}
+		found, ep.more = true, false
+		for id, l := range ep.lanes {
+			if l.state == laneWaiting && len(l.behind) == 0 && len(l.head) == 0 {
+				o.unsetTimer(l.timer)
+				delete(ep.lanes, id)
+			}
+		}
+	}
+	return found
+}
+
+// scan reads the index in pages, earliest first. A lane that is known already
+// is left alone: memory is ahead of the store.
+func (o *Outbox) scan(ctx context.Context) error {
+	var after store.Lane
+	for {
+		var page []store.Lane
+		err := o.store.View(ctx, func(tx store.Tx) (err error) {
+			page, err = tx.LanesAfter(after, store.MaxRecords)
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("list lanes: %w", err)
+		}
+		o.mu.Lock()
+		for _, l := range page {
+			o.learn(l, false)
+		}
+		o.dispatch(o.opts.Now())
+		o.mu.Unlock()
+		if len(page) < store.MaxRecords {
+			return nil
+		}
+		after = page[len(page)-1]
+	}
+}

@@ -1,0 +1,188 @@
+package outbox
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/postern-mail/postern/store"
+)
+
+// Policy is what outcomes lead to, as data.
+type Policy struct {
+	// Schedule is how long to wait before each attempt, counted from the one
+	// before it: about three days in all. An endpoint that asks for n attempts
+	// gets the first n entries.
+	Schedule []time.Duration
+	// Guard is the slow schedule of addresses that we refuse to connect to:
+	// only an operator or a change of the DNS helps.
+	Guard []time.Duration
+	// Rejected is how many attempts a delivery gets whose receiver answers 4xx
+	// or a redirect: it understood us, and will hardly change its mind.
+	Rejected int
+	// Identical is how many local errors in a row, all the same, make a
+	// delivery a dead letter: it is poison, and its lane must move on.
+	Identical int
+	// MaxRetryAfter bounds what a receiver can ask for.
+	MaxRetryAfter time.Duration
+	// DisableAfter is how long an endpoint may fail without a single success
+	// before it is disabled.
+	DisableAfter time.Duration
+	// Breaker is how many failures in a row, over all lanes, reduce an endpoint
+	// to one probe at a time; Probe and MaxProbe are the shortest and longest
+	// wait between probes.
+	Breaker  int
+	Probe    time.Duration
+	MaxProbe time.Duration
+}
+
+// DefaultPolicy is what holds where nothing else is said. The schedule is that
+// of Standard Webhooks with a quicker start.
+func DefaultPolicy() Policy {
+	return Policy{
+		Schedule: []time.Duration{
+			0, 5 * time.Second, 30 * time.Second, 2 * time.Minute, 10 * time.Minute, 30 * time.Minute,
+			2 * time.Hour, 5 * time.Hour, 10 * time.Hour, 14 * time.Hour, 20 * time.Hour, 24 * time.Hour,
+		},
+		Guard:         []time.Duration{0, 10 * time.Minute, time.Hour, 6 * time.Hour, 24 * time.Hour},
+		Rejected:      8,
+		Identical:     3,
+		MaxRetryAfter: 24 * time.Hour,
+		DisableAfter:  5 * 24 * time.Hour,
+		Breaker:       5,
+		Probe:         5 * time.Second,
+		MaxProbe:      time.Minute,
+	}
+}
+
+func (p Policy) withDefaults() Policy {
+	d := DefaultPolicy()
+	if len(p.Schedule) == 0 {
+		p.Schedule = d.Schedule
+	}
+	if len(p.Guard) == 0 {
+		p.Guard = d.Guard
+	}
+	setDefault(&p.Rejected, d.Rejected)
+	setDefault(&p.Identical, d.Identical)
+	setDefault(&p.MaxRetryAfter, d.MaxRetryAfter)
+	setDefault(&p.DisableAfter, d.DisableAfter)
+	setDefault(&p.Breaker, d.Breaker)
+	setDefault(&p.Probe, d.Probe)
+	setDefault(&p.MaxProbe, d.MaxProbe)
+	return p
+}
+
+// step is what a decision does with a delivery.
+type step int
+
+const (
+	stepDelivered step = iota
+	stepRetry
+	stepDead
+	// stepDisable retries when somebody has enabled the endpoint again.
+	stepDisable
+)
+
+// verdict is a decision about one outcome.
+type verdict struct {
+	step step
+	// wait is the time until the next attempt.
+	wait time.Duration
+	// pause holds back the whole endpoint.
+	pause  time.Duration
+	reason string
+}
+
+// trial is what a decision is made from.
+type trial struct {
+	outcome Outcome
+	// delivery counts the attempt that is being decided.
+	delivery *store.Delivery
+	endpoint *store.Endpoint
+	// attempts is the endpoint's own budget, 0 for the whole schedule.
+	attempts int
+	// same counts identical local errors in a row, this one included.
+	same   int
+	now    time.Time
+	random float64
+}
+
+// decide is the whole of the retry policy: a pure function.
+func (p Policy) decide(t trial) verdict {
+	out := t.outcome
+	if out.OK {
+		return verdict{step: stepDelivered}
+	}
+	schedule := p.Schedule
+	if t.attempts > 0 && t.attempts < len(schedule) {
+		schedule = schedule[:t.attempts]
+	}
+	budget := len(schedule)
+
+	switch out.Class {
+	case Class410:
+		return verdict{step: stepDisable, reason: "the receiver answered 410 Gone"}
+	case ClassLocal:
+		if t.same >= p.Identical {
+			return verdict{step: stepDead, reason: fmt.Sprintf("the same local error %d times: %s", t.same, out.Error)}
+		}
+	case ClassGuard:
+		schedule = p.Guard
+		if t.attempts > 0 && t.attempts < len(schedule) {
+			schedule = schedule[:t.attempts]
+		}
+		budget = len(schedule)
+	case Class4xx, Class3xx:
+		budget = min(budget, p.Rejected)
+	}
+
+	if t.endpoint != nil && !t.endpoint.Failing.IsZero() {
+		failing := t.now.Sub(t.endpoint.Failing)
+		if failing >= p.DisableAfter {
+			return verdict{step: stepDisable, reason: fmt.Sprintf("no attempt has succeeded for %s; the last one: %s",
+				failing.Round(time.Hour), out.Error)}
+		}
+		// While an endpoint is down, the deliveries of a lane stand behind each
+		// other: time spent waiting for the first counts for those behind it.
+		// Otherwise a backlog of n would need n times the whole schedule.
+		if span := total(p.Schedule[:min(budget, len(p.Schedule))]); failing >= span && t.now.Sub(t.delivery.CreatedAt) >= span {
+			return verdict{step: stepDead, reason: fmt.Sprintf("not delivered within %s; the last attempt: %s", span, out.Error)}
+		}
+	}
+	if t.delivery.Attempts >= budget {
+		return verdict{step: stepDead, reason: fmt.Sprintf("gave up after %d attempts; the last one: %s", t.delivery.Attempts, out.Error)}
+	}
+
+	v := verdict{step: stepRetry, wait: jitter(schedule[t.delivery.Attempts], t.random), reason: out.Error}
+	if out.RetryAfter > 0 {
+		// RFC 9110, 10.2.3. What one delivery was told holds for its endpoint.
+		v.pause = min(out.RetryAfter, p.MaxRetryAfter)
+		v.wait = max(v.wait, v.pause)
+	}
+	return v
+}
+
+// jitter spreads a wait as widely as it is long, around itself: deliveries
+// that failed together come back over the whole step, and the sum of all steps
+// stays what the schedule says.
+func jitter(d time.Duration, random float64) time.Duration {
+	return d/2 + time.Duration(random*float64(d))
+}
+
+func total(schedule []time.Duration) time.Duration {
+	var sum time.Duration
+	for _, d := range schedule {
+		sum += d
+	}
+	return sum
+}
+
+// counts reports whether an outcome says something about the endpoint, and not
+// only about the one delivery.
+func (c Class) counts() bool {
+	switch c {
+	case ClassNetwork, ClassTimeout, Class5xx, Class408, Class425, Class429, ClassGuard, Class3xx:
+		return true
+	}
+	return false
+}
