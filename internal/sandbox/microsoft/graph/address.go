@@ -1,0 +1,165 @@
+package graph
+
+import (
+	"strings"
+)
+
+// A recipient is a name and an address, either of which may be missing.
+type recipient struct {
+	Name    string
+	Address string
+}
+
+func (r recipient) entity() entity {
+	name := r.Name
+	if name == "" {
+		name = r.Address
+	}
+	return entity{{"emailAddress", entity{{"name", name}, {"address", r.Address}}}}
+}
+
+func recipients(rs []recipient) []entity {
+	es := make([]entity, len(rs))
+	for i, r := range rs {
+		es[i] = r.entity()
+	}
+	return es
+}
+
+// parseAddresses reads an address list (RFC 5322, 3.4) and whatever stands
+// where one should be: it never fails, and nothing that could be an address is
+// lost.
+func parseAddresses(s, charset string) []recipient {
+	var rs []recipient
+	for _, item := range splitAddresses(s) {
+		if r, ok := parseAddress(item, charset); ok {
+			rs = append(rs, r)
+		}
+	}
+	return rs
+}
+
+// splitAddresses cuts at the commas, and at the semicolons and colons of
+// groups, that are not inside quotes, comments or angle brackets.
+func splitAddresses(s string) []string {
+	var items []string
+	start, depth := 0, 0
+	quoted, angle := false, false
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		switch {
+		case c == '\\':
+			i++
+		case c == '"' && depth == 0:
+			quoted = !quoted
+		case quoted:
+		case c == '(':
+			depth++
+		case c == ')' && depth > 0:
+			depth--
+		case depth > 0:
+		case c == '<':
+			angle = true
+		case c == '>':
+			angle = false
+		case angle:
+		case c == ',' || c == ';':
+			items = append(items, s[start:i])
+			start = i + 1
+		case c == ':' && !strings.Contains(s[start:i], "@") && !strings.Contains(s[start:i], "=?"):
+			start = i + 1 // the name of a group
+		}
+	}
+	return append(items, s[start:])
+}
+
+func parseAddress(s, charset string) (recipient, bool) {
+	s = strings.TrimSpace(s)
+	if s == "" {
+		return recipient{}, false
+	}
+	var r recipient
+	if i := strings.LastIndexByte(s, '<'); i >= 0 {
+		r.Name = phrase(s[:i], charset)
+		addr := s[i+1:]
+		if j := strings.IndexByte(addr, '>'); j >= 0 {
+			addr = addr[:j]
+		}
+		if j := strings.LastIndexByte(addr, ':'); j >= 0 && strings.HasPrefix(addr, "@") {
+			addr = addr[j+1:] // an obsolete route
+		}
+		r.Address = decodeWords(strings.Join(strings.Fields(addr), ""), charset)
+		return r, r.Name != "" || r.Address != ""
+	}
+	bare, comment := cutComment(s)
+	bare = strings.TrimSpace(bare)
+	if fields := strings.Fields(bare); len(fields) > 1 {
+		// Words without brackets: the one with an @ is the address.
+		for i, f := range fields {
+			if strings.Contains(strings.Trim(f, `"'`), "@") {
+				r.Address = decodeWords(strings.Trim(f, `"'`), charset)
+				r.Name = phrase(strings.Join(append(append([]string{}, fields[:i]...), fields[i+1:]...), " "), charset)
+				break
+			}
+		}
+		if r.Address == "" {
+			r.Name = phrase(bare, charset)
+		}
+	} else if !strings.Contains(bare, "@") && strings.Contains(bare, "=?") {
+		r.Name = phrase(bare, charset)
+	} else {
+		r.Address = decodeWords(strings.Trim(bare, `"`), charset)
+	}
+	if r.Name == "" {
+		r.Name = phrase(comment, charset)
+	}
+	return r, r.Name != "" || r.Address != ""
+}
+
+// cutComment takes the comments out: "joe@x (Joe)".
+func cutComment(s string) (bare, comment string) {
+	var b, c strings.Builder
+	depth := 0
+	for i := 0; i < len(s); i++ {
+		switch {
+		case s[i] == '(':
+			if depth > 0 {
+				c.WriteByte('(')
+			}
+			depth++
+		case s[i] == ')' && depth > 0:
+			if depth--; depth > 0 {
+				c.WriteByte(')')
+			}
+		case depth > 0:
+			c.WriteByte(s[i])
+		default:
+			b.WriteByte(s[i])
+		}
+	}
+	return b.String(), c.String()
+}
+
+// phrase is a display name without its quotes.
+func phrase(s, charset string) string {
+	s = strings.TrimSpace(s)
+	if len(s) >= 2 && s[0] == '"' && strings.HasSuffix(s, `"`) {
+		s = s[1 : len(s)-1]
+	}
+	if strings.Contains(s, `\`) {
+		var b strings.Builder
+		for i := 0; i < len(s); i++ {
+			if s[i] == '\\' && i+1 < len(s) {
+				i++
+			}
+			b.WriteByte(s[i])
+		}
+		s = b.String()
+	}
+	return strings.TrimSpace(decodeWords(s, charset))
+}
+
+// sameAddress compares addresses as mail systems do in practice.
+func sameAddress(a, b string) bool {
+	return strings.EqualFold(strings.TrimSpace(a), strings.TrimSpace(b))
+}

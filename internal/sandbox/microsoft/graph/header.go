@@ -1,0 +1,222 @@
+package graph
+
+import (
+	"bytes"
+	"net/mail"
+	"strings"
+	"time"
+)
+
+// A header is the fields of a message or part, in order.
+type header []headerField
+
+type headerField struct {
+	name  string
+	value []byte // unfolded, raw: encoded words and stray 8-bit bytes included
+}
+
+// normalise makes of a message as found one as a server holds it: line ends
+// CRLF, no mbox separator line in front. It changes nothing the second time.
+func normalise(raw []byte) []byte {
+	if bytes.HasPrefix(raw, []byte("From ")) || bytes.HasPrefix(raw, []byte(">From ")) {
+		if i := bytes.IndexByte(raw, '\n'); i >= 0 {
+			raw = raw[i+1:]
+		}
+	}
+	bare := 0
+	for i, c := range raw {
+		if c == '\n' && (i == 0 || raw[i-1] != '\r') {
+			bare++
+		}
+	}
+	if bare == 0 {
+		return bytes.Clone(raw)
+	}
+	out := make([]byte, 0, len(raw)+bare)
+	for i, c := range raw {
+		if c == '\n' && (i == 0 || raw[i-1] != '\r') {
+			out = append(out, '\r')
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+// parseHeader splits a message or part at its first empty line. A line that is
+// neither a field nor a continuation is taken as one: folded badly by some
+// relay, it belongs to the field before it.
+func parseHeader(raw []byte) (header, []byte) {
+	var h header
+	for len(raw) > 0 {
+		line, rest := cutLine(raw)
+		if len(line) == 0 {
+			return h, rest
+		}
+		raw = rest
+		name, value, ok := cutField(line)
+		switch {
+		case line[0] == ' ' || line[0] == '\t':
+			if len(h) > 0 {
+				f := &h[len(h)-1]
+				if len(bytes.TrimSpace(line)) > 0 {
+					f.value = append(append(f.value[:len(f.value):len(f.value)], ' '), bytes.TrimSpace(line)...)
+				}
+			}
+		case ok:
+			h = append(h, headerField{name, value})
+		case len(h) > 0:
+			f := &h[len(h)-1]
+			f.value = append(append(f.value[:len(f.value):len(f.value)], ' '), bytes.TrimSpace(line)...)
+		}
+	}
+	return h, nil
+}
+
+// cutLine cuts the first line off, without its line end.
+func cutLine(b []byte) (line, rest []byte) {
+	i := bytes.IndexByte(b, '\n')
+	if i < 0 {
+		return b, nil
+	}
+	return bytes.TrimSuffix(b[:i], []byte("\r")), b[i+1:]
+}
+
+// cutField reads "Name: value"; a name is printable ASCII without spaces
+// (RFC 5322, 2.2), with the white space before the colon that RFC 822 allowed.
+func cutField(line []byte) (string, []byte, bool) {
+	i := bytes.IndexByte(line, ':')
+	if i <= 0 {
+		return "", nil, false
+	}
+	name := bytes.TrimRight(line[:i], " \t")
+	for _, c := range name {
+		if c <= ' ' || c >= 0x7f {
+			return "", nil, false
+		}
+	}
+	return string(name), bytes.TrimSpace(line[i+1:]), len(name) > 0
+}
+
+// get is the first field of a name, raw.
+func (h header) get(name string) string {
+	for _, f := range h {
+		if strings.EqualFold(f.name, name) {
+			return string(f.value)
+		}
+	}
+	return ""
+}
+
+// all are the values of a field that may be repeated, joined as one list.
+func (h header) all(name string) string {
+	var vs []string
+	for _, f := range h {
+		if strings.EqualFold(f.name, name) && len(f.value) > 0 {
+			vs = append(vs, string(f.value))
+		}
+	}
+	return strings.Join(vs, ", ")
+}
+
+func (h header) has(name string) bool {
+	for _, f := range h {
+		if strings.EqualFold(f.name, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// messageIDs are the ids in angle brackets of References and the like.
+func messageIDs(s string) []string {
+	var ids []string
+	for {
+		i := strings.IndexByte(s, '<')
+		if i < 0 {
+			return ids
+		}
+		j := strings.IndexByte(s[i:], '>')
+		if j < 0 {
+			return ids
+		}
+		ids = append(ids, s[i:i+j+1])
+		s = s[i+j+1:]
+	}
+}
+
+// dateLayouts are what mail programs wrote when they did not follow RFC 5322.
+var dateLayouts = []string{
+	"Mon, 2 Jan 2006 15:04:05 -0700",
+	"Mon, 2 Jan 2006 15:04:05 MST",
+	"Mon, 2 Jan 2006 15:04 -0700",
+	"2 Jan 2006 15:04:05 -0700",
+	"2 Jan 2006 15:04:05 MST",
+	"Mon, 2 Jan 06 15:04:05 -0700",
+	"Mon, 2 Jan 06 15:04:05 MST",
+	"Mon, 2 Jan 2006 15:04:05",
+	"2 Jan 2006 15:04:05",
+	"Mon, 2 January 2006 15:04:05 -0700",
+	"Mon, 2 Jan 2006 3:04:05 PM -0700",
+	"Mon, 2 Jan 2006 15:04:05 -07:00",
+	"Mon 2 Jan 2006 15:04:05 -0700",
+	"Monday, 2 Jan 2006 15:04:05 -0700",
+	"Monday, January 2, 2006 3:04 PM",
+	"Mon Jan 2 15:04:05 2006",
+	"Mon Jan 2 15:04:05 MST 2006",
+	"Mon Jan 2 15:04:05 2006 -0700",
+	"2006-01-02 15:04:05 -0700",
+	"2006-01-02 15:04:05",
+	time.RFC3339,
+}
+
+// parseDate reads a Date field, forgiving what real mail does to it.
+func parseDate(s string) (time.Time, bool) {
+	s = strings.Join(strings.Fields(s), " ")
+	if t, err := mail.ParseDate(s); err == nil {
+		return t, true
+	}
+	if i := strings.IndexByte(s, '('); i > 0 { // a comment, perhaps not closed
+		s = strings.TrimSpace(s[:i])
+	}
+	s = strings.TrimSpace(strings.TrimPrefix(s, ","))
+	if i := strings.IndexAny(s, "+-"); i > 0 && len(s)-i == 4 && i > 15 { // "+100" for "+0100"
+		s = s[:i+1] + "0" + s[i+1:]
+	}
+	for _, layout := range dateLayouts {
+		if t, err := time.Parse(layout, s); err == nil {
+			return t, true
+		}
+	}
+	if i := strings.LastIndexByte(s, ' '); i > 0 { // a zone that nobody knows: read as UTC
+		for _, layout := range dateLayouts {
+			if t, err := time.Parse(layout, s[:i]); err == nil {
+				return t, true
+			}
+		}
+	}
+	return time.Time{}, false
+}
+
+// SentDate is the date that a raw message says it was sent: its Date field, or
+// the newest Received line's, or false. Whoever loads mail may use it as the
+// date of delivery.
+func SentDate(raw []byte) (time.Time, bool) {
+	h, _ := parseHeader(normalise(raw))
+	return h.date()
+}
+
+func (h header) date() (time.Time, bool) {
+	if t, ok := parseDate(h.get("Date")); ok {
+		return t, true
+	}
+	for _, f := range h {
+		if strings.EqualFold(f.name, "Received") {
+			if i := bytes.LastIndexByte(f.value, ';'); i >= 0 {
+				if t, ok := parseDate(string(f.value[i+1:])); ok {
+					return t, true
+				}
+			}
+		}
+	}
+	return time.Time{}, false
+}

@@ -1,0 +1,267 @@
+package graph
+
+import (
+	"bytes"
+	"net/url"
+	"sort"
+	"strconv"
+	"strings"
+)
+
+// maxDepth and maxParts bound what a hostile structure can cost.
+const (
+	maxDepth = 40
+	maxParts = 5000
+)
+
+// A part is a node of a message's MIME structure. Its bytes are slices of the
+// message; nothing is decoded before it is asked for.
+type part struct {
+	head        header
+	ctype       string // lower case, "text/plain" when missing or broken
+	params      map[string]string
+	disposition string
+	filename    string
+	body        []byte // still in its transfer encoding
+	parts       []*part
+}
+
+// parsePart reads a message or part with its children. It never fails: what is
+// no multipart in spite of its name is text.
+func parsePart(raw []byte) *part {
+	budget := maxParts
+	h, body := parseHeader(raw)
+	return newPart(h, body, "text/plain", 0, &budget)
+}
+
+func newPart(h header, body []byte, fallback string, depth int, budget *int) *part {
+	*budget--
+	p := &part{head: h, body: body}
+	p.ctype, p.params = parseParams(h.get("Content-Type"))
+	if major, minor, ok := strings.Cut(p.ctype, "/"); !ok || major == "" || minor == "" {
+		if p.ctype == "text" {
+			p.ctype = "text/plain"
+		} else {
+			p.ctype = fallback
+		}
+	}
+	var dparams map[string]string
+	p.disposition, dparams = parseParams(h.get("Content-Disposition"))
+	charset := p.params["charset"]
+	if n := dparams["filename"]; n != "" {
+		p.filename = decodeWords(n, charset)
+	} else if n := p.params["name"]; n != "" {
+		p.filename = decodeWords(n, charset)
+	}
+	if !strings.HasPrefix(p.ctype, "multipart/") || depth >= maxDepth {
+		return p
+	}
+	boundary := p.params["boundary"]
+	if boundary == "" {
+		boundary = findBoundary(body)
+	}
+	childType := "text/plain"
+	if p.ctype == "multipart/digest" {
+		childType = "message/rfc822"
+	}
+	for _, b := range splitParts(body, boundary) {
+		if *budget <= 0 {
+			break
+		}
+		ch, cb := parseHeader(b)
+		p.parts = append(p.parts, newPart(ch, cb, childType, depth+1, budget))
+	}
+	if len(p.parts) == 0 {
+		p.ctype = "text/plain"
+	}
+	return p
+}
+
+// findBoundary guesses a boundary that the header does not name: the first line
+// that could be one and comes again.
+func findBoundary(body []byte) string {
+	for b := body; len(b) > 0; {
+		var line []byte
+		line, b = cutLine(b)
+		line = bytes.TrimRight(line, " \t")
+		if len(line) > 6 && bytes.HasPrefix(line, []byte("--")) && bytes.Contains(b, line) {
+			return string(line[2:])
+		}
+	}
+	return ""
+}
+
+// splitParts cuts a multipart's body at its boundary lines (RFC 2046, 5.1.1). A
+// missing last boundary ends the last part at the end of the body. The line end
+// before a boundary belongs to the boundary.
+func splitParts(body []byte, boundary string) [][]byte {
+	if boundary == "" {
+		return nil
+	}
+	marker := []byte("--" + boundary)
+	var parts [][]byte
+	start := -1
+	for pos := 0; pos < len(body); {
+		line, rest := cutLine(body[pos:])
+		next := len(body) - len(rest)
+		if bytes.HasPrefix(line, marker) {
+			tail := bytes.TrimRight(line[len(marker):], " \t")
+			last := bytes.Equal(tail, []byte("--"))
+			if len(tail) == 0 || last {
+				if start >= 0 {
+					parts = append(parts, trimLineEnd(body[start:max(pos, start)]))
+				}
+				start = next
+				if last {
+					return parts
+				}
+			}
+		}
+		pos = next
+	}
+	if start >= 0 && start < len(body) {
+		parts = append(parts, body[start:])
+	}
+	return parts
+}
+
+func trimLineEnd(b []byte) []byte {
+	return bytes.TrimSuffix(bytes.TrimSuffix(b, []byte("\n")), []byte("\r"))
+}
+
+// decoded are the part's bytes without their transfer encoding.
+func (p *part) decoded() []byte {
+	cte := strings.ToLower(strings.TrimSpace(p.head.get("Content-Transfer-Encoding")))
+	if i := strings.IndexAny(cte, " ;("); i >= 0 {
+		cte = cte[:i]
+	}
+	switch strings.Trim(cte, `"`) {
+	case "base64":
+		return decodeBase64(p.body)
+	case "quoted-printable":
+		return decodeQP(p.body)
+	}
+	return p.body
+}
+
+// text is the part as text, in the charset that it declares or that its HTML
+// names.
+func (p *part) text() string {
+	b := p.decoded()
+	charset := p.params["charset"]
+	if charset == "" && p.ctype == "text/html" {
+		charset = metaCharset(b)
+	}
+	return strings.TrimPrefix(decodeCharset(b, charset), "\uFEFF")
+}
+
+func (p *part) contentID() string {
+	return strings.Trim(strings.TrimSpace(p.head.get("Content-ID")), "<>")
+}
+
+// parseParams reads "value; name=value; ..." with the continuations and
+// charsets of RFC 2231.
+func parseParams(s string) (string, map[string]string) {
+	value, rest, _ := strings.Cut(s, ";")
+	value, _ = cutComment(value)
+	value = strings.ToLower(strings.Join(strings.Fields(value), ""))
+	params := map[string]string{}
+	extended := map[string]map[int]string{}
+	for rest != "" {
+		var item string
+		item, rest = cutParam(rest)
+		name, v, ok := strings.Cut(item, "=")
+		name = strings.ToLower(strings.TrimSpace(name))
+		if !ok || name == "" {
+			continue
+		}
+		v = unquote(strings.TrimSpace(v))
+		base, section, star := strings.Cut(name, "*")
+		if !star {
+			if _, dup := params[name]; !dup {
+				params[name] = v
+			}
+			continue
+		}
+		n, _ := strconv.Atoi(strings.TrimSuffix(section, "*"))
+		if extended[base] == nil {
+			extended[base] = map[int]string{}
+		}
+		if section == "" || strings.HasSuffix(section, "*") {
+			v = "*" + v // to be unescaped once joined
+		}
+		extended[base][n] = v
+	}
+	for base, sections := range extended {
+		params[base] = joinExtended(sections)
+	}
+	return value, params
+}
+
+// cutParam cuts at the next semicolon that is not quoted.
+func cutParam(s string) (item, rest string) {
+	quoted := false
+	for i := 0; i < len(s); i++ {
+		switch {
+		case s[i] == '\\' && quoted:
+			i++
+		case s[i] == '"':
+			quoted = !quoted
+		case s[i] == ';' && !quoted:
+			return s[:i], s[i+1:]
+		}
+	}
+	return s, ""
+}
+
+func unquote(s string) string {
+	if len(s) == 0 || s[0] != '"' {
+		if i := strings.IndexAny(s, " \t"); i >= 0 && !strings.Contains(s, "=?") {
+			s = s[:i]
+		}
+		return strings.Trim(s, `'`)
+	}
+	var b strings.Builder
+	for i := 1; i < len(s); i++ {
+		switch {
+		case s[i] == '\\' && i+1 < len(s) && (s[i+1] == '"' || s[i+1] == '\\'):
+			i++
+			b.WriteByte(s[i])
+		case s[i] == '"':
+			return b.String()
+		default:
+			b.WriteByte(s[i])
+		}
+	}
+	return b.String()
+}
+
+func joinExtended(sections map[int]string) string {
+	order := make([]int, 0, len(sections))
+	for n := range sections {
+		order = append(order, n)
+	}
+	sort.Ints(order)
+	charset := ""
+	var b []byte
+	for i, n := range order {
+		v := sections[n]
+		if !strings.HasPrefix(v, "*") {
+			b = append(b, v...)
+			continue
+		}
+		v = v[1:]
+		if i == 0 {
+			if cs, rest, ok := strings.Cut(v, "'"); ok {
+				if _, text, ok := strings.Cut(rest, "'"); ok {
+					charset, v = cs, text
+				}
+			}
+		}
+		if u, err := url.PathUnescape(v); err == nil {
+			v = u
+		}
+		b = append(b, v...)
+	}
+	return decodeCharset(b, charset)
+}
