@@ -217,6 +217,7 @@ func (s *Service) Hint(ctx context.Context, instance string, h *provider.Hint) {
 	case provider.HintRenew:
 		s.watches.due(account)
 	}
+	s.mirror.Touch(account)
 	now := s.now()
 	err := s.store.UpdateSoon(ctx, func(tx store.Tx) error {
 		a, err := tx.Account(account)
@@ -229,7 +230,6 @@ func (s *Service) Hint(ctx context.Context, instance string, h *provider.Hint) {
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		s.log.WarnContext(ctx, "time of a hint not noted", "account", account, "error", err)
 	}
-	s.mirror.Touch(account)
 }
 
 // lost forgets a channel that the provider has ended.

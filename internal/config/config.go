@@ -1,0 +1,157 @@
+// Package config is the one place where settings are named, documented and
+// checked. They come from a YAML file, then from the environment
+// (POSTERN_HTTP_LISTEN sets http.listen), then from flags (--set
+// http.listen=...); the later wins.
+//
+// postern.example.yaml at the project's root lists every setting with its
+// default; a test holds the two together.
+package config
+
+import (
+	"net/url"
+	"time"
+)
+
+// Config is every setting of a gateway.
+type Config struct {
+	// PublicURL is the base of links, redirect and notification URLs.
+	PublicURL string `yaml:"public_url"`
+	// DataDir holds the store, blobs and the command socket.
+	DataDir string `yaml:"data_dir"`
+	// MasterKey says where the key comes from that seals everything else.
+	MasterKey MasterKey `yaml:"master_key"`
+	HTTP      HTTP      `yaml:"http"`
+	Log       Log       `yaml:"log"`
+	Plugins   Plugins   `yaml:"plugins"`
+	// Providers are the provider instances by name; the name stands in URLs.
+	Providers map[string]Provider `yaml:"providers"`
+	Sync      Sync                `yaml:"sync"`
+	Webhooks  Webhooks            `yaml:"webhooks"`
+	Keep      Keep                `yaml:"keep"`
+	Connect   Connect             `yaml:"connect"`
+	Telemetry Telemetry           `yaml:"telemetry"`
+}
+
+// MasterKey names one source of the master key: 32 bytes in base64 or hex.
+type MasterKey struct {
+	// Env is the name of an environment variable.
+	Env string `yaml:"env"`
+	// File is read; it should be readable by its owner alone.
+	File string `yaml:"file"`
+	// Command is run; its output is the key.
+	Command []string `yaml:"command"`
+	// Old are files with keys that open but do not seal any more, while keys
+	// are rotated.
+	Old []string `yaml:"old"`
+}
+
+// HTTP is the door for GraphQL, connecting, notifications and blobs.
+type HTTP struct {
+	Listen string `yaml:"listen"`
+	// TLSCert and TLSKey are PEM files; both or neither.
+	TLSCert string `yaml:"tls_cert"`
+	TLSKey  string `yaml:"tls_key"`
+	// GraphiQL serves the explorer at /graphiql.
+	GraphiQL bool `yaml:"graphiql"`
+	// MaxBody bounds a request's body, in bytes.
+	MaxBody int64 `yaml:"max_body"`
+}
+
+// Log says how much is logged and how.
+type Log struct {
+	// Level: debug, info, warn, error.
+	Level string `yaml:"level"`
+	// Format: text or json.
+	Format string `yaml:"format"`
+}
+
+// Plugins says where provider plugins are found.
+type Plugins struct {
+	// Dir is looked through besides the folder of our own binary.
+	Dir string `yaml:"dir"`
+}
+
+// Provider is one provider instance.
+type Provider struct {
+	// Plugin is the NAME of postern-provider-NAME.
+	Plugin string `yaml:"plugin"`
+	// SHA256 pins the plugin's binary, in hex; empty does not.
+	SHA256 string `yaml:"sha256"`
+	// Push: the provider can reach public_url.
+	Push bool `yaml:"push"`
+	// Settings are the plugin's own; `postern plugins list` documents them. A
+	// value "env:NAME" or "file:PATH" is read from there.
+	Settings map[string]string `yaml:"settings"`
+}
+
+// Sync says how the mirror is kept in step.
+type Sync struct {
+	// Workers is how many accounts are synced at once.
+	Workers int `yaml:"workers"`
+	// PollWatched, Poll, PollListened: how often an account is asked with a
+	// healthy push channel, without one, while somebody listens to it.
+	PollWatched  time.Duration `yaml:"poll_watched"`
+	Poll         time.Duration `yaml:"poll"`
+	PollListened time.Duration `yaml:"poll_listened"`
+}
+
+// Webhooks says how deliveries are made.
+type Webhooks struct {
+	// Allow lists addresses (CIDR) and host names that may be private or
+	// loopback; everything else private is refused when it is dialled.
+	Allow []string `yaml:"allow"`
+	// AllowHTTP lets endpoints have plain http URLs.
+	AllowHTTP bool `yaml:"allow_http"`
+	// Workers is how many deliveries are under way at once.
+	Workers int `yaml:"workers"`
+	// Timeout bounds one attempt, answer included; at most 30 s.
+	Timeout time.Duration `yaml:"timeout"`
+}
+
+// Keep says how long things are kept.
+type Keep struct {
+	Journal     time.Duration `yaml:"journal"`
+	Attempts    time.Duration `yaml:"attempts"`
+	DeadLetters time.Duration `yaml:"dead_letters"`
+	Submissions time.Duration `yaml:"submissions"`
+}
+
+// Connect says how accounts are connected.
+type Connect struct {
+	// LinkLife is how long a link is good.
+	LinkLife time.Duration `yaml:"link_life"`
+}
+
+// Telemetry says where traces go.
+type Telemetry struct {
+	// OTLPEndpoint is the base URL of an OTLP/HTTP receiver; empty is off.
+	OTLPEndpoint string `yaml:"otlp_endpoint"`
+	// SampleRatio of traces, 0 to 1.
+	SampleRatio float64 `yaml:"sample_ratio"`
+}
+
+// Default gives every setting's default.
+func Default() *Config {
+	return &Config{
+		PublicURL: "http://localhost:8080",
+		DataDir:   "data",
+		MasterKey: MasterKey{Env: "POSTERN_MASTER_KEY", Command: []string{}, Old: []string{}},
+		HTTP:      HTTP{Listen: "127.0.0.1:8080", MaxBody: 40 << 20},
+		Log:       Log{Level: "info", Format: "text"},
+		Providers: map[string]Provider{},
+		Sync:      Sync{Workers: 8, PollWatched: 10 * time.Minute, Poll: 30 * time.Second, PollListened: 10 * time.Second},
+		Webhooks:  Webhooks{Allow: []string{}, Workers: 64, Timeout: 15 * time.Second},
+		Keep:      Keep{Journal: 30 * 24 * time.Hour, Attempts: 14 * 24 * time.Hour, DeadLetters: 90 * 24 * time.Hour, Submissions: 30 * 24 * time.Hour},
+		Connect:   Connect{LinkLife: time.Hour},
+		Telemetry: Telemetry{SampleRatio: 1},
+	}
+}
+
+// Public gives the parsed public_url.
+func (c *Config) Public() *url.URL {
+	u, err := url.Parse(c.PublicURL)
+	if err != nil {
+		return &url.URL{}
+	}
+	return u
+}

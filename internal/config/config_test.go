@@ -1,0 +1,97 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestExampleEqualsDefaults(t *testing.T) {
+	raw, err := os.ReadFile(filepath.Join("..", "..", "postern.example.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Over an empty Config: a setting that the example leaves out shows.
+	var c Config
+	if err := Parse(raw, &c); err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(Default(), &c); d != "" {
+		t.Errorf("postern.example.yaml differs from the defaults (-default +example):\n%s", d)
+	}
+	for _, p := range Paths() {
+		parts := strings.Split(p, ".")
+		if !strings.Contains(string(raw), parts[len(parts)-1]+":") {
+			t.Errorf("the example does not name %s", p)
+		}
+	}
+}
+
+func TestLoadOrder(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "p.yaml")
+	if err := os.WriteFile(name, []byte("http: {listen: 1.1.1.1:1}\nsync: {poll: 1m}\nwebhooks: {allow: [10.0.0.0/8]}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	env := []string{"POSTERN_HTTP_LISTEN=2.2.2.2:2", "POSTERN_SYNC_WORKERS=3", "POSTERN_MASTER_KEY=secret", "PATH=/bin"}
+	c, err := Load(name, env, []string{"http.listen=3.3.3.3:3", "providers.a-b.plugin=x", "providers.a-b.settings.k=v=w"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Default()
+	want.HTTP.Listen, want.Sync.Poll, want.Sync.Workers = "3.3.3.3:3", time.Minute, 3
+	want.Webhooks.Allow = []string{"10.0.0.0/8"}
+	want.Providers = map[string]Provider{"a-b": {Plugin: "x", Settings: map[string]string{"k": "v=w"}}}
+	if d := cmp.Diff(want, c); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestBadSettingsAreNamed(t *testing.T) {
+	for set, want := range map[string]string{
+		"nonsense=1":                  `no setting "nonsense"`,
+		"http.listen=x":               "http.listen",
+		"http.tls_cert=x":             "http.tls_cert",
+		"http.max_body=x":             "no whole number",
+		"sync.poll=soon":              "no duration",
+		"sync.workers=0":              "sync.workers",
+		"webhooks.timeout=1h":         "webhooks.timeout",
+		"webhooks.allow=10/8":         "webhooks.allow",
+		"public_url=ftp://x":          "public_url",
+		"log.level=loud":              "log.level",
+		"providers.x.plugin=../x":     "providers.x.plugin",
+		"providers.x.nonsense=1":      "no setting providers.x.nonsense",
+		"telemetry.sample_ratio=2":    "telemetry.sample_ratio",
+		"providers.UP.plugin=outlook": "providers.UP",
+	} {
+		if _, err := Load("", nil, []string{set}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("--set %s: %v, want %q", set, err, want)
+		}
+	}
+	name := filepath.Join(t.TempDir(), "p.yaml")
+	if err := os.WriteFile(name, []byte("htp: {}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(name, nil, nil); err == nil || !strings.Contains(err.Error(), "htp") {
+		t.Errorf("unknown section: %v", err)
+	}
+}
+
+func TestResolve(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(file, []byte("from file\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	env := func(name string) (string, bool) { return "from env", name == "HERE" }
+	got, err := Provider{Settings: map[string]string{"a": "plain", "b": "env:HERE", "c": "file:" + file}}.Resolve(env)
+	want := map[string]string{"a": "plain", "b": "from env", "c": "from file"}
+	if err != nil || cmp.Diff(want, got) != "" {
+		t.Error(err, cmp.Diff(want, got))
+	}
+	if _, err := (Provider{Settings: map[string]string{"a": "env:GONE"}}).Resolve(env); err == nil || !strings.Contains(err.Error(), "GONE") {
+		t.Errorf("missing variable: %v", err)
+	}
+}

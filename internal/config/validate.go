@@ -1,0 +1,88 @@
+package config
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// Validate says everything that is wrong with the settings, each line naming
+// the setting.
+func Validate(c *Config) error {
+	var errs []error
+	bad := func(path, format string, args ...any) {
+		errs = append(errs, fmt.Errorf("%s: %s", path, fmt.Sprintf(format, args...)))
+	}
+	if u, err := url.Parse(c.PublicURL); err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") ||
+		u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		bad("public_url", "%q is no absolute http or https URL", c.PublicURL)
+	}
+	if c.DataDir == "" {
+		bad("data_dir", "must name a folder")
+	}
+	if _, _, err := net.SplitHostPort(c.HTTP.Listen); err != nil {
+		bad("http.listen", "%q is no host:port", c.HTTP.Listen)
+	}
+	if (c.HTTP.TLSCert == "") != (c.HTTP.TLSKey == "") {
+		bad("http.tls_cert", "tls_cert and tls_key belong together")
+	}
+	if c.HTTP.MaxBody < 1<<10 {
+		bad("http.max_body", "must be at least 1024")
+	}
+	switch c.Log.Level {
+	case "debug", "info", "warn", "error":
+	default:
+		bad("log.level", "%q is none of debug, info, warn, error", c.Log.Level)
+	}
+	if c.Log.Format != "text" && c.Log.Format != "json" {
+		bad("log.format", "%q is neither text nor json", c.Log.Format)
+	}
+	for name, p := range c.Providers {
+		path := "providers." + name
+		if !instanceName.MatchString(name) {
+			bad(path, "a name has lower-case letters, digits and hyphens")
+		}
+		if !instanceName.MatchString(p.Plugin) {
+			bad(path+".plugin", "%q is no plugin's name", p.Plugin)
+		}
+		if sum, err := hex.DecodeString(p.SHA256); p.SHA256 != "" && (err != nil || len(sum) != 32) {
+			bad(path+".sha256", "must be 64 hexadecimal digits")
+		}
+	}
+	for path, n := range map[string]int{"sync.workers": c.Sync.Workers, "webhooks.workers": c.Webhooks.Workers} {
+		if n < 1 || n > 10000 {
+			bad(path, "must be from 1 to 10000")
+		}
+	}
+	for path, d := range map[string]time.Duration{
+		"sync.poll_watched": c.Sync.PollWatched, "sync.poll": c.Sync.Poll, "sync.poll_listened": c.Sync.PollListened,
+		"webhooks.timeout": c.Webhooks.Timeout, "keep.journal": c.Keep.Journal, "keep.attempts": c.Keep.Attempts,
+		"keep.dead_letters": c.Keep.DeadLetters, "keep.submissions": c.Keep.Submissions, "connect.link_life": c.Connect.LinkLife,
+	} {
+		if d < 100*time.Millisecond {
+			bad(path, "must be at least 100ms")
+		}
+	}
+	if c.Webhooks.Timeout > 30*time.Second {
+		bad("webhooks.timeout", "must be at most 30s")
+	}
+	for _, a := range c.Webhooks.Allow {
+		if strings.Contains(a, "/") {
+			if _, err := netip.ParsePrefix(a); err != nil {
+				bad("webhooks.allow", "%q is no CIDR", a)
+			}
+		}
+	}
+	if u, err := url.Parse(c.Telemetry.OTLPEndpoint); c.Telemetry.OTLPEndpoint != "" && (err != nil || u.Host == "") {
+		bad("telemetry.otlp_endpoint", "is no URL")
+	}
+	if c.Telemetry.SampleRatio < 0 || c.Telemetry.SampleRatio > 1 {
+		bad("telemetry.sample_ratio", "must be from 0 to 1")
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,214 @@
+package submission
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"fmt"
+	"io"
+	"net/mail"
+	"slices"
+	"strings"
+	"time"
+
+	message "github.com/emersion/go-message"
+	gomail "github.com/emersion/go-message/mail"
+
+	sdk "github.com/postern-mail/postern/plugins/sdk/mail"
+	"github.com/postern-mail/postern/store"
+)
+
+// Message is what a message is composed of.
+type Message struct {
+	To, Cc, Bcc []sdk.Address
+	ReplyTo     []sdk.Address
+	Subject     string
+	Text, HTML  string
+	Attachments []Attachment
+	// InReplyTo and Forward name a message of the account that is answered or
+	// forwarded (our ids); Forward attaches it as it is.
+	InReplyTo string
+	Forward   string
+}
+
+// Attachment is a file of a composed message.
+type Attachment struct {
+	Name, Type string
+	// ContentID makes it an inline part that HTML names by "cid:".
+	ContentID string
+	Content   []byte
+}
+
+// MaxRecipients bounds the recipients of one submission.
+const MaxRecipients = 500
+
+// Compose makes the raw form of a message from an account, for drafts.
+func (s *Service) Compose(ctx context.Context, account string, m Message) ([]byte, error) {
+	acct, _, err := s.account(ctx, account)
+	if err != nil {
+		return nil, err
+	}
+	b := &builder{acct: acct, msg: m, now: s.now(), bcc: true}
+	if err := s.related(ctx, b); err != nil {
+		return nil, err
+	}
+	return b.build()
+}
+
+// compose makes the submission's record and raw form.
+func (s *Service) compose(ctx context.Context, acct *store.Account, in Input) (*store.Submission, []byte, error) {
+	if len(in.Raw) > 0 {
+		return composeRaw(acct, in, s.now())
+	}
+	b := &builder{acct: acct, msg: in.Message, now: s.now()}
+	if err := s.related(ctx, b); err != nil {
+		return nil, nil, err
+	}
+	rcpts, err := recipients(in.To, in.Cc, in.Bcc)
+	if err != nil {
+		return nil, nil, err
+	}
+	raw, err := b.build()
+	if err != nil {
+		return nil, nil, err
+	}
+	sub := &store.Submission{From: acct.Address, Recipients: rcpts, Subject: in.Subject, MessageID: b.messageID,
+		InReplyTo: in.InReplyTo, Forward: in.Forward != ""}
+	if in.Forward != "" {
+		sub.InReplyTo = ""
+	}
+	return sub, raw, nil
+}
+
+// recipients gives the envelope: every address once.
+func recipients(lists ...[]sdk.Address) ([]string, error) {
+	var out []string
+	for _, list := range lists {
+		for _, a := range list {
+			if _, err := mail.ParseAddress("<" + a.Email + ">"); err != nil || strings.ContainsAny(a.Email, "\r\n") {
+				return nil, sdk.Errorf(sdk.KindInvalid, "submit message", "%q is not an address", a.Email)
+			}
+			if !slices.ContainsFunc(out, func(have string) bool { return strings.EqualFold(have, a.Email) }) {
+				out = append(out, a.Email)
+			}
+		}
+	}
+	switch {
+	case len(out) == 0:
+		return nil, sdk.Errorf(sdk.KindInvalid, "submit message", "the message has no recipient")
+	case len(out) > MaxRecipients:
+		return nil, sdk.Errorf(sdk.KindInvalid, "submit message", "the message has %d recipients, %d are allowed", len(out), MaxRecipients)
+	}
+	return out, nil
+}
+
+// composeRaw takes a whole message: recipients from its fields, Bcc taken out,
+// Message-ID and Date added where they are missing.
+func composeRaw(acct *store.Account, in Input, now time.Time) (*store.Submission, []byte, error) {
+	e, err := message.Read(bytes.NewReader(in.Raw))
+	if e == nil || (err != nil && !message.IsUnknownCharset(err) && !message.IsUnknownEncoding(err)) {
+		return nil, nil, sdk.Errorf(sdk.KindInvalid, "submit message", "raw is not a message: %v", err)
+	}
+	h := gomail.Header{Header: e.Header}
+	var lists [][]sdk.Address
+	for _, key := range []string{"To", "Cc", "Bcc"} {
+		list, err := h.AddressList(key)
+		if err != nil {
+			return nil, nil, sdk.Errorf(sdk.KindInvalid, "submit message", "the %s field cannot be read", key)
+		}
+		var out []sdk.Address
+		for _, a := range list {
+			out = append(out, sdk.Address{Name: a.Name, Email: a.Address})
+		}
+		lists = append(lists, out)
+	}
+	rcpts, err := recipients(lists...)
+	if err != nil {
+		return nil, nil, err
+	}
+	split := bytes.Index(in.Raw, []byte("\n\r\n"))
+	sep := 3
+	if lf := bytes.Index(in.Raw, []byte("\n\n")); lf >= 0 && (split < 0 || lf < split) {
+		split, sep = lf, 2
+	}
+	if split < 0 {
+		return nil, nil, sdk.Errorf(sdk.KindInvalid, "submit message", "raw has no empty line after its header")
+	}
+	// The header alone is written anew; the body stays byte for byte.
+	h.Del("Bcc")
+	id, _ := h.MessageID()
+	if id == "" {
+		id = newMessageID(acct)
+		h.SetMessageID(id)
+	}
+	if h.Get("Date") == "" {
+		h.SetDate(now)
+	}
+	if h.Get("From") == "" {
+		h.SetAddressList("From", []*gomail.Address{{Name: acct.Name, Address: acct.Address}})
+	}
+	subject, _ := h.Subject()
+	var buf bytes.Buffer
+	if err := writeHeader(&buf, h.Header); err != nil {
+		return nil, nil, err
+	}
+	buf.Write(in.Raw[split+sep:])
+	return &store.Submission{From: acct.Address, Recipients: rcpts, Subject: subject, MessageID: id,
+		InReplyTo: in.InReplyTo}, buf.Bytes(), nil
+}
+
+func writeHeader(w io.Writer, h message.Header) error {
+	for f := h.Fields(); f.Next(); {
+		raw, err := f.Raw()
+		if err != nil {
+			return err
+		}
+		if _, err := w.Write(raw); err != nil {
+			return err
+		}
+	}
+	_, err := io.WriteString(w, "\r\n")
+	return err
+}
+
+func newMessageID(acct *store.Account) string {
+	_, domain, ok := strings.Cut(acct.Address, "@")
+	if !ok || domain == "" {
+		domain = "postern.invalid"
+	}
+	return strings.ToLower(rand.Text()) + "@" + domain
+}
+
+// related reads what is answered or forwarded.
+func (s *Service) related(ctx context.Context, b *builder) error {
+	if b.msg.InReplyTo != "" && b.msg.Forward != "" {
+		return sdk.Errorf(sdk.KindInvalid, "submit message", "a message answers or forwards, not both")
+	}
+	for _, id := range []string{b.msg.InReplyTo, b.msg.Forward} {
+		if id == "" {
+			continue
+		}
+		blob, m, err := s.mirror.Raw(ctx, id)
+		if err != nil {
+			return fmt.Errorf("read the message that is answered or forwarded: %w", err)
+		}
+		defer blob.Close()
+		if m.Account != b.acct.ID {
+			return sdk.Errorf(sdk.KindInvalid, "submit message", "message %s belongs to another account", id)
+		}
+		if b.msg.Forward != "" {
+			if b.forward, err = io.ReadAll(blob); err != nil {
+				return err
+			}
+			b.forwardName = m.Subject
+			continue
+		}
+		b.parent = m
+		// The References of the answered message are in its bytes alone.
+		if e, err := message.Read(blob); e != nil && err == nil {
+			h := gomail.Header{Header: e.Header}
+			b.references, _ = h.MsgIDList("References")
+		}
+	}
+	return nil
+}

@@ -1,0 +1,220 @@
+// Package submission takes messages on their way out and brings each to the
+// provider exactly once.
+//
+// What is kept true. A submission is on disk, bytes and all, before its caller
+// hears of it. Every step is noted before it is begun, so that after a crash
+// it is known what may have happened: a prepared draft is found again by the
+// submission's id, and a send in doubt is settled by asking the provider what
+// became of the draft, never by sending again.
+//
+// How it fails. What may pass is tried again for three days; what will not is
+// told at once as submission.failed, with the reason in words.
+//
+// Where to start: Submit, then step.go.
+package submission
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/postern-mail/postern/internal/event"
+	"github.com/postern-mail/postern/internal/journal"
+	"github.com/postern-mail/postern/plugins/sdk/mail"
+	"github.com/postern-mail/postern/plugins/sdk/provider"
+	"github.com/postern-mail/postern/store"
+)
+
+// Providers gives the plugin that serves a provider instance.
+type Providers interface {
+	Provider(instance string) (provider.Provider, error)
+	Info(instance string) (*provider.Info, error)
+}
+
+// Mirror is asked for the bytes of messages that are answered or forwarded,
+// and told that mail was sent.
+type Mirror interface {
+	Touch(account string)
+	Raw(ctx context.Context, id string) (store.Blob, *store.Message, error)
+}
+
+// Options of a Service.
+type Options struct {
+	Now func() time.Time
+	Log *slog.Logger
+	// Workers is how many submissions are worked on at once, 8 by default.
+	Workers int
+	// GiveUp is how long a submission is tried, 72 hours by default.
+	GiveUp time.Duration
+}
+
+// Service is the submissions.
+type Service struct {
+	store     store.Store
+	journal   *journal.Journal
+	providers Providers
+	mirror    Mirror
+	opts      Options
+	log       *slog.Logger
+	wake      chan struct{}
+}
+
+// New makes a Service. Run must be called for anything to leave.
+func New(s store.Store, j *journal.Journal, p Providers, m Mirror, opts Options) *Service {
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	if opts.Workers == 0 {
+		opts.Workers = 8
+	}
+	if opts.GiveUp == 0 {
+		opts.GiveUp = 72 * time.Hour
+	}
+	return &Service{store: s, journal: j, providers: p, mirror: m, opts: opts, log: opts.Log, wake: make(chan struct{}, 1)}
+}
+
+func (s *Service) now() time.Time { return s.opts.Now().UTC() }
+
+// Input describes a message to send: either Raw, or the parts of which it is
+// composed.
+type Input struct {
+	Account string
+	Message
+	// Raw is a whole message (RFC 5322); its Bcc field is taken out.
+	Raw []byte
+	// SendAt is when to send; zero is now.
+	SendAt time.Time
+	// IdempotencyKey makes a repeated Submit give the first submission.
+	IdempotencyKey string
+}
+
+// Submit stores a message to be sent and gives the submission.
+func (s *Service) Submit(ctx context.Context, in Input) (*store.Submission, error) {
+	acct, info, err := s.account(ctx, in.Account)
+	if err != nil {
+		return nil, err
+	}
+	if in.IdempotencyKey != "" {
+		var old *store.Submission
+		err := s.store.View(ctx, func(tx store.Tx) (err error) {
+			old, err = tx.SubmissionByKey(in.Account, in.IdempotencyKey)
+			return err
+		})
+		if !errors.Is(err, store.ErrNotFound) {
+			return old, err
+		}
+	}
+	sub, raw, err := s.compose(ctx, acct, in)
+	if err != nil {
+		return nil, err
+	}
+	if limit := info.Limits.MaxMessageBytes; limit > 0 && int64(len(raw)) > limit {
+		return nil, mail.Errorf(mail.KindTooLarge, "submit message", "the message has %d bytes, the provider takes %d", len(raw), limit)
+	}
+	// The bytes are ours alone until the provider has them: on disk first.
+	ref, err := s.store.Blobs().Put(ctx, in.Account, bytes.NewReader(raw), true)
+	if err != nil {
+		return nil, err
+	}
+	now := s.now()
+	sub.ID, sub.Account, sub.State = "s"+strings.ToLower(rand.Text()), in.Account, store.SubmissionScheduled
+	sub.Blob, sub.Size, sub.IdempotencyKey = ref.Digest, ref.Size, in.IdempotencyKey
+	sub.SendAt, sub.NextAt, sub.CreatedAt = in.SendAt.UTC(), now, now
+	if in.SendAt.After(now) {
+		sub.NextAt = in.SendAt.UTC()
+	}
+	out := sub
+	err = s.store.Update(ctx, func(tx store.Tx) error {
+		out = sub
+		if in.IdempotencyKey != "" {
+			old, err := tx.SubmissionByKey(in.Account, in.IdempotencyKey)
+			if err == nil {
+				out = old // another call with the same key was faster
+				return nil
+			}
+			if !errors.Is(err, store.ErrNotFound) {
+				return err
+			}
+		}
+		return tx.PutSubmission(sub)
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.nudge()
+	return out, nil
+}
+
+// Cancel takes back a submission that has not begun.
+func (s *Service) Cancel(ctx context.Context, id string) (sub *store.Submission, err error) {
+	err = s.store.Update(ctx, func(tx store.Tx) error {
+		sub, err = tx.Submission(id)
+		if errors.Is(err, store.ErrNotFound) {
+			return &mail.Error{Kind: mail.KindNotFound, Op: "cancel submission", Message: "no such submission", Err: err}
+		}
+		if err != nil {
+			return err
+		}
+		if sub.State == store.SubmissionCancelled {
+			return nil
+		}
+		if sub.State != store.SubmissionScheduled {
+			return mail.Errorf(mail.KindConflict, "cancel submission", "the submission is %s already", sub.State)
+		}
+		sub.State, sub.DoneAt = store.SubmissionCancelled, s.now()
+		return tx.PutSubmission(sub)
+	})
+	return sub, err
+}
+
+func (s *Service) account(ctx context.Context, id string) (*store.Account, *provider.Info, error) {
+	var a *store.Account
+	err := s.store.View(ctx, func(tx store.Tx) (err error) {
+		a, err = tx.Account(id)
+		return err
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, nil, &mail.Error{Kind: mail.KindNotFound, Op: "submit message", Message: "no such account", Err: err}
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	info, err := s.providers.Info(a.Provider)
+	if err == nil && !info.Has(provider.CapSend) {
+		err = mail.Errorf(mail.KindInvalid, "submit message", "the account's provider cannot send")
+	}
+	return a, info, err
+}
+
+func (s *Service) nudge() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// done ends a submission and tells so, in one transaction.
+func (s *Service) done(ctx context.Context, sub *store.Submission, state store.SubmissionState, reason string) error {
+	return s.journal.Update(ctx, func(tx store.Tx, b *journal.Batch) error {
+		sub.State, sub.Error, sub.DoneAt = state, reason, s.now()
+		e := &event.Event{Type: event.SubmissionSent, Account: sub.Account, Submission: sub.ID, Reason: reason}
+		if state == store.SubmissionFailed {
+			e.Type = event.SubmissionFailed
+		}
+		if sub.SentProviderID != "" {
+			e.Message = event.HashID("m", sub.Account, sub.SentProviderID)
+			sub.SentMessageID = e.Message
+		}
+		if _, err := b.Add(e); err != nil {
+			return err
+		}
+		return tx.PutSubmission(sub)
+	})
+}
