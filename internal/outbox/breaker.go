@@ -6,9 +6,9 @@ import "time"
 // after some failures in a row, lets one probe through at a time while it is
 // open, and after a success lets 1, 2, 4... attempts through.
 type breaker struct {
-	threshold     int
+	threshold      int
 	probe, longest time.Duration
-	most          int
+	most           int
 
 	// limit is how many attempts may be under way now.
 	limit int

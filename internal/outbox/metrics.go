@@ -12,13 +12,13 @@ import (
 // metrics are counted as things happen; what waits is counted by the store
 // when somebody asks.
 type metrics struct {
-	outbox   *Outbox
-	attempts *prometheus.CounterVec
+	outbox    *Outbox
+	attempts  *prometheus.CounterVec
 	latencies prometheus.Histogram
-	pending  *prometheus.Desc
-	oldest   *prometheus.Desc
-	dead     *prometheus.Desc
-	flying   *prometheus.Desc
+	pending   *prometheus.Desc
+	oldest    *prometheus.Desc
+	dead      *prometheus.Desc
+	flying    *prometheus.Desc
 }
 
 // scrapeTime bounds how long a scrape waits for the store.

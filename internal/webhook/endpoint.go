@@ -1,0 +1,179 @@
+package webhook
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/postern-mail/postern/internal/event"
+	"github.com/postern-mail/postern/store"
+)
+
+// Payload says how much a body tells.
+type Payload string
+
+// Payloads.
+const (
+	// PayloadThin: ids, mailboxes, keywords, what changed; envelope and preview
+	// of new messages.
+	PayloadThin Payload = "thin"
+	// PayloadFull: headers, text and HTML too, up to a limit.
+	PayloadFull Payload = "full"
+)
+
+// State is how an endpoint is doing.
+type State string
+
+// States of an endpoint.
+const (
+	StateEnabled  State = "enabled"
+	StateFailing  State = "failing"
+	StatePaused   State = "paused"
+	StateDisabled State = "disabled"
+)
+
+// Endpoint is an endpoint as its owner sees it. Its secret is shown when it is
+// made or rotated, and never again.
+type Endpoint struct {
+	ID          string
+	URL         string
+	Events      []event.Type
+	Accounts    []string
+	Description string
+	Ordered     bool
+	Payload     Payload
+	Backfill    bool
+	// Attempts is the number of attempts a delivery gets, 0 for the default.
+	Attempts  int
+	CreatedAt time.Time
+
+	State State
+	// Reason says why it is disabled.
+	Reason string
+	// FailingSince is zero while all is well; Failures counts since then.
+	FailingSince  time.Time
+	Failures      int
+	LastSuccessAt time.Time
+	PausedUntil   time.Time
+}
+
+// config is what the store keeps for us, in Endpoint.Config.
+type config struct {
+	URL         string       `json:"url"`
+	Events      []event.Type `json:"events,omitempty"`
+	Accounts    []string     `json:"accounts,omitempty"`
+	Description string       `json:"description,omitempty"`
+	Payload     Payload      `json:"payload"`
+	Backfill    bool         `json:"backfill,omitempty"`
+	Attempts    int          `json:"attempts,omitempty"`
+	// Keys sign, newest first.
+	Keys []signingKey `json:"keys"`
+}
+
+// signingKey is a secret and how long it signs.
+type signingKey struct {
+	Secret string `json:"secret"`
+	// Until is zero for the current key.
+	Until time.Time `json:"until,omitzero"`
+
+	raw []byte
+}
+
+func (c *config) encode() ([]byte, error) {
+	b, err := json.Marshal(c)
+	if err != nil {
+		return nil, fmt.Errorf("encode endpoint: %w", err)
+	}
+	return b, nil
+}
+
+func decodeConfig(b []byte) (*config, error) {
+	c := &config{}
+	if err := json.Unmarshal(b, c); err != nil {
+		// The error of package json may quote what it read.
+		return nil, fmt.Errorf("decode endpoint: the record is damaged")
+	}
+	for i := range c.Keys {
+		raw, err := decodeSecret(c.Keys[i].Secret)
+		if err != nil {
+			return nil, fmt.Errorf("decode endpoint: %w", err)
+		}
+		c.Keys[i].raw = raw
+	}
+	return c, nil
+}
+
+// wants reports whether the endpoint asked for an event.
+func (t *target) wants(e *event.Event) bool {
+	c := t.config
+	switch {
+	case e.Internal:
+		return false
+	case e.Type == event.Ping:
+		return e.Endpoint == t.id
+	case e.Type == event.EndpointDisabled && e.Endpoint == t.id:
+		return false // it would hear of it only when it is none any more
+	case e.Backfill && !c.Backfill:
+		return false
+	case len(c.Events) > 0 && !slices.Contains(c.Events, e.Type):
+		return false
+	}
+	return len(c.Accounts) == 0 || slices.Contains(c.Accounts, e.Account)
+}
+
+// describe makes the owner's view of a record.
+func describe(r *store.Endpoint, now time.Time) (*Endpoint, error) {
+	c, err := decodeConfig(r.Config)
+	if err != nil {
+		return nil, err
+	}
+	e := &Endpoint{
+		ID: r.ID, URL: c.URL, Events: c.Events, Accounts: c.Accounts, Description: c.Description,
+		Ordered: r.Ordered, Payload: c.Payload, Backfill: c.Backfill, Attempts: c.Attempts, CreatedAt: r.CreatedAt,
+		State: StateEnabled, Reason: r.Reason, FailingSince: r.Failing, Failures: r.Failures, LastSuccessAt: r.LastOKAt,
+	}
+	switch {
+	case r.Disabled:
+		e.State = StateDisabled
+	case r.PausedUntil.After(now):
+		e.State, e.PausedUntil = StatePaused, r.PausedUntil
+	case !r.Failing.IsZero():
+		e.State = StateFailing
+	}
+	return e, nil
+}
+
+// Attempts gives the number of attempts that an endpoint's deliveries get, 0
+// for the default. It is outbox.Options.Attempts.
+func Attempts(r *store.Endpoint) int {
+	var c struct {
+		Attempts int `json:"attempts"`
+	}
+	if err := json.Unmarshal(r.Config, &c); err != nil {
+		return 0
+	}
+	return c.Attempts
+}
+
+const secretPrefix = "whsec_"
+
+// newSecret makes a key of 32 bytes in the spelling of Standard Webhooks.
+func newSecret() string {
+	var key [32]byte
+	rand.Read(key[:]) //nolint:errcheck // it never fails
+	return secretPrefix + base64.StdEncoding.EncodeToString(key[:])
+}
+
+func decodeSecret(s string) ([]byte, error) {
+	raw, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(s, secretPrefix))
+	if err != nil || len(raw) == 0 {
+		return nil, fmt.Errorf("the signing key is damaged")
+	}
+	return raw, nil
+}
+
+func newEndpointID() string { return "ep_" + strings.ToLower(rand.Text()) }

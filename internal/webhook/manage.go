@@ -1,0 +1,326 @@
+package webhook
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sort"
+	"strings"
+	"time"
+
+	"github.com/postern-mail/postern/internal/event"
+	"github.com/postern-mail/postern/plugins/sdk/mail"
+	"github.com/postern-mail/postern/store"
+)
+
+// Overlap is how long a key signs after it was rotated out.
+const Overlap = 24 * time.Hour
+
+// Limits of an endpoint's settings.
+const (
+	MaxAttempts    = 12
+	maxDescription = 1000
+	maxAccounts    = 1000
+	// maxKeys bounds the signatures of one request.
+	maxKeys = 5
+)
+
+// Create is the input of CreateEndpoint.
+type Create struct {
+	URL string
+	// Events, empty for every type.
+	Events []event.Type
+	// Accounts by id, empty for all.
+	Accounts    []string
+	Description string
+	// Unordered gives up the order of an account's deliveries for speed after
+	// failures.
+	Unordered bool
+	// Payload is thin where it is empty.
+	Payload  Payload
+	Backfill bool
+	// Attempts, 0 for the default schedule of about three days; 6 is the short
+	// one of about three quarters of an hour.
+	Attempts int
+}
+
+// CreateEndpoint makes an endpoint and gives it with its secret, which is not
+// shown again.
+func (s *Service) CreateEndpoint(ctx context.Context, in Create) (*Endpoint, string, error) {
+	const op = "create endpoint"
+	if in.Payload == "" {
+		in.Payload = PayloadThin
+	}
+	c := &config{
+		URL: strings.TrimSpace(in.URL), Events: distinct(in.Events), Accounts: distinct(in.Accounts), Description: in.Description,
+		Payload: in.Payload, Backfill: in.Backfill, Attempts: in.Attempts,
+	}
+	secret := newSecret()
+	c.Keys = []signingKey{{Secret: secret}}
+	if err := s.check(op, c); err != nil {
+		return nil, "", err
+	}
+	encoded, err := c.encode()
+	if err != nil {
+		return nil, "", err
+	}
+	now := s.opts.Now().UTC()
+	r := &store.Endpoint{ID: newEndpointID(), Config: encoded, Ordered: !in.Unordered, CreatedAt: now}
+	err = s.store.Update(ctx, func(tx store.Tx) error {
+		if err := accountsExist(tx, op, c.Accounts); err != nil {
+			return err
+		}
+		if err := tx.PutEndpoint(r); err != nil {
+			return fmt.Errorf("%s: %w", op, err)
+		}
+		s.changed(tx, func() {})
+		return nil
+	})
+	if err != nil {
+		return nil, "", err
+	}
+	e, err := describe(r, now)
+	return e, secret, err
+}
+
+// Update is the input of UpdateEndpoint; what is nil stays.
+type Update struct {
+	ID          string
+	URL         *string
+	Events      *[]event.Type
+	Accounts    *[]string
+	Description *string
+	Ordered     *bool
+	Payload     *Payload
+	Backfill    *bool
+	Attempts    *int
+	// Enabled switches the endpoint on or off. Switched on, it starts afresh.
+	Enabled *bool
+}
+
+// UpdateEndpoint changes an endpoint. Deliveries it is owed already keep their
+// bodies.
+func (s *Service) UpdateEndpoint(ctx context.Context, in Update) (*Endpoint, error) {
+	const op = "update endpoint"
+	return s.modify(ctx, op, in.ID, func(tx store.Tx, r *store.Endpoint, c *config) error {
+		set(&c.URL, in.URL)
+		c.URL = strings.TrimSpace(c.URL)
+		set(&c.Events, in.Events)
+		set(&c.Accounts, in.Accounts)
+		c.Events, c.Accounts = distinct(c.Events), distinct(c.Accounts)
+		set(&c.Description, in.Description)
+		set(&r.Ordered, in.Ordered)
+		set(&c.Payload, in.Payload)
+		set(&c.Backfill, in.Backfill)
+		set(&c.Attempts, in.Attempts)
+		if err := s.check(op, c); err != nil {
+			return err
+		}
+		if in.Accounts != nil {
+			if err := accountsExist(tx, op, c.Accounts); err != nil {
+				return err
+			}
+		}
+		if in.URL != nil {
+			r.PausedUntil = time.Time{} // that was said by somebody else
+		}
+		switch {
+		case in.Enabled == nil:
+		case *in.Enabled:
+			r.Disabled, r.Reason = false, ""
+			r.Failing, r.Failures, r.PausedUntil = time.Time{}, 0, time.Time{}
+		case !r.Disabled:
+			r.Disabled, r.Reason = true, "disabled by its owner"
+		}
+		return nil
+	})
+}
+
+// RotateSecret gives an endpoint a new key. The old one signs too for another
+// day, so that receivers can change at leisure.
+func (s *Service) RotateSecret(ctx context.Context, id string) (*Endpoint, string, error) {
+	const op = "rotate secret"
+	secret := newSecret()
+	e, err := s.modify(ctx, op, id, func(_ store.Tx, _ *store.Endpoint, c *config) error {
+		now := s.opts.Now().UTC()
+		keys := []signingKey{{Secret: secret}}
+		for _, k := range c.Keys {
+			if k.Until.IsZero() {
+				k.Until = now.Add(Overlap)
+			}
+			if k.Until.After(now) {
+				keys = append(keys, k)
+			}
+		}
+		if len(keys) > maxKeys {
+			return mail.Errorf(mail.KindConflict, op, "the secret was rotated %d times within a day; wait until %s",
+				len(keys)-1, keys[len(keys)-1].Until.Format(time.RFC3339))
+		}
+		c.Keys = keys
+		return nil
+	})
+	if err != nil {
+		return nil, "", err
+	}
+	return e, secret, nil
+}
+
+// modify changes an endpoint in one transaction.
+func (s *Service) modify(ctx context.Context, op, id string, fn func(store.Tx, *store.Endpoint, *config) error) (e *Endpoint, err error) {
+	err = s.store.Update(ctx, func(tx store.Tx) error {
+		r, err := endpoint(tx, op, id)
+		if err != nil {
+			return err
+		}
+		c, err := decodeConfig(r.Config)
+		if err != nil {
+			return fmt.Errorf("%s: %w", op, err)
+		}
+		if err := fn(tx, r, c); err != nil {
+			return err
+		}
+		if r.Config, err = c.encode(); err != nil {
+			return err
+		}
+		if err := tx.PutEndpoint(r); err != nil {
+			return fmt.Errorf("%s: %w", op, err)
+		}
+		s.changed(tx, func() { s.queue.Refresh(id) })
+		e, err = describe(r, s.opts.Now())
+		return err
+	})
+	return e, err
+}
+
+// DeleteEndpoint removes an endpoint; what it was owed goes in the background.
+func (s *Service) DeleteEndpoint(ctx context.Context, id string) error {
+	const op = "delete endpoint"
+	return s.store.Update(ctx, func(tx store.Tx) error {
+		if _, err := endpoint(tx, op, id); err != nil {
+			return err
+		}
+		if err := tx.DeleteEndpoint(id); err != nil {
+			return fmt.Errorf("%s: %w", op, err)
+		}
+		s.changed(tx, func() { s.queue.Forget(id) })
+		return nil
+	})
+}
+
+// SendTest owes an endpoint a ping and gives the delivery's id. It waits for
+// nothing else the endpoint is owed.
+func (s *Service) SendTest(ctx context.Context, id string) (delivery string, err error) {
+	const op = "send test event"
+	err = s.store.Update(ctx, func(tx store.Tx) error {
+		r, err := endpoint(tx, op, id)
+		if err != nil {
+			return err
+		}
+		if r.Disabled {
+			return mail.Errorf(mail.KindConflict, op, "the endpoint is disabled (%s); enable it first", r.Reason)
+		}
+		e, err := s.journal(tx, event.Event{Type: event.Ping, Endpoint: id})
+		if err != nil {
+			return fmt.Errorf("%s: %w", op, err)
+		}
+		delivery = deliveryID(id, &e, PayloadThin)
+		return nil
+	})
+	return delivery, err
+}
+
+// GetEndpoint gives one endpoint.
+func (s *Service) GetEndpoint(ctx context.Context, id string) (e *Endpoint, err error) {
+	err = s.view(ctx, func(tx store.Tx) error {
+		r, err := endpoint(tx, "read endpoint", id)
+		if err != nil {
+			return err
+		}
+		e, err = describe(r, s.opts.Now())
+		return err
+	})
+	return e, err
+}
+
+// ListEndpoints gives all endpoints, oldest first.
+func (s *Service) ListEndpoints(ctx context.Context) (list []*Endpoint, err error) {
+	err = s.view(ctx, func(tx store.Tx) error {
+		list = nil
+		records, err := tx.Endpoints()
+		if err != nil {
+			return fmt.Errorf("list endpoints: %w", err)
+		}
+		for _, r := range records {
+			e, err := describe(r, s.opts.Now())
+			if err != nil {
+				return fmt.Errorf("list endpoints: %w", err)
+			}
+			list = append(list, e)
+		}
+		return nil
+	})
+	sort.SliceStable(list, func(i, j int) bool { return list[i].CreatedAt.Before(list[j].CreatedAt) })
+	return list, err
+}
+
+func endpoint(tx store.Tx, op, id string) (*store.Endpoint, error) {
+	r, err := tx.Endpoint(id)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, mail.Errorf(mail.KindNotFound, op, "there is no endpoint %q", id)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", op, err)
+	}
+	return r, nil
+}
+
+// check looks at everything that needs no store.
+func (s *Service) check(op string, c *config) error {
+	if err := s.checkURL(op, c.URL); err != nil {
+		return err
+	}
+	for _, t := range c.Events {
+		if !t.Valid() {
+			return mail.Errorf(mail.KindInvalid, op, "there is no event type %q", t)
+		}
+	}
+	switch {
+	case c.Payload != PayloadThin && c.Payload != PayloadFull:
+		return mail.Errorf(mail.KindInvalid, op, "there is no payload %q, only thin and full", c.Payload)
+	case c.Attempts < 0 || c.Attempts > MaxAttempts:
+		return mail.Errorf(mail.KindInvalid, op, "attempts must be between 1 and %d, or 0 for the default", MaxAttempts)
+	case len(c.Description) > maxDescription:
+		return mail.Errorf(mail.KindInvalid, op, "the description is longer than %d characters", maxDescription)
+	case len(c.Accounts) > maxAccounts:
+		return mail.Errorf(mail.KindInvalid, op, "more than %d accounts; leave them out for all", maxAccounts)
+	}
+	return nil
+}
+
+func accountsExist(tx store.Tx, op string, ids []string) error {
+	for _, id := range ids {
+		if _, err := tx.Account(id); errors.Is(err, store.ErrNotFound) {
+			return mail.Errorf(mail.KindInvalid, op, "there is no account %q", id)
+		} else if err != nil {
+			return fmt.Errorf("%s: %w", op, err)
+		}
+	}
+	return nil
+}
+
+func set[T any](to *T, from *T) {
+	if from != nil {
+		*to = *from
+	}
+}
+
+// distinct sorts and drops repetitions; an empty list is nil.
+func distinct[T ~string](list []T) []T {
+	if len(list) == 0 {
+		return nil
+	}
+	list = slices.Clone(list)
+	slices.Sort(list)
+	return slices.Compact(list)
+}

@@ -1,0 +1,180 @@
+// Package webhook tells the outside what happened, by signed HTTP requests to
+// the endpoints that asked for it.
+//
+// What is kept true.
+//
+//   - What an endpoint is owed is written in the transaction that journals the
+//     event (Owe). The body is fixed there, once for each event and rendition:
+//     every attempt, redelivery and replay sends the same bytes with the same
+//     webhook-id.
+//   - Every request is signed twice with every active key of its endpoint: by
+//     Standard Webhooks (webhook-signature) and in the manner of Stripe
+//     (Postern-Signature). A key that was rotated out signs for another day.
+//   - No connection is made to an address that the guard refuses. It looks at
+//     the address that the kernel is about to connect to, after the name was
+//     resolved, so that what a name resolves to next changes nothing.
+//   - An attempt has a budget of time and bytes for each of its parts,
+//     whatever the receiver does. Redirects are not followed.
+//
+// How it fails. Bad settings of an endpoint are *mail.Error of kind invalid
+// and change nothing. What happens to an attempt is an outbox.Outcome; package
+// outbox decides what follows.
+//
+// Where to start: Owe for how deliveries come to be, Carrier.Deliver for how
+// they leave, Guard for where they may go.
+package webhook
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/postern-mail/postern/internal/event"
+	"github.com/postern-mail/postern/plugins/sdk/mail"
+	"github.com/postern-mail/postern/store"
+)
+
+// Queue hears of what was committed. It is an *outbox.Outbox.
+type Queue interface {
+	Notice(lanes []store.Lane)
+	Refresh(endpoint string)
+	Forget(endpoint string)
+}
+
+// Content gives what a full payload carries beside the thin one. It reads what
+// is at hand and fetches nothing.
+type Content interface {
+	Full(tx store.Tx, message string) (full Full, ok bool)
+}
+
+// Full is the content of a message.
+type Full struct {
+	Headers []mail.Header
+	Text    string
+	HTML    string
+	// Truncated: there is more than stands here.
+	Truncated bool
+}
+
+// Options are settings with defaults; the zero value works.
+type Options struct {
+	Now func() time.Time
+	Log *slog.Logger
+	// Bus is woken by events that this package journals itself.
+	Bus *event.Bus
+	// AllowHTTP permits endpoints without TLS (webhooks.allow_http).
+	AllowHTTP bool
+	// Content serves full payloads; without one they are thin, and say so.
+	Content Content
+	// Link gives the address where the rest of a truncated message is read.
+	Link func(message string) string
+}
+
+// Service keeps endpoints and knows what each is owed.
+type Service struct {
+	store store.Store
+	queue Queue
+	guard *Guard
+	opts  Options
+
+	// The endpoints as of some commit. edition grows with every commit that
+	// changes one, so that what was read before it is not kept.
+	mu      sync.Mutex
+	cached  []*target
+	valid   bool
+	edition uint64
+}
+
+// New makes the service. guard says which addresses endpoints may have.
+func New(s store.Store, q Queue, guard *Guard, opts Options) *Service {
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	if opts.Bus == nil {
+		opts.Bus = &event.Bus{}
+	}
+	if opts.Link == nil {
+		opts.Link = func(string) string { return "" }
+	}
+	return &Service{store: s, queue: q, guard: guard, opts: opts}
+}
+
+// target is an endpoint as Owe needs it.
+type target struct {
+	id      string
+	ordered bool
+	created time.Time
+	config  *config
+}
+
+// targets gives the endpoints, from memory where possible. What a transaction
+// reads is kept only once it is committed and nobody has changed an endpoint
+// meanwhile.
+func (s *Service) targets(tx store.Tx) ([]*target, error) {
+	s.mu.Lock()
+	cached, valid, edition := s.cached, s.valid, s.edition
+	s.mu.Unlock()
+	if valid {
+		return cached, nil
+	}
+	records, err := tx.Endpoints()
+	if err != nil {
+		return nil, err
+	}
+	list := make([]*target, 0, len(records))
+	for _, r := range records {
+		c, err := decodeConfig(r.Config)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, &target{id: r.ID, ordered: r.Ordered, created: r.CreatedAt, config: c})
+	}
+	tx.AfterCommit(func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.edition == edition {
+			s.cached, s.valid = list, true
+		}
+	})
+	return list, nil
+}
+
+// changed forgets the endpoints in memory, once tx is committed.
+func (s *Service) changed(tx store.Tx, then func()) {
+	tx.AfterCommit(func() {
+		s.mu.Lock()
+		s.edition++
+		s.valid = false
+		s.mu.Unlock()
+		then()
+	})
+}
+
+// EndpointDisabled journals that the outbox has disabled an endpoint. It is
+// outbox.Options.OnDisabled.
+func (s *Service) EndpointDisabled(tx store.Tx, e *store.Endpoint) error {
+	_, err := s.journal(tx, event.Event{Type: event.EndpointDisabled, Endpoint: e.ID, Reason: e.Reason})
+	return err
+}
+
+// journal appends an event of our own, and what is owed because of it.
+func (s *Service) journal(tx store.Tx, e event.Event) (event.Event, error) {
+	e.Time = s.opts.Now().UTC()
+	if err := tx.AppendEvent(&e); err != nil {
+		return e, err
+	}
+	events := []event.Event{e}
+	if err := s.Owe(tx, events); err != nil {
+		return e, err
+	}
+	tx.AfterCommit(func() { s.opts.Bus.Publish(events) })
+	return e, nil
+}
+
+func (s *Service) view(ctx context.Context, fn func(store.Tx) error) error {
+	return s.store.View(ctx, fn)
+}
