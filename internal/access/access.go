@@ -1,0 +1,96 @@
+// Package access decides who may do what. For now there is one principal, the
+// administrator, who presents the API key that was made on the first start.
+//
+// The key has 256 random bits, so its SHA-256 is as good as a slow hash: there
+// is no dictionary to try. It is compared in constant time.
+package access
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/postern-mail/postern/plugins/sdk/mail"
+	"github.com/postern-mail/postern/store"
+)
+
+// adminKey is the setting that holds the key's hash.
+const adminKey = "access.admin_key"
+
+// keyPrefix makes a key recognisable where it leaks.
+const keyPrefix = "psk_"
+
+// Access checks credentials.
+type Access struct{ store store.Store }
+
+// New makes an Access.
+func New(s store.Store) *Access { return &Access{store: s} }
+
+// Admin is the one principal there is.
+const Admin = "admin"
+
+// EnsureAdminKey makes the admin key where there is none and writes it to a
+// file that its owner alone can read. The key itself is never logged.
+func (a *Access) EnsureAdminKey(ctx context.Context, file string) (created bool, err error) {
+	err = a.store.View(ctx, func(tx store.Tx) error {
+		_, err := tx.Setting(adminKey)
+		return err
+	})
+	if !errors.Is(err, store.ErrNotFound) {
+		return false, err
+	}
+	raw := make([]byte, 32)
+	rand.Read(raw)
+	key := keyPrefix + base64.RawURLEncoding.EncodeToString(raw)
+	// The file first: a key that nobody can read would lock everybody out.
+	if err := writeSecret(file, key+"\n"); err != nil {
+		return false, fmt.Errorf("write admin key: %w", err)
+	}
+	sum := sha256.Sum256([]byte(key))
+	return true, a.store.Update(ctx, func(tx store.Tx) error { return tx.PutSetting(adminKey, sum[:]) })
+}
+
+// writeSecret replaces a file in one step, with mode 0600 from its first byte.
+func writeSecret(name, content string) error {
+	f, err := os.CreateTemp(filepath.Dir(name), ".key-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	if _, err := f.WriteString(content); err != nil {
+		return errors.Join(err, f.Close())
+	}
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), name)
+}
+
+// Authenticate gives the principal that presents a key. A wrong or missing
+// key is mail.KindUnauthorized.
+func (a *Access) Authenticate(ctx context.Context, key string) (string, error) {
+	key = strings.TrimSpace(key)
+	if scheme, rest, ok := strings.Cut(key, " "); ok && strings.EqualFold(scheme, "Bearer") {
+		key = strings.TrimSpace(rest)
+	}
+	var want []byte
+	err := a.store.View(ctx, func(tx store.Tx) (err error) {
+		want, err = tx.Setting(adminKey)
+		return err
+	})
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return "", err
+	}
+	sum := sha256.Sum256([]byte(key))
+	if key == "" || len(want) == 0 || subtle.ConstantTimeCompare(sum[:], want) != 1 {
+		return "", &mail.Error{Kind: mail.KindUnauthorized, Op: "authenticate", Message: "the API key is missing or wrong"}
+	}
+	return Admin, nil
+}

@@ -1,0 +1,121 @@
+// Package httpd is the HTTP door: the pages of connecting an account, the
+// providers' notifications, health, metrics, and the mux that the other doors
+// hang in.
+//
+// Every request has limits: header, body, time. What a provider sends to
+// /notify is bounded to 1 MiB and answered by its plugin; nothing of it is
+// believed, a notification is only ever a hint to look.
+package httpd
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/postern-mail/postern/internal/account"
+	"github.com/postern-mail/postern/plugins/sdk/provider"
+)
+
+// Accounts is the way in for owners.
+type Accounts interface {
+	OpenLink(ctx context.Context, token string) (string, error)
+	Callback(ctx context.Context, provider string, params map[string][]string) (*account.Finished, error)
+	Hint(ctx context.Context, instance string, h *provider.Hint)
+}
+
+// Providers answer notifications.
+type Providers interface {
+	Provider(instance string) (provider.Provider, error)
+}
+
+// Options of the door.
+type Options struct {
+	Log *slog.Logger
+	// Accounts and Providers serve connecting and notifications.
+	Accounts  Accounts
+	Providers Providers
+	// GraphQL, Blobs, GraphiQL and Metrics are hung in where they are given.
+	GraphQL, Blobs, GraphiQL, Metrics http.Handler
+	// Ready says why the gateway is not ready, nothing when it is.
+	Ready func(ctx context.Context) []string
+	// Version is shown by /healthz.
+	Version string
+}
+
+// Handler gives everything under one mux.
+func Handler(o Options) http.Handler {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	s := &server{Options: o}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", s.home)
+	mux.HandleFunc("GET /connect/{token}", s.connect)
+	mux.HandleFunc("/oauth/{provider}/callback", s.callback)
+	mux.HandleFunc("/notify/{provider}", s.notify)
+	mux.HandleFunc("/notify/{provider}/{rest...}", s.notify)
+	mux.HandleFunc("GET /healthz", s.healthz)
+	mux.HandleFunc("GET /readyz", s.readyz)
+	for path, h := range map[string]http.Handler{
+		"/graphql": o.GraphQL, "/blobs/": o.Blobs, "/graphiql": o.GraphiQL, "/graphiql/": o.GraphiQL, "GET /metrics": o.Metrics,
+	} {
+		if h != nil {
+			mux.Handle(path, h)
+		}
+	}
+	return s.guard(mux)
+}
+
+type server struct{ Options }
+
+// guard sets what every answer has and turns a panic into an error.
+func (s *server) guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("X-Frame-Options", "DENY")
+		defer func() {
+			if p := recover(); p != nil && p != http.ErrAbortHandler {
+				s.Log.ErrorContext(r.Context(), "request panicked", "path", r.URL.Path, "panic", p)
+				http.Error(w, "internal error", http.StatusInternalServerError)
+			}
+		}()
+		next.ServeHTTP(w, r)
+	})
+}
+
+// Serve answers on a listener until ctx ends, then lets running requests
+// finish within grace. Subscriptions end at once with ctx.
+func Serve(ctx context.Context, l net.Listener, h http.Handler, grace time.Duration) error {
+	base, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	srv := &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		BaseContext:       func(net.Listener) context.Context { return base },
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- srv.Serve(l) }()
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+	}
+	// Streams never end by themselves: their requests' contexts do it.
+	stop, done := context.WithTimeout(context.WithoutCancel(ctx), grace)
+	defer done()
+	timer := time.AfterFunc(grace/2, cancel)
+	defer timer.Stop()
+	err := srv.Shutdown(stop)
+	<-failed
+	if errors.Is(err, context.DeadlineExceeded) {
+		return errors.Join(errors.New("http: requests were cut off after "+grace.String()), srv.Close())
+	}
+	return err
+}
