@@ -1,0 +1,186 @@
+package outlook
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/postern-mail/postern/plugins/outlook/msgraph"
+	"github.com/postern-mail/postern/plugins/sdk/mail"
+	"github.com/postern-mail/postern/plugins/sdk/provider"
+)
+
+// cursor is a place in the delta of one folder: the link that goes on from
+// there. Links are opaque and go out verbatim.
+type cursor struct {
+	Version int    `json:"v"`
+	Folder  string `json:"folder"`
+	Link    string `json:"link"`
+}
+
+const cursorVersion = 1
+
+func (c cursor) encode() mail.Cursor {
+	data, _ := json.Marshal(c) // strings and a number: cannot fail
+	return data
+}
+
+func parseCursor(data mail.Cursor, folder string) (cursor, error) {
+	var c cursor
+	switch err := json.Unmarshal(data, &c); {
+	case err != nil || c.Version != cursorVersion || c.Link == "":
+		return c, errors.New("the cursor cannot be read")
+	case c.Folder != folder:
+		return c, errors.New("the cursor belongs to another mailbox")
+	}
+	return c, nil
+}
+
+// Changes follows the message delta of one folder: every page is a batch. The
+// first round tells everything, newest first.
+//
+// A delta is read with distrust: pages may be empty, entries may repeat, be
+// partial or out of order, and "@removed" means no more than "not in this
+// folder any more". Each entry therefore says only what it proves.
+func (p *Provider) Changes(ctx context.Context, req *provider.ChangesRequest, each func(*mail.Batch) error) error {
+	ctx, c, done, err := p.begin(ctx, req.Call, "read changes")
+	if err != nil {
+		return err
+	}
+	defer done()
+	if req.Mailbox == "" {
+		return &mail.Error{Kind: mail.KindInvalid, Op: c.op, Message: "changes are told by mailbox"}
+	}
+	r := &msgraph.Request{
+		Op: c.op, Method: http.MethodGet, Priority: c.prio,
+		// Has to be repeated on each request, and is no more than a wish.
+		Prefer: []string{"odata.maxpagesize=" + strconv.Itoa(c.conf.pageSize)},
+	}
+	if len(req.Cursor) == 0 {
+		r.Path = folderPath(req.Mailbox) + "/messages/delta"
+		r.Query = url.Values{"$select": {listSelect}, "$orderby": {"receivedDateTime desc"}}
+	} else {
+		cur, err := parseCursor(req.Cursor, req.Mailbox)
+		if err != nil {
+			return &mail.Error{Kind: mail.KindCursorExpired, Op: c.op, Code: "bad_cursor", Message: err.Error()}
+		}
+		r.Link = cur.Link
+	}
+	for {
+		asOf := p.now().UTC()
+		var page msgraph.Page[msgraph.Message]
+		if err := c.graph.Do(ctx, r, &page); err != nil {
+			return c.changesError(ctx, req, err)
+		}
+		b := &mail.Batch{Items: items(page.Value, req.Mailbox), AsOf: asOf.Truncate(time.Millisecond)}
+		link := page.NextLink
+		if link == "" {
+			link, b.Done = page.DeltaLink, true
+		}
+		if link == "" {
+			return &mail.Error{Kind: mail.KindUnavailable, Op: c.op, Code: "bad_answer", Message: "the provider's answer has neither a next nor a delta link"}
+		}
+		b.Next = cursor{Version: cursorVersion, Folder: req.Mailbox, Link: link}.encode()
+		if err := each(b); err != nil {
+			return err
+		}
+		if b.Done {
+			return nil
+		}
+		if link == r.Link {
+			return &mail.Error{Kind: mail.KindUnavailable, Op: c.op, Code: "link_loop", Message: "the provider's link leads back to itself"}
+		}
+		r.Path, r.Query, r.Link = "", nil, link
+	}
+}
+
+// changesError tells a cursor that was forgotten from a folder that is gone.
+// 410 and the sync codes are told apart in msgraph; the documents leave room
+// for other 4xx, and a link that went out as it came in cannot be at fault.
+func (c *call) changesError(ctx context.Context, req *provider.ChangesRequest, err error) error {
+	switch kind := mail.KindOf(err); {
+	case len(req.Cursor) == 0, kind != mail.KindNotFound && kind != mail.KindInvalid:
+		return err
+	}
+	_, lookErr := c.folder(ctx, req.Mailbox)
+	switch {
+	case mail.KindOf(lookErr) == mail.KindNotFound:
+		return lookErr
+	case lookErr != nil:
+		return err
+	}
+	return &mail.Error{Kind: mail.KindCursorExpired, Op: c.op, Code: errCode(err), Message: "the provider does not know the cursor any more", Err: err}
+}
+
+func errCode(err error) string {
+	var e *mail.Error
+	if errors.As(err, &e) {
+		return e.Code
+	}
+	return ""
+}
+
+// items converts the entries of a delta page.
+func items(entries []msgraph.Message, folder string) []mail.Item {
+	out := make([]mail.Item, 0, len(entries))
+	for i := range entries {
+		e := &entries[i]
+		if e.ID == "" {
+			continue
+		}
+		if e.Removed != nil || (e.ParentFolderID != "" && e.ParentFolderID != folder) {
+			// Moved or deleted, whatever the reason given; the folder that it
+			// went to tells the rest. An entry that names another folder is a
+			// replay from before it left.
+			out = append(out, mail.Item{Kind: mail.ItemAbsent, Mailbox: folder, Message: mail.Message{ProviderID: e.ID}})
+			continue
+		}
+		m, fields := message(e)
+		// The two deltas of a move are not ordered with each other: an entry
+		// proves that the message is here, not that it is nowhere else.
+		m.Mailboxes = []string{folder}
+		out = append(out, mail.Item{
+			Kind: mail.ItemPresent, Mailbox: folder, Message: m,
+			Fields: fields&^mail.FieldMailboxes | mail.FieldMailbox,
+		})
+	}
+	return out
+}
+
+// Enumerate lists a folder, newest first.
+func (p *Provider) Enumerate(ctx context.Context, req *provider.EnumerateRequest, each func(*provider.EnumerateBatch) error) error {
+	ctx, c, done, err := p.begin(ctx, req.Call, "list messages")
+	if err != nil {
+		return err
+	}
+	defer done()
+	r := &msgraph.Request{
+		Op: c.op, Method: http.MethodGet, Priority: c.prio,
+		Path:  folderPath(req.Mailbox) + "/messages",
+		Query: url.Values{"$select": {stateSelect}, "$orderby": {"receivedDateTime desc"}, "$top": {"500"}},
+	}
+	for {
+		var page msgraph.Page[msgraph.Message]
+		if err := c.graph.Do(ctx, r, &page); err != nil {
+			return err
+		}
+		b := &provider.EnumerateBatch{Fields: mail.FieldKeywords | mail.FieldMailboxes}
+		for i := range page.Value {
+			m, _ := message(&page.Value[i])
+			m.ReceivedAt = second(page.Value[i].Received)
+			m.Mailboxes = []string{req.Mailbox}
+			b.Messages = append(b.Messages, m)
+		}
+		if err := each(b); err != nil {
+			return err
+		}
+		if page.NextLink == "" {
+			return nil
+		}
+		r.Path, r.Query, r.Link = "", nil, page.NextLink
+	}
+}

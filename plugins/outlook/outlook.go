@@ -1,0 +1,279 @@
+// Package outlook is Postern's provider for Outlook and Exchange Online:
+// mail by Microsoft Graph, sign-in by the Microsoft identity platform.
+//
+// What it keeps true:
+//
+//   - New grant bytes are stored by the host before the access token that came
+//     with them is used; a token whose grant could not be stored is not used.
+//   - However many calls meet an expired token, one request goes to the token
+//     endpoint, and all who waited share its outcome (tokens.go).
+//   - Message ids are immutable ids (see msgraph), so that a move or the
+//     sending of a draft keeps a message's identity.
+//   - Nothing is sent twice: Prepare makes a draft, Send sends that draft, and
+//     a lost answer is settled by looking at what became of it (send.go).
+//   - Notify needs no account and no memory: what it checks by is derived from
+//     the instance's notify key (notify.go).
+//
+// How it fails: with *mail.Error. What the token endpoint refuses is sorted
+// into "the owner must connect again", "the operator must correct the
+// settings" and "try again" by one table (tokenerr.go); what Graph refuses by
+// another (msgraph/errors.go).
+//
+// Where to start: Provider below, then tokens.go and changes.go. Everything
+// that the sources of the providers' behaviour dispute is a setting
+// (config.go).
+package outlook
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/postern-mail/postern/plugins/outlook/msgraph"
+	"github.com/postern-mail/postern/plugins/sdk/mail"
+	"github.com/postern-mail/postern/plugins/sdk/provider"
+)
+
+// Options of a Provider. Zero options work.
+type Options struct {
+	// Now is the clock.
+	Now func() time.Time
+	// Log defaults to text on standard error, which the host collects.
+	Log *slog.Logger
+}
+
+// Provider implements provider.Provider for Outlook. One serves one instance,
+// any number of accounts.
+type Provider struct {
+	provider.Unsupported
+
+	now func() time.Time
+	log *slog.Logger
+
+	conf  atomic.Pointer[config]
+	host  hostSlot
+	calls callSet
+	// large bounds the big messages that are held in memory at once.
+	large chan struct{}
+
+	mu       sync.Mutex
+	accounts map[string]*account
+}
+
+var _ provider.Provider = (*Provider)(nil)
+
+// New makes a Provider.
+func New(o Options) *Provider {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.NewTextHandler(os.Stderr, nil))
+	}
+	return &Provider{
+		now:      o.Now,
+		log:      o.Log,
+		large:    make(chan struct{}, 2),
+		accounts: make(map[string]*account),
+		host:     newHostSlot(),
+	}
+}
+
+// account is one open account.
+type account struct {
+	id      string
+	tokens  *tokens
+	limiter *msgraph.Limiter
+}
+
+// Open takes an account's grant.
+func (p *Provider) Open(_ context.Context, req *provider.OpenRequest) error {
+	const op = "open account"
+	conf := p.conf.Load()
+	if conf == nil {
+		return notConfigured(op)
+	}
+	g, err := parseGrant(req.Grant)
+	if err != nil {
+		return &mail.Error{Kind: mail.KindGrantExpired, Op: op, Code: "unreadable_grant", Message: "the stored grant cannot be read; connect the account again", Err: err}
+	}
+	if req.Subject != "" && req.Subject != g.subject() {
+		return &mail.Error{Kind: mail.KindInvalid, Op: op, Code: "other_subject", Message: "the grant belongs to another person"}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if a := p.accounts[req.Account]; a != nil {
+		a.tokens.replace(g)
+		return nil
+	}
+	p.accounts[req.Account] = &account{
+		id:      req.Account,
+		tokens:  newTokens(p, req.Account, g),
+		limiter: msgraph.NewLimiter(conf.maxConcurrent),
+	}
+	return nil
+}
+
+// Close forgets an account.
+func (p *Provider) Close(_ context.Context, req *provider.CloseRequest) error {
+	p.mu.Lock()
+	a := p.accounts[req.Account]
+	delete(p.accounts, req.Account)
+	p.mu.Unlock()
+	if a != nil {
+		a.tokens.close()
+	}
+	return nil
+}
+
+// Revoke forgets the account. Graph offers an application with delegated
+// rights no way to give back one consent (revokeSignInSessions would sign the
+// owner out of everything, and needs more rights than mail): the owner or an
+// administrator removes it at myaccount.microsoft.com. The refresh token is
+// dropped here and dies of disuse.
+func (p *Provider) Revoke(ctx context.Context, req *provider.RevokeRequest) error {
+	return p.Close(ctx, &provider.CloseRequest{Account: req.Account})
+}
+
+// Session keeps the host and cancels everything when it leaves.
+func (p *Provider) Session(ctx context.Context, host provider.Host) error {
+	p.calls.open()
+	p.host.set(host)
+	<-ctx.Done()
+	p.host.clear(host)
+	p.calls.cancelAll()
+	return nil
+}
+
+// call is one running verb of an account.
+type call struct {
+	p     *Provider
+	conf  *config
+	acct  *account
+	graph *msgraph.Client
+	prio  msgraph.Priority
+	op    string
+}
+
+// begin looks the account up and ties ctx to the session's life. done must be
+// called.
+func (p *Provider) begin(ctx context.Context, c provider.Call, op string) (context.Context, *call, func(), error) {
+	conf := p.conf.Load()
+	if conf == nil {
+		return nil, nil, nil, notConfigured(op)
+	}
+	p.mu.Lock()
+	a := p.accounts[c.Account]
+	p.mu.Unlock()
+	if a == nil {
+		return nil, nil, nil, provider.ErrNotOpen
+	}
+	ctx, done := p.calls.add(ctx)
+	return ctx, &call{
+		p: p, conf: conf, acct: a, op: op,
+		prio: msgraph.Priority(c.Priority),
+		graph: msgraph.New(msgraph.Options{
+			Base: conf.graphURL, HTTP: conf.http, Tokens: a.tokens, Limiter: a.limiter,
+			Log: p.log.With("account", a.id),
+		}),
+	}, done, nil
+}
+
+func notConfigured(op string) error {
+	return &mail.Error{Kind: mail.KindMisconfigured, Op: op, Code: "not_configured", Message: "the provider has no settings yet"}
+}
+
+// hostSlot holds the host of the running session. Those who need one wait for
+// it: a plugin may be asked something before its session has begun.
+type hostSlot struct {
+	mu    sync.Mutex
+	host  provider.Host
+	ready chan struct{}
+}
+
+func newHostSlot() hostSlot { return hostSlot{ready: make(chan struct{})} }
+
+func (s *hostSlot) set(h provider.Host) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.host == nil {
+		close(s.ready)
+	}
+	s.host = h
+}
+
+func (s *hostSlot) clear(h provider.Host) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.host != h {
+		return // a newer session has begun
+	}
+	s.host, s.ready = nil, make(chan struct{})
+}
+
+var errNoHost = errors.New("no session with the host")
+
+func (s *hostSlot) get(ctx context.Context) (provider.Host, error) {
+	for {
+		s.mu.Lock()
+		h, ready := s.host, s.ready
+		s.mu.Unlock()
+		if h != nil {
+			return h, nil
+		}
+		select {
+		case <-ready:
+		case <-ctx.Done():
+			return nil, errNoHost
+		}
+	}
+}
+
+// callSet knows the running calls, so that the end of the session ends them.
+type callSet struct {
+	mu    sync.Mutex
+	next  uint64
+	calls map[uint64]context.CancelFunc
+	ended bool
+}
+
+func (s *callSet) open() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ended = false
+}
+
+func (s *callSet) add(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended {
+		cancel()
+		return ctx, func() {}
+	}
+	if s.calls == nil {
+		s.calls = make(map[uint64]context.CancelFunc)
+	}
+	s.next++
+	id := s.next
+	s.calls[id] = cancel
+	return ctx, func() {
+		cancel()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.calls, id)
+	}
+}
+
+func (s *callSet) cancelAll() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ended = true
+	for _, cancel := range s.calls {
+		cancel()
+	}
+}

@@ -1,0 +1,97 @@
+package outlook
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+
+	"github.com/postern-mail/postern/plugins/outlook/msgraph"
+	"github.com/postern-mail/postern/plugins/sdk/mail"
+	"github.com/postern-mail/postern/plugins/sdk/provider"
+)
+
+// prepared is what Send and Probe must know beside the draft's id.
+type prepared struct {
+	Version   int    `json:"v"`
+	Operation string `json:"operation"`
+	MessageID string `json:"message_id"`
+}
+
+// Prepare stores a message as a draft that says who the envelope says. A
+// small one goes as MIME and keeps its bytes up to what Exchange does to
+// them; a larger one as a draft with uploaded attachments, for Graph has
+// accepted larger MIME and lost it. What is signed or encrypted does not
+// survive that, and is refused rather than broken.
+//
+// The draft is marked with the operation: a second call gives the same draft,
+// also after it was sent.
+func (p *Provider) Prepare(ctx context.Context, req *provider.PrepareRequest, raw io.Reader) (*provider.PrepareResponse, error) {
+	ctx, c, done, err := p.begin(ctx, req.Call, "prepare message")
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	data, release, err := c.readMessage(ctx, raw, req.Size)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	messageID := bareID(req.MessageID)
+	before, err := c.find(ctx, req.OperationID, messageID)
+	if err != nil {
+		return nil, err
+	}
+	if len(before.done) > 0 {
+		return preparedAs(&before.done[0], req.OperationID), nil
+	}
+	c.discard(ctx, before.unfinished)
+
+	data = forEnvelope(data, req.Envelope)
+	if int64(len(data)) > c.conf.mimeLimit {
+		ct := parseContent(data)
+		if ct.sealed {
+			return nil, &mail.Error{Kind: mail.KindTooLarge, Op: c.op, Code: "sealed_too_large",
+				Message: "a signed or encrypted message of this size cannot be sent through this provider"}
+		}
+		m, err := c.createJSON(ctx, wellKnownDrafts, ct, req.OperationID, nil, nil)
+		if err != nil {
+			return nil, unsent(err)
+		}
+		return preparedAs(m, req.OperationID), nil
+	}
+	m, err := c.createMIME(ctx, wellKnownDrafts, data, messageID, before.sameID)
+	if err != nil {
+		return nil, unsent(err)
+	}
+	if req.OperationID != "" {
+		marked, err := c.patch(ctx, m.ID, map[string]any{"singleValueExtendedProperties": operationProperty(req.OperationID)})
+		if err != nil {
+			c.discard(context.WithoutCancel(ctx), []msgraph.Message{*m})
+			return nil, unsent(err)
+		}
+		m = marked
+	}
+	return preparedAs(m, req.OperationID), nil
+}
+
+// unsent: Prepare may be repeated, for a draft too many sends nothing.
+func unsent(err error) error {
+	if mail.KindOf(err) == mail.KindOutcomeUnknown {
+		return &mail.Error{Kind: mail.KindUnavailable, Op: "prepare message", Message: "the draft could not be stored", Err: err}
+	}
+	return err
+}
+
+func preparedAs(m *msgraph.Message, operation string) *provider.PrepareResponse {
+	st := prepared{Version: 1, Operation: operation, MessageID: bareID(m.InternetMessageID)}
+	data, _ := json.Marshal(st) // strings and a number: cannot fail
+	return &provider.PrepareResponse{Prepared: provider.Prepared{ProviderID: m.ID, State: data, MessageID: st.MessageID}}
+}
+
+func parsePrepared(p *provider.Prepared) prepared {
+	st := prepared{MessageID: p.MessageID}
+	if err := json.Unmarshal(p.State, &st); err != nil {
+		st = prepared{MessageID: p.MessageID}
+	}
+	return st
+}
