@@ -228,7 +228,7 @@ func formatAddresses(rs []recipient) string {
 // complete gives raw MIME what a message needs on the wire and lacks, and takes
 // out what must not be there: the header in front of the body is edited, the
 // body never touched.
-func complete(raw []byte, from recipient, messageID string, now time.Time, keepID, keepBcc bool) []byte {
+func complete(raw []byte, from recipient, messageID string, now time.Time, keepBcc bool) []byte {
 	h, _ := parseHeader(raw)
 	var b bytes.Buffer
 	replaceFrom := len(parseAddresses(h.get("From"), "")) == 0
@@ -238,7 +238,7 @@ func complete(raw []byte, from recipient, messageID string, now time.Time, keepI
 	if !h.has("Date") {
 		fmt.Fprintf(&b, "Date: %s\r\n", now.UTC().Format("Mon, 2 Jan 2006 15:04:05 -0700"))
 	}
-	replaceID := !keepID || strings.TrimSpace(h.get("Message-ID")) == ""
+	replaceID := strings.TrimSpace(h.get("Message-ID")) == ""
 	if replaceID {
 		fmt.Fprintf(&b, "Message-ID: %s\r\n", messageID)
 	}

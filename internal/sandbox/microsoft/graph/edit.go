@@ -62,14 +62,24 @@ func (e *edit) apply(c *call, o object) error {
 			return err
 		}
 	}
-	if e.content {
-		con := e.st.c
-		con.preview = makePreview(con.html, con.body)
-		con.importance = e.st.importance
-		con.readReceipt, con.dlvReceipt = e.st.readReceipt, e.st.deliveryReceipt
-		e.st.size = int64(len(con.mime()))
-	}
+	e.finish()
 	return nil
+}
+
+// finish works out what follows from the fields of a content that was changed.
+func (e *edit) finish() {
+	if !e.content {
+		return
+	}
+	con := e.st.c
+	con.raw, con.digest = nil, ""
+	con.preview = makePreview(con.html, con.body)
+	con.importance = e.st.importance
+	con.readReceipt, con.dlvReceipt = e.st.readReceipt, e.st.deliveryReceipt
+	e.st.size = int64(len(con.subject) + len(con.body) + 1000)
+	for _, a := range con.attachments {
+		e.st.size += int64(a.size())
+	}
 }
 
 func (e *edit) set(c *call, name string, v json.RawMessage) (err error) {

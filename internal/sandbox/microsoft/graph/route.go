@@ -24,11 +24,11 @@ type call struct {
 	owner   string // "me" or "users/x", as the client spelled it
 	spelled string // the whole path after the version, cleaned
 
-	path path
+	path target
 }
 
-// A path names an operation's target.
-type path struct {
+// A target names an operation's target.
+type target struct {
 	op      string // key of operations, without the method
 	parents []string
 	folder  string // id or well-known name, "" for none
@@ -285,36 +285,36 @@ func spell(segs []string) string {
 }
 
 // parsePath names the operation that the segments below a user stand for.
-func parsePath(segs []string) (path, error) {
+func parsePath(segs []string) (target, error) {
 	if len(segs) == 0 {
-		return path{op: "me"}, nil
+		return target{op: "me"}, nil
 	}
 	rest := segs[1:]
 	switch first := strings.ToLower(segs[0]); first {
 	case "mailfolders":
-		return parseFolders(path{}, rest)
+		return parseFolders(target{}, rest)
 	case "messages":
-		return parseMessages(path{}, rest)
+		return parseMessages(target{}, rest)
 	case "sendmail", "translateexchangeids":
 		if len(rest) == 0 {
-			return path{op: first}, nil
+			return target{op: first}, nil
 		}
 	case "mailboxsettings":
 		if len(rest) == 0 {
-			return path{op: first}, nil
+			return target{op: first}, nil
 		}
 		if len(rest) == 1 {
-			return path{op: "mailboxsettings/property", key: rest[0]}, nil
+			return target{op: "mailboxsettings/property", key: rest[0]}, nil
 		}
 	case "outlook":
 		return parseOutlook(rest)
 	case "inferenceclassification":
-		return path{op: "inferenceclassification"}, nil
+		return target{op: "inferenceclassification"}, nil
 	}
-	return path{}, errNoSegment(segs[0])
+	return target{}, errNoSegment(segs[0])
 }
 
-func parseFolders(p path, segs []string) (path, error) {
+func parseFolders(p target, segs []string) (target, error) {
 	if len(segs) == 0 {
 		p.op = "folders"
 		return p, nil
@@ -349,7 +349,7 @@ func parseFolders(p path, segs []string) (path, error) {
 	return p, errNoSegment(segs[1])
 }
 
-func parseMessages(p path, segs []string) (path, error) {
+func parseMessages(p target, segs []string) (target, error) {
 	if len(segs) == 0 {
 		p.op = "messages"
 		return p, nil
@@ -393,27 +393,27 @@ func parseMessages(p path, segs []string) (path, error) {
 	return p, errNoSegment(segs[1])
 }
 
-func parseOutlook(segs []string) (path, error) {
+func parseOutlook(segs []string) (target, error) {
 	if len(segs) == 0 {
-		return path{op: "outlook"}, nil
+		return target{op: "outlook"}, nil
 	}
 	switch s := strings.ToLower(segs[0]); {
 	case s == "mastercategories" && len(segs) == 1:
-		return path{op: "categories"}, nil
+		return target{op: "categories"}, nil
 	case s == "mastercategories" && len(segs) == 2 && strings.EqualFold(segs[1], "$count"):
-		return path{op: "categories/$count"}, nil
+		return target{op: "categories/$count"}, nil
 	case s == "mastercategories" && len(segs) == 2:
-		return path{op: "category", key: segs[1]}, nil
+		return target{op: "category", key: segs[1]}, nil
 	case s == "supportedlanguages" && len(segs) == 1:
-		return path{op: "outlook/supportedlanguages"}, nil
+		return target{op: "outlook/supportedlanguages"}, nil
 	case s == "supportedtimezones" && len(segs) <= 2:
-		p := path{op: "outlook/supportedtimezones"}
+		p := target{op: "outlook/supportedtimezones"}
 		if len(segs) == 2 {
 			p.key = segs[1]
 		}
 		return p, nil
 	}
-	return path{}, errNoSegment(segs[0])
+	return target{}, errNoSegment(segs[0])
 }
 
 // targetFolder is the folder in the path, checked to lie where the path says.
