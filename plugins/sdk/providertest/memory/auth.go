@@ -108,14 +108,11 @@ func (p *Provider) refresh(ctx context.Context, o *opened, stale string) (string
 func (p *Provider) fly(ctx context.Context, o *opened, f *flight) {
 	ctx, cancel := context.WithTimeout(ctx, refreshLimit)
 	defer cancel()
-	p.mu.Lock()
-	host := p.host
-	p.mu.Unlock()
 	o.mu.Lock()
 	old := o.grant
 	o.mu.Unlock()
 
-	fresh, err := p.renew(ctx, host, o, old)
+	fresh, err := p.renew(ctx, o, old)
 
 	o.mu.Lock()
 	if err == nil {
@@ -126,9 +123,10 @@ func (p *Provider) fly(ctx context.Context, o *opened, f *flight) {
 	close(f.done)
 }
 
-func (p *Provider) renew(ctx context.Context, host provider.Host, o *opened, old grant) (grant, error) {
-	if host == nil {
-		return grant{}, mail.Errorf(mail.KindUnavailable, "refresh token", "no session to save the new grant by")
+func (p *Provider) renew(ctx context.Context, o *opened, old grant) (grant, error) {
+	host, err := p.waitHost(ctx)
+	if err != nil {
+		return grant{}, err
 	}
 	fresh, err := p.cloud.refreshToken(ctx, old.Secret)
 	if err != nil {

@@ -41,6 +41,7 @@ func (c *Cloud) touched(a *account, m *message, moved ...string) {
 // through what was there at Seq, newest first, and has come past At and ID;
 // afterwards it is told every entry above Seq.
 type place struct {
+	Form    int       `json:"form"` // cursorForm
 	Epoch   int       `json:"epoch"`
 	Mailbox string    `json:"mailbox,omitempty"`
 	Seq     uint64    `json:"seq"`
@@ -49,7 +50,11 @@ type place struct {
 	ID      string    `json:"id,omitempty"`
 }
 
+// cursorForm marks our cursors: other JSON is none.
+const cursorForm = 1
+
 func (p place) cursor() mail.Cursor {
+	p.Form = cursorForm
 	b, err := json.Marshal(p)
 	if err != nil {
 		return nil // numbers, times of this era and strings always marshal
@@ -93,7 +98,7 @@ func (c *Cloud) batch(a *account, mailbox string, cursor mail.Cursor, page int) 
 		}
 	} else {
 		at = place{}
-		if err := json.Unmarshal(cursor, &at); err != nil || at.Mailbox != mailbox {
+		if err := json.Unmarshal(cursor, &at); err != nil || at.Form != cursorForm || at.Mailbox != mailbox {
 			return nil, mail.Errorf(mail.KindInvalid, "read changes", "this is no cursor of this feed")
 		}
 		if at.Epoch != a.epoch {

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -235,10 +236,25 @@ func TestFaults(t *testing.T) {
 	if err := p.Cloud().ExpireTokens(ann); err != nil {
 		t.Fatal(err)
 	}
-	if got := mail.KindOf(list(t.Context())); got != mail.KindUnavailable {
+	impatient, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	if got := mail.KindOf(list(impatient)); got != mail.KindUnavailable {
 		t.Errorf("without a session: kind %s, want unavailable", got)
 	}
+	go func() {
+		if err := p.Session(t.Context(), savesAll{}); err != nil {
+			t.Error(err)
+		}
+	}()
+	if err := list(t.Context()); err != nil {
+		t.Errorf("once there is a session: %v", err)
+	}
 }
+
+// savesAll is a host that stores every grant.
+type savesAll struct{ provider.Host }
+
+func (savesAll) SaveGrant(context.Context, string, []byte) error { return nil }
 
 // TestHints: a watched account's changes reach listener and notification URL,
 // with the key that Watch gave.

@@ -40,6 +40,7 @@ type Provider struct {
 	mu       sync.Mutex
 	open     map[string]*opened // by the core's account id
 	host     provider.Host      // nil outside Session
+	arrived  chan struct{}      // closed when a session begins
 	settings provider.ConfigureRequest
 	page     int // how many messages a batch carries
 }
@@ -52,7 +53,7 @@ func New(opts Options) *Provider { return newCloud(opts).Provider() }
 // Provider makes another plugin on the same cloud, which remembers nothing:
 // what a restart leaves.
 func (c *Cloud) Provider() *Provider {
-	return &Provider{cloud: c, open: map[string]*opened{}, page: c.opts.PageSize}
+	return &Provider{cloud: c, open: map[string]*opened{}, arrived: make(chan struct{}), page: c.opts.PageSize}
 }
 
 // Cloud is the world behind the provider.
@@ -114,15 +115,36 @@ func (p *Provider) Configure(_ context.Context, req *provider.ConfigureRequest) 
 // Session keeps the host, to save grants by, for as long as it is there.
 func (p *Provider) Session(ctx context.Context, host provider.Host) error {
 	p.mu.Lock()
+	if p.host == nil {
+		close(p.arrived)
+	}
 	p.host = host
 	p.mu.Unlock()
 	<-ctx.Done()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.host == host {
-		p.host = nil
+		p.host, p.arrived = nil, make(chan struct{})
 	}
 	return nil
+}
+
+// waitHost gives the host of the session, which may begin after the first
+// account was opened.
+func (p *Provider) waitHost(ctx context.Context) (provider.Host, error) {
+	for {
+		p.mu.Lock()
+		host, arrived := p.host, p.arrived
+		p.mu.Unlock()
+		if host != nil {
+			return host, nil
+		}
+		select {
+		case <-arrived:
+		case <-ctx.Done():
+			return nil, mail.Errorf(mail.KindUnavailable, "refresh token", "no session to save the new grant by")
+		}
+	}
 }
 
 // Open takes an account's grant.

@@ -1,0 +1,100 @@
+package providertest
+
+import (
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/postern-mail/postern/plugins/sdk/provider"
+)
+
+// Suite is a provider under test, with its world. New is called for every
+// case; what it makes is its own to clean up (T.Cleanup).
+type Suite struct {
+	New func(t T) (provider.Provider, World)
+	// Patience is how long to wait for what should happen soon:
+	// DefaultPatience where it is 0.
+	Patience time.Duration
+}
+
+// Run holds a provider to the contract, one subtest for each case.
+func Run[S TestingT[S]](t S, s Suite) { s.Run(Adapt(t)) }
+
+// Run is the function Run for any T.
+func (s Suite) Run(t T) {
+	for _, c := range cases() {
+		t.Run(c.Name, func(t T) {
+			p, w := s.New(t)
+			e, err := start(t.Context(), p, w, s.Patience)
+			if err != nil {
+				t.Fatalf("start: %v", err)
+			}
+			t.Cleanup(e.close)
+			c.run(t, e)
+		})
+	}
+}
+
+// Across is the same suite with the provider seen through a wire:
+//
+//	providertest.Run(t, suite.Across(provider.Pipe))
+func (s Suite) Across(wire func(provider.Provider) (provider.Provider, io.Closer, error)) Suite {
+	direct := s.New
+	s.New = func(t T) (provider.Provider, World) {
+		near, w := direct(t)
+		far, closer, err := wire(near)
+		if err != nil {
+			t.Fatalf("wire: %v", err)
+		}
+		t.Cleanup(func() {
+			if err := closer.Close(); err != nil {
+				t.Errorf("close wire: %v", err)
+			}
+		})
+		return far, w
+	}
+	return s
+}
+
+// Case is one promise of the contract, and how it is tested.
+type Case struct {
+	// Name is stable: "changes/removal".
+	Name string
+	// Doc is the promise in a sentence.
+	Doc string
+	// Needs are the capabilities without which the case is skipped.
+	Needs []provider.Capability
+
+	test func(*fixture)
+}
+
+// Cases lists all cases in the order in which they run.
+func Cases() []Case { return cases() }
+
+func (c Case) run(t T, e *env) {
+	for _, need := range c.Needs {
+		if !e.info.Has(need) {
+			t.Skipf("needs capability %s", need)
+		}
+	}
+	f := &fixture{T: t, env: e, ctx: t.Context()}
+	c.test(f)
+}
+
+func cases() []Case {
+	var all []Case
+	for _, group := range [][]Case{
+		describeCases(), connectCases(), accountCases(), mailboxCases(), enumerateCases(),
+		changesCases(), fetchCases(), modifyCases(), appendCases(), sendCases(), searchCases(),
+		watchCases(), errorCases(), cancelCases(), concurrencyCases(), grantCases(), faultCases(),
+		sessionCases(),
+	} {
+		all = append(all, group...)
+	}
+	return all
+}
+
+func needs(c ...provider.Capability) []provider.Capability { return c }
+
+// String is the case's line in a list.
+func (c Case) String() string { return fmt.Sprintf("%-28s %s", c.Name, c.Doc) }
