@@ -140,23 +140,36 @@ func cutComment(s string) (bare, comment string) {
 	return b.String(), c.String()
 }
 
-// phrase is a display name without its quotes.
+// phrase is a display name: quotes and comments taken out, encoded words read.
+// A name that is nothing but a comment is the comment.
 func phrase(s, charset string) string {
-	s = strings.TrimSpace(s)
-	if len(s) >= 2 && s[0] == '"' && strings.HasSuffix(s, `"`) {
-		s = s[1 : len(s)-1]
-	}
-	if strings.Contains(s, `\`) {
-		var b strings.Builder
-		for i := 0; i < len(s); i++ {
-			if s[i] == '\\' && i+1 < len(s) {
-				i++
-			}
-			b.WriteByte(s[i])
+	var name, comment strings.Builder
+	quoted, depth := false, 0
+	balanced := strings.Count(s, "(") == strings.Count(s, ")")
+	for i := 0; i < len(s); i++ {
+		out := &name
+		if depth > 0 {
+			out = &comment
 		}
-		s = b.String()
+		switch c := s[i]; {
+		case c == '\\' && i+1 < len(s):
+			i++
+			out.WriteByte(s[i])
+		case c == '"' && depth == 0:
+			quoted = !quoted
+		case c == '(' && !quoted && balanced:
+			depth++
+		case c == ')' && depth > 0:
+			depth--
+		default:
+			out.WriteByte(c)
+		}
 	}
-	return strings.TrimSpace(decodeWords(s, charset))
+	text := strings.TrimSpace(name.String())
+	if text == "" {
+		text = strings.TrimSpace(comment.String())
+	}
+	return strings.Join(strings.Fields(decodeWords(text, charset)), " ")
 }
 
 // sameAddress compares addresses as mail systems do in practice.

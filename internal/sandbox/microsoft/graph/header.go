@@ -3,6 +3,7 @@ package graph
 import (
 	"bytes"
 	"net/mail"
+	"regexp"
 	"strings"
 	"time"
 )
@@ -157,6 +158,9 @@ var dateLayouts = []string{
 	"2 Jan 2006 15:04:05",
 	"Mon, 2 January 2006 15:04:05 -0700",
 	"Mon, 2 Jan 2006 3:04:05 PM -0700",
+	"2 Jan 06 3:04:05 PM",
+	"2 Jan 2006 3:04:05 PM",
+	"2 Jan 06 15:04:05",
 	"Mon, 2 Jan 2006 15:04:05 -07:00",
 	"Mon 2 Jan 2006 15:04:05 -0700",
 	"Monday, 2 Jan 2006 15:04:05 -0700",
@@ -179,22 +183,39 @@ func parseDate(s string) (time.Time, bool) {
 		s = strings.TrimSpace(s[:i])
 	}
 	s = strings.TrimSpace(strings.TrimPrefix(s, ","))
-	if i := strings.IndexAny(s, "+-"); i > 0 && len(s)-i == 4 && i > 15 { // "+100" for "+0100"
+	switch i := strings.LastIndexByte(s, ' ') + 1; {
+	case zoneShort.MatchString(s[i:]): // "+100" for "+0100"
 		s = s[:i+1] + "0" + s[i+1:]
+	case zoneTwice.MatchString(s[i:]): // "+05-30" for "+0530"
+		s = s[:i+3] + s[i+4:]
 	}
-	for _, layout := range dateLayouts {
-		if t, err := time.Parse(layout, s); err == nil {
-			return t, true
-		}
+	for name, offset := range longZones {
+		s = strings.Replace(s, name, offset, 1)
 	}
-	if i := strings.LastIndexByte(s, ' '); i > 0 { // a zone that nobody knows: read as UTC
+	for range 4 { // a zone that nobody knows, of up to three words: read as UTC
 		for _, layout := range dateLayouts {
-			if t, err := time.Parse(layout, s[:i]); err == nil {
+			if t, err := time.Parse(layout, s); err == nil {
 				return t, true
 			}
 		}
+		i := strings.LastIndexByte(s, ' ')
+		if i < 0 {
+			break
+		}
+		s = s[:i]
 	}
 	return time.Time{}, false
+}
+
+var (
+	zoneShort = regexp.MustCompile(`^[+-]\d{3}$`)
+	zoneTwice = regexp.MustCompile(`^[+-]\d\d-\d\d$`)
+)
+
+// longZones are zones as Windows spells them out.
+var longZones = map[string]string{
+	"Eastern Daylight Time": "-0400", "Eastern Standard Time": "-0500", "Central Daylight Time": "-0500", "Central Standard Time": "-0600",
+	"Mountain Daylight Time": "-0600", "Mountain Standard Time": "-0700", "Pacific Daylight Time": "-0700", "Pacific Standard Time": "-0800",
 }
 
 // SentDate is the date that a raw message says it was sent: its Date field, or

@@ -57,14 +57,15 @@ func newPart(h header, body []byte, fallback string, depth int, budget *int) *pa
 		return p
 	}
 	boundary := p.params["boundary"]
-	if boundary == "" {
-		boundary = findBoundary(body)
-	}
 	childType := "text/plain"
 	if p.ctype == "multipart/digest" {
 		childType = "message/rfc822"
 	}
-	for _, b := range splitParts(body, boundary) {
+	pieces := splitParts(body, boundary)
+	if len(pieces) == 0 {
+		pieces = splitParts(body, findBoundary(body))
+	}
+	for _, b := range pieces {
 		if *budget <= 0 {
 			break
 		}
@@ -77,8 +78,8 @@ func newPart(h header, body []byte, fallback string, depth int, budget *int) *pa
 	return p
 }
 
-// findBoundary guesses a boundary that the header does not name: the first line
-// that could be one and comes again.
+// findBoundary guesses a boundary that the header does not name or names wrongly:
+// the first line that could be one and comes again.
 func findBoundary(body []byte) string {
 	for b := body; len(b) > 0; {
 		var line []byte
