@@ -44,8 +44,9 @@ type Options struct {
 	Log *slog.Logger
 	// PublicURL is the base of redirect and link URLs.
 	PublicURL *url.URL
-	// Push: the providers can reach PublicURL, so push channels make sense.
-	Push bool
+	// Push reports whether the provider of an instance can reach PublicURL, so
+	// that push channels make sense; nil is never.
+	Push func(instance string) bool
 	// LinkLife is how long a link is good, 1 hour by default.
 	LinkLife time.Duration
 }
@@ -60,6 +61,8 @@ type Service struct {
 	log       *slog.Logger
 	watches   *watches
 	faults    faults
+	// started has the instances whose plugin has (again) begun to serve.
+	started chan string
 }
 
 // New makes a Service. The mirror is given by SetMirror, since each needs the
@@ -71,10 +74,13 @@ func New(s store.Store, j *journal.Journal, p Providers, opts Options) *Service 
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
+	if opts.Push == nil {
+		opts.Push = func(string) bool { return false }
+	}
 	if opts.LinkLife == 0 {
 		opts.LinkLife = time.Hour
 	}
-	return &Service{store: s, journal: j, providers: p, opts: opts, log: opts.Log, watches: newWatches(opts.Now)}
+	return &Service{store: s, journal: j, providers: p, opts: opts, log: opts.Log, watches: newWatches(opts.Now), started: make(chan string, 64)}
 }
 
 // SetMirror tells whom to tell of accounts. It must be called before Run.

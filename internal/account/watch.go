@@ -62,13 +62,6 @@ func (w *watches) take() (due []string, wait time.Duration) {
 
 // Run keeps the push channels of all accounts alive until ctx ends.
 func (s *Service) Run(ctx context.Context) error {
-	if !s.opts.Push {
-		<-ctx.Done()
-		return nil
-	}
-	if err := s.watchAll(ctx); err != nil {
-		return err
-	}
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	slots := make(chan struct{}, 8)
@@ -96,11 +89,26 @@ func (s *Service) Run(ctx context.Context) error {
 			return nil
 		case <-timer.C:
 		case <-s.watches.wake:
+		case instance := <-s.started:
+			if err := s.resume(ctx, instance); err != nil && ctx.Err() == nil {
+				s.log.ErrorContext(ctx, "accounts not resumed", "provider", instance, "error", err)
+			}
 		}
 	}
 }
 
-func (s *Service) watchAll(ctx context.Context) error {
+// PluginStarted tells that an instance's plugin serves calls. It does not
+// block; what it missed is found by the next poll.
+func (s *Service) PluginStarted(instance string) {
+	select {
+	case s.started <- instance:
+	default:
+	}
+}
+
+// resume goes on with the accounts of an instance whose plugin has begun to
+// serve: everything that failed meanwhile is tried at once.
+func (s *Service) resume(ctx context.Context, instance string) error {
 	after := ""
 	for {
 		var list []*store.Account
@@ -112,7 +120,10 @@ func (s *Service) watchAll(ctx context.Context) error {
 			return err
 		}
 		for _, a := range list {
-			s.watches.at(a.ID, s.renewAt(a.Watch.Expires))
+			if a.Provider == instance {
+				s.mirror.Touch(a.ID)
+				s.watches.at(a.ID, s.renewAt(a.Watch.Expires))
+			}
 		}
 		after = list[len(list)-1].ID
 	}
@@ -158,7 +169,7 @@ func (s *Service) watch(ctx context.Context, account string) (time.Time, error) 
 	if err != nil {
 		return time.Time{}, err
 	}
-	if a.Paused || a.State == store.AccountGrantExpired {
+	if a.Paused || a.State == store.AccountGrantExpired || !s.opts.Push(a.Provider) {
 		return time.Time{}, nil
 	}
 	info, err := s.providers.Info(a.Provider)

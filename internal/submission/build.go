@@ -33,7 +33,7 @@ func (b *builder) build() ([]byte, error) {
 	h.SetDate(b.now)
 	b.messageID = newMessageID(b.acct)
 	h.SetMessageID(b.messageID)
-	h.SetAddressList("From", []*gomail.Address{{Name: b.acct.Name, Address: b.acct.Address}})
+	setAddresses(&h, "From", []sdk.Address{b.from()})
 	for key, list := range map[string][]sdk.Address{"To": b.msg.To, "Cc": b.msg.Cc, "Reply-To": b.msg.ReplyTo} {
 		setAddresses(&h, key, list)
 	}
@@ -57,6 +57,15 @@ func (b *builder) build() ([]byte, error) {
 		return nil, fmt.Errorf("compose message: %w", err)
 	}
 	return buf.Bytes(), nil
+}
+
+// from is who the message is from. Whether the account may send as somebody
+// else is the provider's to say.
+func (b *builder) from() sdk.Address {
+	if b.msg.From != nil && b.msg.From.Email != "" {
+		return *b.msg.From
+	}
+	return sdk.Address{Name: b.acct.Name, Email: b.acct.Address}
 }
 
 func setAddresses(h *gomail.Header, key string, list []sdk.Address) {

@@ -20,6 +20,8 @@ import (
 
 // Message is what a message is composed of.
 type Message struct {
+	// From is nil for the account's own address and name.
+	From        *sdk.Address
 	To, Cc, Bcc []sdk.Address
 	ReplyTo     []sdk.Address
 	Subject     string
@@ -72,7 +74,7 @@ func (s *Service) compose(ctx context.Context, acct *store.Account, in Input) (*
 	if err != nil {
 		return nil, nil, err
 	}
-	sub := &store.Submission{From: acct.Address, Recipients: rcpts, Subject: in.Subject, MessageID: b.messageID,
+	sub := &store.Submission{From: b.from().Email, Recipients: rcpts, Subject: in.Subject, MessageID: b.messageID,
 		InReplyTo: in.InReplyTo, Forward: in.Forward != ""}
 	if in.Forward != "" {
 		sub.InReplyTo = ""

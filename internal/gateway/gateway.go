@@ -1,0 +1,227 @@
+// Package gateway wires the services to each other and owns the order in which
+// they start and stop: doors close first, then syncing and sending end, then
+// the outbox drains, then the plugins, then the store.
+//
+// What is kept true: when Run returns nil, everything that was acknowledged is
+// on disk and no process of ours is left. What could not be finished in time
+// is said in the error.
+package gateway
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/postern-mail/postern/graph"
+	"github.com/postern-mail/postern/internal/access"
+	"github.com/postern-mail/postern/internal/account"
+	"github.com/postern-mail/postern/internal/config"
+	"github.com/postern-mail/postern/internal/event"
+	"github.com/postern-mail/postern/internal/journal"
+	"github.com/postern-mail/postern/internal/mailbox"
+	"github.com/postern-mail/postern/internal/outbox"
+	"github.com/postern-mail/postern/internal/pluginhost"
+	"github.com/postern-mail/postern/internal/submission"
+	"github.com/postern-mail/postern/internal/webhook"
+	"github.com/postern-mail/postern/store"
+	"github.com/postern-mail/postern/store/bolt"
+)
+
+// Options are what a gateway gets besides its configuration.
+type Options struct {
+	Log     *slog.Logger
+	Version string
+	// LookupEnv reads the environment for the master key and for settings of
+	// the form "env:NAME"; os.LookupEnv by default.
+	LookupEnv func(string) (string, bool)
+	// Listener, when given, is used in place of http.listen.
+	Listener net.Listener
+	// Started is called once every door is open.
+	Started func(address string)
+}
+
+// Gateway is one running Postern.
+type Gateway struct {
+	cfg      *config.Config
+	opts     Options
+	log      *slog.Logger
+	registry *prometheus.Registry
+	tracing  *tracing
+
+	store    *bolt.Store
+	bus      *event.Bus
+	journal  *journal.Journal
+	access   *access.Access
+	plugins  *pluginhost.Host
+	accounts *account.Service
+	mirror   *mailbox.Service
+	submit   *submission.Service
+	hooks    *webhook.Service
+	carrier  *webhook.Carrier
+	outbox   *outbox.Outbox
+	graph    *graph.Server
+}
+
+// AdminKeyFile is where the admin key of a data folder lies.
+func AdminKeyFile(cfg *config.Config) string { return filepath.Join(cfg.DataDir, "admin.key") }
+
+// New opens the store and wires everything. Nothing runs before Run; Close
+// gives the store back if Run is never called.
+func New(ctx context.Context, cfg *config.Config, opts Options) (g *Gateway, err error) {
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	g = &Gateway{cfg: cfg, opts: opts, log: opts.Log, registry: prometheus.NewRegistry(), bus: &event.Bus{}}
+	g.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if g.tracing, err = newTracing(ctx, cfg.Telemetry, opts.Version); err != nil {
+		return nil, err
+	}
+	if g.store, err = OpenStore(ctx, cfg, opts.LookupEnv, g.log, newStoreMetrics(g.registry)); err != nil {
+		return nil, err
+	}
+	if err := g.wire(ctx); err != nil {
+		return nil, errors.Join(err, g.Close())
+	}
+	return g, nil
+}
+
+// Close gives the store back.
+func (g *Gateway) Close() error { return g.store.Close() }
+
+func (g *Gateway) wire(ctx context.Context) error {
+	cfg, reg := g.cfg, g.registry
+	g.access = access.New(g.store)
+	created, err := g.access.EnsureAdminKey(ctx, AdminKeyFile(cfg))
+	if err != nil {
+		return err
+	}
+	if created {
+		g.log.InfoContext(ctx, "admin key created", "file", AdminKeyFile(cfg))
+	}
+	guard, err := webhook.NewGuard(cfg.Webhooks.Allow)
+	if err != nil {
+		return err
+	}
+	g.carrier = webhook.NewCarrier(guard, webhook.CarrierOptions{Version: g.opts.Version, Total: cfg.Webhooks.Timeout})
+	g.outbox = outbox.New(g.store, g.carrier, outbox.Options{
+		Log: g.log, Registerer: reg, Tracer: g.tracing.provider.Tracer("outbox"), Workers: cfg.Webhooks.Workers,
+		Attempts: webhook.Attempts, KeepDelivered: cfg.Keep.Attempts, KeepDead: cfg.Keep.DeadLetters,
+		OnDisabled: func(tx store.Tx, e *store.Endpoint) error { return g.hooks.EndpointDisabled(tx, e) },
+	})
+	g.hooks = webhook.New(g.store, g.outbox, guard, webhook.Options{
+		Log: g.log, Bus: g.bus, AllowHTTP: cfg.Webhooks.AllowHTTP, Link: g.messageLink})
+	g.journal = journal.New(g.store, g.bus, time.Now, g.hooks.Owe)
+	sink := &sink{log: g.log}
+	dirs, err := pluginhost.DefaultDirs(cfg.Plugins.Dir)
+	if err != nil {
+		return err
+	}
+	instances, err := g.instances(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	g.plugins, err = pluginhost.New(pluginhost.Options{
+		Instances: instances, Dirs: dirs, Sink: sink, Grants: sink, Log: g.log, Registerer: reg, Tracers: g.tracing.provider})
+	if err != nil {
+		return err
+	}
+	g.accounts = account.New(g.store, g.journal, g.plugins, account.Options{
+		Log: g.log, PublicURL: cfg.Public(), Push: g.push, LinkLife: cfg.Connect.LinkLife})
+	g.mirror = mailbox.New(g.store, g.journal, g.plugins, g.accounts, mailbox.Options{
+		Log: g.log, Registerer: reg, Workers: cfg.Sync.Workers,
+		PollWatched: cfg.Sync.PollWatched, Poll: cfg.Sync.Poll, PollListened: cfg.Sync.PollListened})
+	g.accounts.SetMirror(g.mirror)
+	sink.accounts = g.accounts
+	g.submit = submission.New(g.store, g.journal, g.plugins, g.mirror, submission.Options{Log: g.log})
+	return g.wireGraph(ctx)
+}
+
+func (g *Gateway) wireGraph(ctx context.Context) error {
+	blobKey, err := g.secret(ctx, "blob_key")
+	if err != nil {
+		return err
+	}
+	g.graph, err = graph.New(g.store, g.bus, graph.Services{
+		Auth:      auth{g.access},
+		Providers: providers{g},
+		Accounts:  accounts{g.accounts, g.mirror, g.eraseDeliveries},
+		Mailboxes: mailboxes{g.mirror, g.store},
+		Mailer:    mailer{g.mirror}, Reader: reader{g.mirror}, Bytes: blobs{g.mirror, g.store},
+		Drafts: drafts{g.mirror, g.submit}, Submissions: submissions{g.submit},
+		Endpoints: endpoints{g.hooks}, Deliverer: deliverer{g.hooks, g.outbox},
+	}, graph.Options{
+		BaseURL: g.cfg.PublicURL, BlobKey: blobKey, MaxUpload: g.cfg.HTTP.MaxBody,
+		Log: g.log, Metrics: g.registry, Tracer: g.tracing.provider,
+	})
+	return err
+}
+
+// push reports whether an instance's provider can reach us.
+func (g *Gateway) push(instance string) bool { return g.cfg.Providers[instance].Push }
+
+// secret gives a secret of this store, made when it is first asked for.
+func (g *Gateway) secret(ctx context.Context, name string) (key []byte, err error) {
+	fresh := make([]byte, 32)
+	rand.Read(fresh)
+	err = g.store.Update(ctx, func(tx store.Tx) error {
+		key, err = tx.Setting("secret." + name)
+		if errors.Is(err, store.ErrNotFound) {
+			key = fresh
+			return tx.PutSetting("secret."+name, fresh)
+		}
+		return err
+	})
+	return key, err
+}
+
+// instances gives the configured provider instances as the plugin host takes
+// them.
+func (g *Gateway) instances(ctx context.Context, cfg *config.Config) (map[string]pluginhost.Instance, error) {
+	key, err := g.secret(ctx, "notify_key")
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]pluginhost.Instance{}
+	for name, p := range cfg.Providers {
+		settings, err := p.Resolve(g.lookupEnv())
+		if err != nil {
+			return nil, fmt.Errorf("providers.%s: %w", name, err)
+		}
+		mac := hmac.New(sha256.New, key)
+		mac.Write([]byte(name))
+		i := pluginhost.Instance{Plugin: p.Plugin, Settings: settings, SHA256: strings.ToLower(p.SHA256), NotifyKey: mac.Sum(nil),
+			RedirectURL: cfg.Public().JoinPath("oauth", name, "callback").String()}
+		if p.Push {
+			i.NotificationURL = cfg.Public().JoinPath("notify", name).String()
+		}
+		out[name] = i
+	}
+	return out, nil
+}
+
+// Reload takes a changed configuration: providers and their settings. What
+// else changed needs a restart.
+func (g *Gateway) Reload(ctx context.Context, cfg *config.Config) error {
+	instances, err := g.instances(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	g.cfg.Providers = cfg.Providers
+	return g.plugins.Reload(ctx, instances)
+}
+
+// messageLink is where the rest of a truncated message is read.
+func (g *Gateway) messageLink(message string) string {
+	return g.cfg.Public().JoinPath("graphql").String() + "#message=" + message
+}

@@ -1,0 +1,188 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/postern-mail/postern/internal/httpd"
+	"github.com/postern-mail/postern/internal/pluginhost"
+	"github.com/postern-mail/postern/store"
+)
+
+// grace is how long each stage may take to stop.
+const grace = 5 * time.Second
+
+// stage is a part of the gateway that runs until it is stopped.
+type stage struct {
+	name   string
+	cancel context.CancelFunc
+	done   chan struct{}
+	err    error
+}
+
+// start runs fns as one stage. A stage that ends by itself ends the gateway.
+func start(ctx context.Context, name string, failed func(error), fns ...func(context.Context) error) *stage {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	s := &stage{name: name, cancel: cancel, done: make(chan struct{})}
+	errs := make(chan error, len(fns))
+	for _, fn := range fns {
+		go func() {
+			err := fn(ctx)
+			if ctx.Err() == nil {
+				if err == nil {
+					err = errors.New("ended unexpectedly")
+				}
+				failed(fmt.Errorf("%s: %w", name, err))
+			}
+			errs <- err
+		}()
+	}
+	go func() {
+		defer close(s.done)
+		for range fns {
+			if err := <-errs; err != nil && !errors.Is(err, context.Canceled) {
+				s.err = errors.Join(s.err, err)
+			}
+		}
+	}()
+	return s
+}
+
+// stop ends the stage and says what it left.
+func (s *stage) stop() error {
+	s.cancel()
+	select {
+	case <-s.done:
+		return s.err
+	case <-time.After(2 * grace):
+		return fmt.Errorf("%s: not stopped after %s", s.name, 2*grace)
+	}
+}
+
+// Run opens the doors and works until ctx ends, then stops in order.
+func (g *Gateway) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	fail := func(err error) { cancel(err) }
+	listener, err := g.listen()
+	if err != nil {
+		return errors.Join(err, g.Close())
+	}
+	socket, err := g.listenSocket()
+	if err != nil {
+		return errors.Join(err, listener.Close(), g.Close())
+	}
+	plugins := start(ctx, "plugins", fail, g.plugins.Run)
+	outbox := start(ctx, "outbox", fail, g.outbox.Run)
+	sync := start(ctx, "sync", fail, g.mirror.Run, g.accounts.Run, g.submit.Run, g.maintain)
+	handler := httpd.Handler(httpd.Options{
+		Log: g.log, Accounts: g.accounts, Providers: g.plugins, Version: g.opts.Version,
+		GraphQL: g.graph.Handler(), Blobs: g.graph.Blobs(), GraphiQL: g.graphiQL(),
+		Metrics: promhttp.HandlerFor(g.registry, promhttp.HandlerOpts{Registry: g.registry}), Ready: g.ready,
+	})
+	doors := start(ctx, "doors", fail,
+		func(ctx context.Context) error {
+			return httpd.Serve(ctx, listener, g.tracing.middleware(handler), grace)
+		},
+		func(ctx context.Context) error { return httpd.Serve(ctx, socket, g.commands(), grace) })
+	g.log.InfoContext(ctx, "gateway started", "address", listener.Addr().String(), "version", g.opts.Version)
+	if g.opts.Started != nil {
+		g.opts.Started(listener.Addr().String())
+	}
+	<-ctx.Done()
+	cause := context.Cause(ctx)
+	if errors.Is(cause, context.Canceled) {
+		cause = nil
+	}
+	g.log.Info("gateway stopping")
+	g.graph.Close()
+	var errs []error
+	for _, s := range []*stage{doors, sync, outbox, plugins} {
+		if err := s.stop(); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	errs = append(errs, g.tracing.close(), g.Close())
+	if err := errors.Join(errs...); err != nil || cause != nil {
+		return errors.Join(cause, err)
+	}
+	g.log.Info("gateway stopped")
+	return nil
+}
+
+// listen opens the HTTP door. A taken port is said with its setting.
+func (g *Gateway) listen() (net.Listener, error) {
+	l := g.opts.Listener
+	if l == nil {
+		var err error
+		if l, err = net.Listen("tcp", g.cfg.HTTP.Listen); err != nil {
+			if errors.Is(err, syscall.EADDRINUSE) {
+				return nil, fmt.Errorf("http.listen: %s is taken by another program; set another address with --set http.listen=HOST:PORT", g.cfg.HTTP.Listen)
+			}
+			return nil, fmt.Errorf("http.listen: %w", err)
+		}
+	}
+	return tlsListener(l, g.cfg.HTTP)
+}
+
+// ready says why the gateway cannot do its work.
+func (g *Gateway) ready(ctx context.Context) []string {
+	var reasons []string
+	if err := g.store.View(ctx, func(tx store.Tx) error { _, _, err := tx.JournalBounds(); return err }); err != nil {
+		reasons = append(reasons, "store: "+err.Error())
+	}
+	for _, p := range g.plugins.Status() {
+		if p.State != pluginhost.StateRunning {
+			reason := fmt.Sprintf("provider %s: %s", p.Name, p.State)
+			if p.LastError != nil {
+				reason += ": " + describe(p.LastError)
+			}
+			reasons = append(reasons, reason)
+		}
+	}
+	return reasons
+}
+
+// maintain drops what has been kept long enough, a little at a time.
+func (g *Gateway) maintain(ctx context.Context) error {
+	ticker := time.NewTicker(time.Minute)
+	defer ticker.Stop()
+	for {
+		if err := g.trim(ctx); err != nil && ctx.Err() == nil {
+			g.log.ErrorContext(ctx, "old records not dropped", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+	}
+}
+
+func (g *Gateway) trim(ctx context.Context) error {
+	now := time.Now()
+	const limit = 200
+	steps := []func(tx store.Tx) (int, error){
+		func(tx store.Tx) (int, error) { return tx.TrimJournal(now.Add(-g.cfg.Keep.Journal), limit) },
+		func(tx store.Tx) (int, error) { return tx.TrimSubmissions(now.Add(-g.cfg.Keep.Submissions), limit) },
+		func(tx store.Tx) (int, error) { return tx.ExpireConnects(now, limit) },
+	}
+	for _, step := range steps {
+		for n := limit; n == limit; {
+			err := g.store.Update(ctx, func(tx store.Tx) (err error) {
+				n, err = step(tx)
+				return err
+			})
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
