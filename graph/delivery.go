@@ -1,0 +1,108 @@
+package graph
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/postern-mail/postern/graph/generated"
+	"github.com/postern-mail/postern/graph/service"
+	"github.com/postern-mail/postern/internal/event"
+	"github.com/postern-mail/postern/store"
+)
+
+func (r deliveryResolver) Event(ctx context.Context, d *store.Delivery) (*event.Event, error) {
+	return loadersOf(ctx).events.load(ctx, d.Event)
+}
+
+func (r deliveryResolver) Endpoint(ctx context.Context, d *store.Delivery) (*service.Endpoint, error) {
+	return r.endpoint(ctx, d.Endpoint)
+}
+
+func (r deliveryResolver) AccountID(_ context.Context, d *store.Delivery) (*string, error) {
+	return optional(d.Account), nil
+}
+
+func (r deliveryResolver) Account(ctx context.Context, d *store.Delivery) (*store.Account, error) {
+	return maybeAccount(ctx, d.Account)
+}
+
+func (r deliveryResolver) Attempts(ctx context.Context, d *store.Delivery) ([]*store.Attempt, error) {
+	list, err := loadersOf(ctx).attempts.load(ctx, d.ID)
+	attempts := make([]*store.Attempt, len(list))
+	for i := range list {
+		attempts[i] = &list[i]
+	}
+	return attempts, err
+}
+
+func (r deliveryResolver) NextAt(_ context.Context, d *store.Delivery) (*time.Time, error) {
+	if d.State != store.DeliveryPending {
+		return nil, nil
+	}
+	return &d.NextAt, nil
+}
+
+func (r deliveryResolver) LastStatus(_ context.Context, d *store.Delivery) (*int, error) {
+	return optionalNumber(d.LastStatus), nil
+}
+
+func (r deliveryResolver) LastError(_ context.Context, d *store.Delivery) (*string, error) {
+	return optional(d.LastError), nil
+}
+
+func (r attemptResolver) DurationMs(_ context.Context, a *store.Attempt) (int64, error) {
+	return a.Duration.Milliseconds(), nil
+}
+
+func (r attemptResolver) Status(_ context.Context, a *store.Attempt) (*int, error) {
+	return optionalNumber(a.Status), nil
+}
+
+func (r attemptResolver) Error(_ context.Context, a *store.Attempt) (*string, error) {
+	return optional(a.Error), nil
+}
+
+// Answer shows the receiver's bytes as text, whatever they are.
+func (r attemptResolver) Answer(_ context.Context, a *store.Attempt) (*string, error) {
+	return optional(strings.ToValidUTF8(string(a.Answer), "\ufffd")), nil
+}
+
+func (r attemptResolver) Peer(_ context.Context, a *store.Attempt) (*string, error) {
+	return optional(a.Peer), nil
+}
+
+// deliveryPage lists deliveries, newest first.
+func (s *Server) deliveryPage(ctx context.Context, first *int, after *string, filter store.DeliveryFilter) (*generated.DeliveryConnection, error) {
+	const list = "deliveries"
+	n, err := pageSize(first, 50)
+	if err != nil {
+		return nil, err
+	}
+	place, err := parseDateCursor(list, after)
+	if err != nil {
+		return nil, err
+	}
+	var found []*store.Delivery
+	if err := s.store.View(ctx, func(tx store.Tx) (err error) {
+		found, err = tx.Deliveries(filter, place, n+1)
+		return err
+	}); err != nil {
+		return nil, err
+	}
+	more := len(found) > n
+	if more {
+		found = found[:n]
+	}
+	c := &generated.DeliveryConnection{Edges: make([]*generated.DeliveryEdge, 0, len(found))}
+	var start, end string
+	for _, d := range found {
+		end = dateCursor(list, store.DateKey{At: d.CreatedAt, ID: d.ID})
+		if start == "" {
+			start = end
+		}
+		c.Edges = append(c.Edges, &generated.DeliveryEdge{Cursor: end, Node: d})
+	}
+	c.PageInfo = pageInfo(after, more, start, end)
+	return c, nil
+}

@@ -1,0 +1,118 @@
+package graph
+
+import (
+	"context"
+
+	"github.com/99designs/gqlgen/graphql"
+
+	"github.com/postern-mail/postern/graph/generated"
+	"github.com/postern-mail/postern/graph/service"
+	"github.com/postern-mail/postern/store"
+)
+
+func (r endpointResolver) Description(_ context.Context, e *service.Endpoint) (*string, error) {
+	return optional(e.Description), nil
+}
+
+// Accounts leaves out those that are gone; null stands for all there are.
+func (r endpointResolver) Accounts(ctx context.Context, e *service.Endpoint) ([]*store.Account, error) {
+	if e.AccountIDs == nil {
+		return nil, nil
+	}
+	list := make([]*store.Account, 0, len(e.AccountIDs))
+	for _, id := range e.AccountIDs {
+		a, err := loadersOf(ctx).accounts.load(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		if a != nil {
+			list = append(list, a)
+		}
+	}
+	return list, nil
+}
+
+func (r endpointResolver) StateReason(_ context.Context, e *service.Endpoint) (*string, error) {
+	return optional(e.StateReason), nil
+}
+
+// endpoint loads an endpoint, nil where there is none.
+func (s *Server) endpoint(ctx context.Context, id string) (*service.Endpoint, error) {
+	byID, err := loadersOf(ctx).endpoints.load(ctx, "")
+	return byID[id], err
+}
+
+func (r mutationResolver) CreateEndpoint(ctx context.Context, in generated.CreateEndpointInput) (*generated.EndpointWithSecret, error) {
+	if err := r.checkAccounts(ctx, in.Accounts); err != nil {
+		return nil, err
+	}
+	payload := service.PayloadThin
+	if in.Payload != nil {
+		payload = *in.Payload
+	}
+	e, secret, err := r.services.Endpoints.CreateEndpoint(ctx, service.EndpointInput{
+		URL:         in.URL,
+		Description: value(in.Description),
+		Events:      in.Events,
+		Accounts:    in.Accounts,
+		Ordered:     in.Ordered == nil || *in.Ordered,
+		Payload:     payload,
+		Backfill:    value(in.Backfill),
+		Attempts:    value(in.Attempts),
+	})
+	return &generated.EndpointWithSecret{Endpoint: e, Secret: secret}, err
+}
+
+func (r mutationResolver) UpdateEndpoint(ctx context.Context, in generated.UpdateEndpointInput) (*service.Endpoint, error) {
+	if err := r.checkAccounts(ctx, in.Accounts.Value()); err != nil {
+		return nil, err
+	}
+	return r.services.Endpoints.UpdateEndpoint(ctx, in.ID, service.EndpointChange{
+		URL:         in.URL,
+		Description: in.Description,
+		Events:      given(in.Events),
+		Accounts:    given(in.Accounts),
+		Ordered:     in.Ordered,
+		Payload:     in.Payload,
+		Backfill:    in.Backfill,
+		Attempts:    in.Attempts,
+		Enabled:     in.Enabled,
+	})
+}
+
+// given tells a field that was left out from one that is null.
+func given[T any](o graphql.Omittable[T]) *T {
+	v, ok := o.ValueOK()
+	if !ok {
+		return nil
+	}
+	return &v
+}
+
+func (r mutationResolver) DeleteEndpoint(ctx context.Context, id string) (string, error) {
+	return id, r.services.Endpoints.DeleteEndpoint(ctx, id)
+}
+
+func (r mutationResolver) RotateEndpointSecret(ctx context.Context, id string) (*generated.EndpointWithSecret, error) {
+	e, secret, err := r.services.Endpoints.RotateSecret(ctx, id)
+	return &generated.EndpointWithSecret{Endpoint: e, Secret: secret}, err
+}
+
+func (r mutationResolver) SendTestEvent(ctx context.Context, id string) (*store.Delivery, error) {
+	return r.services.Deliverer.SendTest(ctx, id)
+}
+
+func (r mutationResolver) Redeliver(ctx context.Context, ids []string, filter *store.DeliveryFilter) (*generated.RedeliverPayload, error) {
+	if (len(ids) == 0) == (filter == nil) {
+		return nil, invalid("redeliver takes either ids or a filter")
+	}
+	if len(ids) > maxIDs {
+		return nil, invalid("at most %d ids at once; use a filter", maxIDs)
+	}
+	f := value(filter)
+	if filter != nil && f.State == "" {
+		f.State = store.DeliveryDead
+	}
+	n, err := r.services.Deliverer.Redeliver(ctx, ids, f)
+	return &generated.RedeliverPayload{Count: n}, err
+}

@@ -1,0 +1,294 @@
+// Package service is what the GraphQL door asks of the rest of the gateway: small
+// interfaces, and the nouns that no other package has.
+//
+// Reads go straight to the store. Whatever reaches a provider, or has rules of its
+// own, goes through one of these. Every method answers with a *mail.Error, or with
+// store.ErrNotFound, wherever the caller could do something about it; any other
+// error is our own fault and is told as such.
+package service
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"github.com/postern-mail/postern/internal/event"
+	"github.com/postern-mail/postern/internal/mime"
+	"github.com/postern-mail/postern/plugins/sdk/mail"
+	"github.com/postern-mail/postern/store"
+)
+
+// Principal is who asks.
+type Principal struct {
+	ID   string
+	Name string
+}
+
+// Authenticator knows the keys that applications present.
+type Authenticator interface {
+	// Authenticate finds whose key it is. A wrong one is mail.KindUnauthorized.
+	Authenticate(ctx context.Context, key string) (*Principal, error)
+}
+
+// ProviderState is where a provider instance stands.
+type ProviderState string
+
+// States of a provider instance.
+const (
+	ProviderStarting      ProviderState = "starting"
+	ProviderReady         ProviderState = "ready"
+	ProviderMisconfigured ProviderState = "misconfigured"
+	ProviderUnavailable   ProviderState = "unavailable"
+)
+
+// Provider is a provider instance.
+type Provider struct {
+	// ID is its key in the configuration.
+	ID     string
+	Title  string
+	State  ProviderState
+	Reason string
+}
+
+// Providers lists the provider instances, by id.
+type Providers interface {
+	Providers(ctx context.Context) ([]*Provider, error)
+}
+
+// ConnectInput begins a consent.
+type ConnectInput struct {
+	Provider        string
+	ReturnURL       string
+	ExternalID      string
+	LoginHint       string
+	ExpectedAddress string
+}
+
+// ConnectLink is where the owner is sent.
+type ConnectLink struct {
+	URL       string
+	ExpiresAt time.Time
+}
+
+// AccountChange is a change of settings; nil leaves what is.
+type AccountChange struct {
+	Mirror     *store.MirrorMode
+	Paused     *bool
+	ExternalID *string
+}
+
+// Accounts connects, changes, syncs and disconnects.
+type Accounts interface {
+	BeginConnect(ctx context.Context, in ConnectInput) (ConnectLink, error)
+	UpdateAccount(ctx context.Context, id string, change AccountChange) (*store.Account, error)
+	// DisconnectAccount forgets an account: with revoke the grant is given back,
+	// with erase what is owed to endpoints is dropped.
+	DisconnectAccount(ctx context.Context, id string, revoke, erase bool) error
+	// SyncAccount asks the provider for changes and returns after that round.
+	SyncAccount(ctx context.Context, id string) error
+}
+
+// Mailboxes changes mailboxes: provider first, then mirror and journal.
+type Mailboxes interface {
+	// CreateMailbox makes a mailbox; an empty parent is the top.
+	CreateMailbox(ctx context.Context, account, parent, name string) (*store.Mailbox, error)
+	// RenameMailbox renames where name is not nil, and moves where parent is not
+	// nil: an empty one is the top.
+	RenameMailbox(ctx context.Context, id string, name, parent *string) (*store.Mailbox, error)
+	DeleteMailbox(ctx context.Context, id string) error
+}
+
+// MessageUpdate changes keywords and mailboxes (our ids).
+type MessageUpdate struct {
+	AddKeywords     []string
+	RemoveKeywords  []string
+	AddMailboxes    []string
+	RemoveMailboxes []string
+}
+
+// MessageResult is what became of one message.
+type MessageResult struct {
+	// ID is the message's, as it was given.
+	ID string
+	// Message is what it is now, or its copy; nil when it is gone or Err is set.
+	Message *store.Message
+	Err     error
+}
+
+// Mailer changes messages. Each method answers for every id, in any order; an
+// error of the whole means that nothing is known of any.
+type Mailer interface {
+	UpdateMessages(ctx context.Context, ids []string, u MessageUpdate) ([]MessageResult, error)
+	MoveMessages(ctx context.Context, ids []string, to string) ([]MessageResult, error)
+	CopyMessages(ctx context.Context, ids []string, to string) ([]MessageResult, error)
+	DeleteMessages(ctx context.Context, ids []string, permanently bool) ([]MessageResult, error)
+}
+
+// Attachment is a part of a message that is not its text.
+type Attachment struct {
+	// Message is the id of the message it belongs to.
+	Message string
+	mime.Attachment
+}
+
+// Reader reads what the mirror may not hold yet.
+type Reader interface {
+	// Content reads the message's bytes, fetched from the provider where they are
+	// not here.
+	Content(ctx context.Context, message string) (*mime.Content, error)
+	// Search is the provider's own: our ids of what it found, and where to go on,
+	// empty at the end.
+	Search(ctx context.Context, account, query string, first int, after string) (ids []string, next string, err error)
+}
+
+// Bytes are the bytes of messages and their parts.
+type Bytes interface {
+	Raw(ctx context.Context, message string) (r io.ReadSeekCloser, modified time.Time, err error)
+	Attachment(ctx context.Context, message, part string) (r io.ReadSeekCloser, name, contentType string, err error)
+}
+
+// Outgoing is a message as it is composed.
+type Outgoing struct {
+	// From is nil for the account's own address.
+	From                 *mail.Address
+	To, Cc, Bcc, ReplyTo []mail.Address
+	Subject, Text, HTML  string
+	Attachments          []OutgoingAttachment
+	// Raw is the whole message instead of the above, nil where there is none. It
+	// is read once.
+	Raw io.Reader
+	// Reply and Forward are our ids of what is answered or forwarded.
+	Reply, Forward string
+}
+
+// OutgoingAttachment is something to attach. Content is read once.
+type OutgoingAttachment struct {
+	Name      string
+	Type      string
+	ContentID string
+	Size      int64
+	Content   io.Reader
+}
+
+// Drafts keeps drafts at the provider.
+type Drafts interface {
+	// SaveDraft saves a draft, in place of another where replaces is not empty.
+	SaveDraft(ctx context.Context, account, replaces string, out Outgoing) (*store.Message, error)
+	DeleteDraft(ctx context.Context, message string) error
+}
+
+// SubmitInput is a message to send.
+type SubmitInput struct {
+	Account        string
+	Message        Outgoing
+	SendAt         time.Time
+	IdempotencyKey string
+}
+
+// Submissions sends.
+type Submissions interface {
+	Submit(ctx context.Context, in SubmitInput) (*store.Submission, error)
+	Cancel(ctx context.Context, id string) (*store.Submission, error)
+}
+
+// EndpointState is where an endpoint stands.
+type EndpointState string
+
+// States of an endpoint.
+const (
+	EndpointActive   EndpointState = "active"
+	EndpointFailing  EndpointState = "failing"
+	EndpointDisabled EndpointState = "disabled"
+)
+
+// PayloadMode is how much a webhook tells.
+type PayloadMode string
+
+// Payload modes.
+const (
+	PayloadThin PayloadMode = "thin"
+	PayloadFull PayloadMode = "full"
+)
+
+// Endpoint is a URL that receives webhooks.
+type Endpoint struct {
+	ID          string
+	URL         string
+	Description string
+	// Events are the types it receives, all of them spelt out.
+	Events []event.Type
+	// AccountIDs are the accounts whose events it receives, nil for all.
+	AccountIDs  []string
+	State       EndpointState
+	StateReason string
+	Ordered     bool
+	Payload     PayloadMode
+	Backfill    bool
+	Attempts    int
+	Health      EndpointHealth
+	CreatedAt   time.Time
+}
+
+// EndpointHealth is how an endpoint has been doing.
+type EndpointHealth struct {
+	FailingSince  time.Time
+	Failures      int
+	LastSuccessAt time.Time
+	PausedUntil   time.Time
+}
+
+// EndpointInput is a new endpoint.
+type EndpointInput struct {
+	URL         string
+	Description string
+	// Events and Accounts restrict; empty ones do not.
+	Events   []event.Type
+	Accounts []string
+	Ordered  bool
+	Payload  PayloadMode
+	Backfill bool
+	// Attempts is how often a delivery is tried, 0 for the default schedule.
+	Attempts int
+}
+
+// EndpointChange changes an endpoint; nil leaves what is. Events and Accounts
+// that point at an empty slice lift the restriction.
+type EndpointChange struct {
+	URL         *string
+	Description *string
+	Events      *[]event.Type
+	Accounts    *[]string
+	Ordered     *bool
+	Payload     *PayloadMode
+	Backfill    *bool
+	Attempts    *int
+	Enabled     *bool
+}
+
+// Endpoints keeps the endpoints.
+type Endpoints interface {
+	// Endpoints lists them by age.
+	Endpoints(ctx context.Context) ([]*Endpoint, error)
+	CreateEndpoint(ctx context.Context, in EndpointInput) (e *Endpoint, secret string, err error)
+	UpdateEndpoint(ctx context.Context, id string, change EndpointChange) (*Endpoint, error)
+	DeleteEndpoint(ctx context.Context, id string) error
+	RotateSecret(ctx context.Context, id string) (e *Endpoint, secret string, err error)
+}
+
+// Deliverer sends again, and sends tests.
+type Deliverer interface {
+	SendTest(ctx context.Context, endpoint string) (*store.Delivery, error)
+	// Redeliver puts deliveries back: those of the ids, or, where ids is empty,
+	// those that match the filter. It counts them.
+	Redeliver(ctx context.Context, ids []string, filter store.DeliveryFilter) (int, error)
+}
+
+// WatchState is the state of a push channel.
+type WatchState string
+
+// States of a push channel.
+const (
+	WatchPush     WatchState = "push"
+	WatchPolling  WatchState = "polling"
+	WatchRenewing WatchState = "renewing"
+)
