@@ -7,6 +7,7 @@ import (
 
 	"github.com/postern-mail/postern/graph/generated"
 	"github.com/postern-mail/postern/graph/service"
+	"github.com/postern-mail/postern/internal/event"
 	"github.com/postern-mail/postern/store"
 )
 
@@ -14,9 +15,17 @@ func (r endpointResolver) Description(_ context.Context, e *service.Endpoint) (*
 	return optional(e.Description), nil
 }
 
+// Events spells out which types, where it is all of them too.
+func (r endpointResolver) Events(_ context.Context, e *service.Endpoint) ([]event.Type, error) {
+	if len(e.Events) == 0 {
+		return event.Types(), nil
+	}
+	return e.Events, nil
+}
+
 // Accounts leaves out those that are gone; null stands for all there are.
 func (r endpointResolver) Accounts(ctx context.Context, e *service.Endpoint) ([]*store.Account, error) {
-	if e.AccountIDs == nil {
+	if len(e.AccountIDs) == 0 {
 		return nil, nil
 	}
 	list := make([]*store.Account, 0, len(e.AccountIDs))

@@ -136,7 +136,7 @@ type Server struct {
 
 	// closing ends the streams; open counts the requests that run.
 	closing context.Context
-	close   context.CancelFunc
+	cancel  context.CancelFunc
 	mu      sync.Mutex
 	closed  bool
 	open    sync.WaitGroup
@@ -148,7 +148,7 @@ func New(st store.Store, bus *event.Bus, services Services, opts Options) (*Serv
 		return nil, err
 	}
 	s := &Server{store: st, bus: bus, services: services, opts: opts, log: opts.Log, html: newSanitiser()}
-	s.closing, s.close = context.WithCancel(context.Background())
+	s.closing, s.cancel = context.WithCancel(context.Background())
 	var err error
 	if s.metrics, err = newMetrics(opts.Metrics, &s.streams); err != nil {
 		return nil, fmt.Errorf("register metrics: %w", err)
@@ -182,12 +182,19 @@ func New(st store.Store, bus *event.Bus, services Services, opts Options) (*Serv
 // Handler answers at /graphql: JSON by POST or GET, SSE, WebSocket.
 func (s *Server) Handler() http.Handler { return http.HandlerFunc(s.serve) }
 
-// Shutdown ends all streams, takes no more, and waits for what runs.
-func (s *Server) Shutdown(ctx context.Context) error {
+// Close ends all streams and takes no more requests. It does not wait: an
+// http.Server that is shut down waits for its requests, Shutdown for those too
+// that were upgraded.
+func (s *Server) Close() {
 	s.mu.Lock()
 	s.closed = true
 	s.mu.Unlock()
-	s.close()
+	s.cancel()
+}
+
+// Shutdown closes and waits for what runs.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.Close()
 	done := make(chan struct{})
 	go func() {
 		s.open.Wait()
@@ -248,8 +255,8 @@ func aroundRootField(ctx context.Context, next graphql.RootResolver) graphql.Mar
 	return next(ctx)
 }
 
-// GraphiQL answers at /graphiql and below with a page that asks at /graphql and
+// GraphiQL answers at path and below with a page that asks at /graphql and
 // presents key. Whoever can load the page has the key: it is for the demo.
-func (s *Server) GraphiQL(key string) (http.Handler, error) {
-	return graphiql.Handler("/graphiql", "/graphql", key)
+func (s *Server) GraphiQL(path, key string) http.Handler {
+	return graphiql.Handler(path, "/graphql", key)
 }

@@ -460,7 +460,7 @@ type DeliveryResolver interface {
 }
 type EndpointResolver interface {
 	Description(ctx context.Context, obj *service.Endpoint) (*string, error)
-
+	Events(ctx context.Context, obj *service.Endpoint) ([]event.Type, error)
 	Accounts(ctx context.Context, obj *service.Endpoint) ([]*store.Account, error)
 
 	StateReason(ctx context.Context, obj *service.Endpoint) (*string, error)
@@ -7042,7 +7042,7 @@ func (ec *executionContext) _Endpoint_events(ctx context.Context, field graphql.
 			return ec.fieldContext_Endpoint_events(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.Events, nil
+			return ec.Resolvers.Endpoint().Events(ctx, obj)
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v []event.Type) graphql.Marshaler {
@@ -7053,7 +7053,7 @@ func (ec *executionContext) _Endpoint_events(ctx context.Context, field graphql.
 	)
 }
 func (ec *executionContext) fieldContext_Endpoint_events(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("Endpoint", field, false, false, errors.New("field of type EventType does not have child fields"))
+	return graphql.NewScalarFieldContext("Endpoint", field, true, true, errors.New("field of type EventType does not have child fields"))
 }
 
 func (ec *executionContext) _Endpoint_accounts(ctx context.Context, field graphql.CollectedField, obj *service.Endpoint) (ret graphql.Marshaler) {
@@ -15930,10 +15930,43 @@ func (ec *executionContext) _Endpoint(ctx context.Context, sel ast.SelectionSet,
 
 			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
 		case "events":
-			out.Values[i] = ec._Endpoint_events(ctx, field, obj)
-			if out.Values[i] == graphql.Null {
-				atomic.AddUint32(&out.Invalids, 1)
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._Endpoint_events(ctx, field, obj)
+				if res == graphql.Null {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
 			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
 		case "accounts":
 			field := field
 

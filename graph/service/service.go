@@ -215,9 +215,9 @@ type Endpoint struct {
 	ID          string
 	URL         string
 	Description string
-	// Events are the types it receives, all of them spelt out.
-	Events []event.Type
-	// AccountIDs are the accounts whose events it receives, nil for all.
+	// Events are the types it receives, AccountIDs the accounts whose events;
+	// empty for all.
+	Events      []event.Type
 	AccountIDs  []string
 	State       EndpointState
 	StateReason string
