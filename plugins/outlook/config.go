@@ -79,8 +79,8 @@ type config struct {
 	notificationURL string
 	clientState     string
 
-	// http goes to Graph, authHTTP to the identity platform; the latter
-	// remembers the discovery document.
+	// http goes to Graph, authHTTP to the identity platform by the same
+	// connections; the latter remembers the discovery document.
 	http     *http.Client
 	authHTTP *http.Client
 }
@@ -91,7 +91,9 @@ func (p *Provider) Configure(_ context.Context, req *provider.ConfigureRequest) 
 	if err != nil {
 		return nil, &mail.Error{Kind: mail.KindMisconfigured, Op: "configure", Message: err.Error(), Err: err}
 	}
-	p.conf.Store(conf)
+	if old := p.conf.Swap(conf); old != nil {
+		old.http.CloseIdleConnections() // those in use go on
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, a := range p.accounts {

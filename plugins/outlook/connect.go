@@ -259,7 +259,7 @@ func parseIDToken(raw string) (*idClaims, error) {
 
 // whoami asks for the owner's address and name.
 func (p *Provider) whoami(ctx context.Context, conf *config, token string, claims *idClaims) (*provider.ConnectedAccount, error) {
-	graph := msgraph.New(msgraph.Options{Base: conf.graphURL, HTTP: conf.http, Tokens: redeemed{token}, Log: p.log})
+	graph := msgraph.New(msgraph.Options{Base: conf.graphURL, HTTP: conf.http, Tokens: redeemed{token}, Log: p.log()})
 	var me msgraph.User
 	err := graph.Do(ctx, &msgraph.Request{
 		Op: opFinish, Method: http.MethodGet, Path: "/me",

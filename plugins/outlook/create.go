@@ -135,7 +135,7 @@ func (c *call) discard(ctx context.Context, messages []msgraph.Message) {
 		return msgraph.Item{Method: http.MethodDelete, Path: messagePath(ids[i])}, true
 	})
 	if err != nil {
-		c.p.log.Warn("an unfinished draft stays behind", "account", c.acct.id, "err", err)
+		c.p.log().Warn("an unfinished draft stays behind", "account", c.acct.id, "err", err)
 	}
 }
 

@@ -28,7 +28,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -42,7 +41,8 @@ import (
 type Options struct {
 	// Now is the clock.
 	Now func() time.Time
-	// Log defaults to text on standard error, which the host collects.
+	// Log defaults to slog's default logger, which provider.Serve sets to one
+	// that the host collects.
 	Log *slog.Logger
 }
 
@@ -51,8 +51,8 @@ type Options struct {
 type Provider struct {
 	provider.Unsupported
 
-	now func() time.Time
-	log *slog.Logger
+	now    func() time.Time
+	logger *slog.Logger
 
 	conf  atomic.Pointer[config]
 	host  hostSlot
@@ -71,16 +71,21 @@ func New(o Options) *Provider {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	if o.Log == nil {
-		o.Log = slog.New(slog.NewTextHandler(os.Stderr, nil))
-	}
 	return &Provider{
 		now:      o.Now,
-		log:      o.Log,
+		logger:   o.Log,
 		large:    make(chan struct{}, 2),
 		accounts: make(map[string]*account),
 		host:     newHostSlot(),
 	}
+}
+
+// log is asked for at each use: the default logger is set after New.
+func (p *Provider) log() *slog.Logger {
+	if p.logger != nil {
+		return p.logger
+	}
+	return slog.Default()
 }
 
 // account is one open account.
@@ -146,6 +151,9 @@ func (p *Provider) Session(ctx context.Context, host provider.Host) error {
 	<-ctx.Done()
 	p.host.clear(host)
 	p.calls.cancelAll()
+	if conf := p.conf.Load(); conf != nil {
+		conf.http.CloseIdleConnections()
+	}
 	return nil
 }
 
@@ -178,7 +186,7 @@ func (p *Provider) begin(ctx context.Context, c provider.Call, op string) (conte
 		prio: msgraph.Priority(c.Priority),
 		graph: msgraph.New(msgraph.Options{
 			Base: conf.graphURL, HTTP: conf.http, Tokens: a.tokens, Limiter: a.limiter,
-			Log: p.log.With("account", a.id),
+			Log: p.log().With("account", a.id),
 		}),
 	}, done, nil
 }

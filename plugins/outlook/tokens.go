@@ -141,7 +141,7 @@ func (t *tokens) fly(f *flight, conf *config) {
 	if tell != nil {
 		if host, err := t.p.host.get(ctx); err == nil {
 			if err := host.GrantRefused(ctx, t.account, tell); err != nil {
-				t.p.log.Warn("host did not take the refusal of a grant", "account", t.account, "err", err)
+				t.p.log().Warn("host did not take the refusal of a grant", "account", t.account, "err", err)
 			}
 		}
 	}

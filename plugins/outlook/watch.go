@@ -66,7 +66,7 @@ func (p *Provider) Watch(ctx context.Context, req *provider.WatchRequest) (*prov
 	if req.ID != "" && req.ID != sub.ID {
 		// The old one, where it still lives, would only say everything twice.
 		if err := c.unsubscribe(ctx, req.ID); err != nil {
-			p.log.Warn("an old subscription was not deleted", "account", c.acct.id, "err", err)
+			p.log().Warn("an old subscription was not deleted", "account", c.acct.id, "err", err)
 		}
 	}
 	return c.watching(sub)

@@ -172,6 +172,11 @@ func (c *Client) run(ctx context.Context, r *Request, consume func(*http.Respons
 			}
 		}
 		if failure == nil {
+			var known *mail.Error
+			if errors.As(err, &known) {
+				// No token: whoever gives them knows when to ask again.
+				return nil, withOp(err, r.Op)
+			}
 			// The connection failed, before or after the request was out.
 			err = c.transportError(ctx, r, err, sent)
 			if mail.KindOf(err) != mail.KindUnavailable || attempt >= maxFaults {
@@ -297,10 +302,6 @@ func EncodeQuery(q url.Values) string {
 }
 
 func (c *Client) transportError(ctx context.Context, r *Request, err error, sent bool) error {
-	var known *mail.Error
-	if errors.As(err, &known) {
-		return withOp(known, r.Op)
-	}
 	// The address in a url.Error carries ids and tokens of the service.
 	var ue *url.Error
 	if errors.As(err, &ue) {
