@@ -40,3 +40,9 @@ func TestDirect(t *testing.T) {
 		t.Run(flavour.name, func(t *testing.T) { providertest.Run(t, suite(flavour.opts)) })
 	}
 }
+
+func TestAcrossTheWire(t *testing.T) {
+	for _, flavour := range flavours {
+		t.Run(flavour.name, func(t *testing.T) { providertest.Run(t, suite(flavour.opts).Across(provider.Pipe)) })
+	}
+}
