@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/status"
 
 	"github.com/postern-mail/postern/plugins/sdk/mail"
 	pb "github.com/postern-mail/postern/plugins/sdk/provider/providerpb"
@@ -21,6 +22,9 @@ func receive[T any](ctx context.Context, verb Verb, stream interface{ Recv() (T,
 		}
 		if err != nil {
 			return fromStatus(ctx, verb, err)
+		}
+		if err := ctx.Err(); err != nil { // what was on its way comes too late
+			return fromStatus(ctx, verb, status.FromContextError(err).Err())
 		}
 		if err := f(m); err != nil {
 			return err
