@@ -43,8 +43,8 @@ func callerOf(ctx context.Context) (push.Caller, bool) {
 
 // graphChain is everything under /v1.0.
 func (s *Server) graphChain() http.Handler {
-	mail := s.throttled(s.graph.Handler())
-	subscriptions := http.StripPrefix("/v1.0", s.push.Handler())
+	mail := s.throttled(s.spoiled(s.graph.Handler()))
+	subscriptions := s.spoiled(http.StripPrefix("/v1.0", s.push.Handler()))
 	serve := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if p := strings.TrimPrefix(r.URL.Path, "/v1.0"); p == "/subscriptions" || strings.HasPrefix(p, "/subscriptions/") {
 			// Not throttled by mailbox: its validation handshake may last
@@ -54,22 +54,22 @@ func (s *Server) graphChain() http.Handler {
 		}
 		mail.ServeHTTP(w, r)
 	})
-	item := s.batchItem(s.spoiled(serve))
-	batch := s.graph.BatchHandler(item)
-	return s.graph.Envelope(s.counted("", s.authenticated(s.spoiled(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	batch := s.graph.BatchHandler(s.counted(serve))
+	spoiledBatch := s.spoiled(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.answerBatch(batch, w, r) }))
+	return s.graph.Envelope(s.counted(s.authenticated(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/v1.0/$batch" {
-			s.answerBatch(batch, w, r)
+			spoiledBatch.ServeHTTP(w, r)
 			return
 		}
 		serve.ServeHTTP(w, r)
-	})))))
+	}))))
 }
 
 // counted counts a request once it is answered, under the user it turned out
 // to be for.
-func (s *Server) counted(user string, next http.Handler) http.Handler {
+func (s *Server) counted(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ex := &exchange{batch: exchangeOf(r.Context()), user: cloud.User{Address: user}}
+		ex := &exchange{batch: exchangeOf(r.Context())}
 		if ex.batch != nil {
 			ex.user, ex.app, ex.scopes = ex.batch.user, ex.batch.app, ex.batch.scopes
 		}
@@ -167,9 +167,6 @@ func (s *Server) answerBatch(batch http.Handler, w http.ResponseWriter, r *http.
 	held.release(w)
 }
 
-// batchItem is what an item of a batch passes.
-func (s *Server) batchItem(next http.Handler) http.Handler { return s.counted("", next) }
-
 // throttled refuses what is over the limits of app and mailbox.
 func (s *Server) throttled(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -239,7 +236,7 @@ func (s *Server) writeStatus(w http.ResponseWriter, r *http.Request, status int)
 // requests belong to the user whose code or refresh token they carry.
 func (s *Server) loginChain() http.Handler {
 	next := s.spoiled(s.identity.Handler())
-	return s.counted("", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return s.counted(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/oauth2/v2.0/token") {
 			r.Body = http.MaxBytesReader(w, r.Body, 1<<20)
 			if user, ok := s.identity.TokenUser(r); ok {

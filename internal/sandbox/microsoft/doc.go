@@ -8,12 +8,13 @@
 //  1. the envelope: request-id and the other headers of every answer;
 //  2. the counter, which sees what the client is told in the end;
 //  3. the bearer token (401 in Graph's words);
-//  4. the faults that are set for its user, method and path;
-//  5. the throttle: at most four at once for each app and mailbox;
-//  6. mail, or subscriptions.
+//  4. the throttle: at most four at once for each app and mailbox;
+//  5. the faults that are set for its user, method and path: an answer that
+//     they hold back keeps its place in the throttle;
+//  6. mail. Subscriptions and $batch pass all but the throttle.
 //
 // The items of a $batch pass 2, 4, 5 and 6 one by one, so that a single item
-// is counted, spoiled or refused with 429; the batch around them passes 1 to 4.
+// is counted, refused with 429 or spoiled.
 //
 // A fault with cut_after has the request executed in full, then ends the
 // connection without a byte of the answer (HTTP/2: the stream is reset).

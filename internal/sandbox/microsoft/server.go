@@ -113,12 +113,12 @@ func (s *Server) Handler() http.Handler { return s.handler }
 func (s *Server) routes() http.Handler {
 	graphAPI := s.graphChain()
 	login := s.loginChain()
-	upload := s.counted("", s.spoiled(s.graph.UploadHandler()))
+	upload := s.counted(s.spoiled(s.graph.UploadHandler()))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case strings.HasPrefix(r.URL.Path, "/v1.0/"):
 			graphAPI.ServeHTTP(w, r)
-		case strings.HasPrefix(r.URL.Path, "/api/v2.0/"):
+		case strings.HasPrefix(r.URL.Path, "/upload/"):
 			upload.ServeHTTP(w, r)
 		default:
 			login.ServeHTTP(w, r)
@@ -135,7 +135,7 @@ func (s *Server) Run(ctx context.Context, l net.Listener, cert tls.Certificate) 
 	srv := &http.Server{
 		Handler:           s.handler,
 		ReadHeaderTimeout: 10 * time.Second,
-		ReadTimeout:       5 * time.Minute, // upload sessions send 4 MB at a time
+		ReadTimeout:       5 * time.Minute,  // upload sessions send 4 MB at a time
 		WriteTimeout:      10 * time.Minute, // faults may delay an answer
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,

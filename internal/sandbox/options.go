@@ -1,0 +1,93 @@
+package sandbox
+
+import (
+	"crypto/x509"
+	"log/slog"
+	"time"
+
+	"github.com/postern-mail/postern/internal/sandbox/microsoft"
+)
+
+// Addresses that the program listens on by default.
+const (
+	DefaultMicrosoft = "127.0.0.1:8090"
+	DefaultControl   = "127.0.0.1:8092"
+	DefaultSMTP      = "127.0.0.1:8025"
+)
+
+// Options describe a sandbox. The zero value listens on free ports of
+// loopback, has two users with generated mail, and keeps everything in memory.
+type Options struct {
+	// Addresses to listen on; empty is 127.0.0.1 with a free port.
+	Microsoft string
+	Control   string
+	SMTP      string
+
+	// Users to begin with; nil is DefaultUsers. An empty list has none.
+	Users []User
+	// NoSeed leaves the mailboxes of the first users empty.
+	NoSeed bool
+	// Seed of everything random.
+	Seed uint64
+	// Mail is a folder of .eml, mbox and one-message files; it becomes the
+	// first user's inbox, in place of the generated mail there.
+	Mail string
+
+	// StateDir keeps the world from one run to the next; empty: memory only.
+	StateDir string
+	// CAFile is where the certificate authority is written; empty: into
+	// StateDir, or else nowhere (State().CA has it all the same).
+	CAFile string
+	// NotifyCAFile is trusted for notification URLs beside the system's roots.
+	NotifyCAFile string
+	// NotifyRoots, when set, is used for that instead of any file.
+	NotifyRoots *x509.CertPool
+	// AllowHTTPNotifications takes notification URLs without https.
+	AllowHTTPNotifications bool
+	// RewriteMessageIDs gives a recipient's copy a Message-ID of its own, as
+	// some services do; the sender's stays in X-Original-Message-ID. Off, it is
+	// kept.
+	RewriteMessageIDs bool
+
+	// Settings are the knobs of the Microsoft cloud.
+	Settings microsoft.Settings
+
+	Now func() time.Time
+	Log *slog.Logger
+}
+
+// A User is someone who exists from the start.
+type User struct {
+	Cloud   string `json:"cloud"` // "" is microsoft
+	Address string `json:"address"`
+	Name    string `json:"name"`
+}
+
+// DefaultUsers are the two that exist unless told otherwise.
+func DefaultUsers() []User {
+	return []User{
+		{microsoft.Name, "ada@contoso.example", "Ada Lovelace"},
+		{microsoft.Name, "grace@contoso.example", "Grace Hopper"},
+	}
+}
+
+func (o Options) withDefaults() Options {
+	for _, a := range []*string{&o.Microsoft, &o.Control, &o.SMTP} {
+		if *a == "" {
+			*a = "127.0.0.1:0"
+		}
+	}
+	if o.Users == nil {
+		o.Users = DefaultUsers()
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.AllowHTTPNotifications {
+		o.Settings.Push.AllowHTTP = true
+	}
+	return o
+}
