@@ -28,6 +28,11 @@ var ErrNotFound = errors.New("not found in the store")
 // ErrClosed is answered after Close.
 var ErrClosed = errors.New("the store is closed")
 
+// ErrDamaged is answered for bytes that are not what was stored: changed, cut,
+// or moved from elsewhere. What the provider still has can be deleted here and
+// fetched again.
+var ErrDamaged = errors.New("damaged in the store")
+
 // MaxRecords is how many records one Update should write at the most.
 const MaxRecords = 1000
 

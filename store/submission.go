@@ -58,6 +58,8 @@ type Submissions interface {
 	// SubmissionByMessageID finds an unfinished or recent submission by its
 	// Message-ID, so that its draft stays hidden.
 	SubmissionByMessageID(account, messageID string) (*Submission, error)
+	// SubmissionByDraft finds a submission by its draft at the provider.
+	SubmissionByDraft(account, draftID string) (*Submission, error)
 	// DueSubmissions lists those due at or before t, earliest first.
 	DueSubmissions(t time.Time, limit int) ([]*Submission, error)
 	NextSubmission() (time.Time, error)

@@ -1,0 +1,123 @@
+package blobfile
+
+import (
+	"context"
+	"errors"
+	"os"
+
+	"github.com/postern-mail/postern/store"
+	"github.com/postern-mail/postern/store/table"
+)
+
+// run writes places behind, and takes care of segments that are mostly dead.
+func (p *packs) run() {
+	defer close(p.done)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go func() {
+		select {
+		case <-p.stop:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	for {
+		select {
+		case <-p.stop:
+			return
+		case <-p.kick:
+		}
+		if err := p.tend(ctx); err != nil && ctx.Err() == nil && !errors.Is(err, store.ErrClosed) {
+			p.blobs.log.Error("small blobs are not tended to", "error", err)
+		}
+	}
+}
+
+// tend flushes, then removes dead segments and moves what is left of mostly
+// dead ones.
+func (p *packs) tend(ctx context.Context) error {
+	p.flushing.Lock()
+	defer p.flushing.Unlock()
+	p.mu.Lock()
+	active := p.number
+	p.mu.Unlock()
+	if err := p.flush(ctx, p.blobs.index.UpdateSoon); err != nil {
+		return err
+	}
+	numbers, err := p.segments()
+	if err != nil {
+		return err
+	}
+	for _, n := range numbers {
+		if n >= active {
+			continue
+		}
+		if err := p.tendSegment(ctx, n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *packs) tendSegment(ctx context.Context, number uint32) error {
+	info, err := os.Stat(p.path(number))
+	if err != nil {
+		return err
+	}
+	var live int64
+	err = p.blobs.index.View(ctx, func(tx *table.Tx) (err error) {
+		live, err = tx.SegmentWeight(number)
+		return err
+	})
+	if err != nil || live*4 >= info.Size() && live > 0 {
+		return err
+	}
+	if live > 0 {
+		if err := p.move(ctx, number); err != nil {
+			return err
+		}
+	}
+	return os.Remove(p.path(number))
+}
+
+// move copies what is needed of a segment to the active one.
+func (p *packs) move(ctx context.Context, number uint32) error {
+	for offset := int64(0); ; {
+		var items []table.SegmentItem
+		err := p.blobs.index.View(ctx, func(tx *table.Tx) (err error) {
+			items, err = tx.SegmentItems(number, offset, flushStep)
+			return err
+		})
+		if err != nil || len(items) == 0 {
+			return err
+		}
+		offset = items[len(items)-1].Place.Offset + 1
+		moved := make([]table.Place, len(items))
+		for i, item := range items {
+			sealed, err := p.read(item.Place)
+			if err != nil {
+				return err
+			}
+			p.mu.Lock()
+			moved[i], err = p.append(sealed, int(item.Place.Size))
+			p.mu.Unlock()
+			if err != nil {
+				return err
+			}
+		}
+		if err := p.syncActive(); err != nil {
+			return err
+		}
+		err = p.blobs.index.Update(ctx, func(tx *table.Tx) error {
+			for i, item := range items {
+				if err := tx.MoveBlobPlace(item.Name, item.Place, moved[i]); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+}

@@ -1,0 +1,361 @@
+package blobfile
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+
+	"github.com/postern-mail/postern/internal/seal"
+	"github.com/postern-mail/postern/store"
+	"github.com/postern-mail/postern/store/table"
+)
+
+const (
+	// segmentSize is from where on a segment is not appended to any more.
+	segmentSize = 64 << 20
+	// flushStep is how many places one transaction records.
+	flushStep = 250
+)
+
+// packs keeps small blobs in segments. The index of places is written behind:
+// places that it does not have yet are remembered here, and a power cut loses
+// them, which is what putting without sync allows. Bytes are durable before
+// their place is.
+type packs struct {
+	blobs *Blobs
+
+	// flushing is held while places go from memory to the index, by whoever
+	// needs that to be over.
+	flushing sync.Mutex
+
+	mu sync.Mutex
+	// waiting are places that the index does not have yet.
+	waiting map[table.BlobName]table.Place
+	active  *os.File
+	number  uint32
+	size    int64
+
+	kick chan struct{}
+	stop chan struct{}
+	done chan struct{}
+}
+
+func openPacks(b *Blobs) (*packs, error) {
+	p := &packs{
+		blobs: b, waiting: map[table.BlobName]table.Place{},
+		kick: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
+	}
+	numbers, err := p.segments()
+	if err != nil {
+		return nil, err
+	}
+	p.number = 1
+	if n := len(numbers); n > 0 {
+		p.number = numbers[n-1]
+	}
+	if err := p.openActive(); err != nil {
+		return nil, err
+	}
+	p.kick <- struct{}{} // segments may have died since
+	go p.run()
+	return p, nil
+}
+
+func (p *packs) path(number uint32) string {
+	return filepath.Join(p.blobs.packDir(), fmt.Sprintf("%08x", number))
+}
+
+// segments lists the numbers of the segments, ascending.
+func (p *packs) segments() ([]uint32, error) {
+	entries, err := os.ReadDir(p.blobs.packDir())
+	if err != nil {
+		return nil, err
+	}
+	var out []uint32
+	for _, e := range entries { // sorted by name, which is by number
+		if n, err := strconv.ParseUint(e.Name(), 16, 32); err == nil && len(e.Name()) == 8 {
+			out = append(out, uint32(n))
+		}
+	}
+	return out, nil
+}
+
+// openActive opens the segment that is appended to. What a crash left torn at
+// its end is nobody's: no place names it.
+func (p *packs) openActive() error {
+	f, err := os.OpenFile(p.path(p.number), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		_ = f.Close()
+		return err
+	}
+	if info.Size() == 0 {
+		if err := syncFolders(p.blobs.dir, f.Name()); err != nil {
+			_ = f.Close()
+			return err
+		}
+	}
+	p.active, p.size = f, info.Size()
+	return nil
+}
+
+func packAAD(n table.BlobName) []byte {
+	return append(binary.BigEndian.AppendUint64([]byte("blob small\x00"), n.Life), n.MAC[:]...)
+}
+
+// append writes sealed bytes to the active segment. The lock is held.
+func (p *packs) append(sealed []byte, size int) (table.Place, error) {
+	if p.size >= segmentSize {
+		if err := p.active.Sync(); err != nil {
+			return table.Place{}, err
+		}
+		if err := p.active.Close(); err != nil {
+			return table.Place{}, err
+		}
+		p.number++
+		if err := p.openActive(); err != nil {
+			return table.Place{}, err
+		}
+	}
+	if _, err := p.active.WriteAt(sealed, p.size); err != nil {
+		return table.Place{}, err
+	}
+	place := table.Place{Segment: p.number, Offset: p.size, Length: uint32(len(sealed)), Size: uint32(size)}
+	p.size += int64(len(sealed))
+	return place, nil
+}
+
+// put stores a small blob.
+func (p *packs) put(ctx context.Context, n table.BlobName, k *seal.DataKey, plain []byte, sync bool) error {
+	if blob, err := p.open(ctx, n, k); err == nil {
+		_ = blob.Close()
+		if sync {
+			return p.settle(ctx, n)
+		}
+		return nil
+	}
+	sealed := k.Seal(nil, p.blobs.squeeze(nil, plain), packAAD(n))
+	p.mu.Lock()
+	place, err := p.append(sealed, len(plain))
+	if err == nil {
+		p.waiting[n] = place
+	}
+	p.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	if sync {
+		return p.settle(ctx, n)
+	}
+	p.wake()
+	return nil
+}
+
+// settle brings one place into the index at once, where it still waits.
+func (p *packs) settle(ctx context.Context, n table.BlobName) error {
+	p.mu.Lock()
+	place, ok := p.waiting[n]
+	p.mu.Unlock()
+	if !ok {
+		return nil
+	}
+	if err := p.syncActive(); err != nil {
+		return err
+	}
+	if err := p.blobs.index.Update(ctx, func(tx *table.Tx) error { return tx.PutBlobPlace(n, place) }); err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.waiting[n] == place {
+		delete(p.waiting, n)
+	}
+	return nil
+}
+
+// syncActive makes durable what was appended until now. A segment that is full
+// was synced when it was closed.
+func (p *packs) syncActive() error {
+	p.mu.Lock()
+	active := p.active
+	p.mu.Unlock()
+	if err := active.Sync(); err != nil && !errors.Is(err, os.ErrClosed) {
+		return err
+	}
+	return nil
+}
+
+func (p *packs) wake() {
+	select {
+	case p.kick <- struct{}{}:
+	default:
+	}
+}
+
+// find gives the place of a small blob.
+func (p *packs) find(ctx context.Context, n table.BlobName) (place table.Place, err error) {
+	p.mu.Lock()
+	place, ok := p.waiting[n]
+	p.mu.Unlock()
+	if ok {
+		return place, nil
+	}
+	err = p.blobs.index.View(ctx, func(tx *table.Tx) (err error) {
+		place, err = tx.BlobPlace(n)
+		return err
+	})
+	return place, err
+}
+
+// open reads a small blob whole.
+func (p *packs) open(ctx context.Context, n table.BlobName, k *seal.DataKey) (store.Blob, error) {
+	for tries := 0; ; tries++ {
+		place, err := p.find(ctx, n)
+		if err != nil {
+			return nil, err
+		}
+		sealed, err := p.read(place)
+		if errors.Is(err, fs.ErrNotExist) && tries < 5 {
+			continue // moved to another segment between the two looks
+		}
+		if err != nil {
+			return nil, err
+		}
+		opened, err := k.Open(nil, sealed, packAAD(n))
+		if err != nil {
+			return nil, store.ErrDamaged
+		}
+		plain, err := p.blobs.unsqueeze(nil, opened)
+		if err != nil {
+			return nil, err
+		}
+		if len(plain) != int(place.Size) {
+			return nil, store.ErrDamaged
+		}
+		return smallBlob{bytes.NewReader(plain)}, nil
+	}
+}
+
+// read reads sealed bytes.
+func (p *packs) read(place table.Place) ([]byte, error) {
+	if place.Length > smallSize+seal.Overhead+1 {
+		return nil, store.ErrDamaged
+	}
+	f, err := os.Open(p.path(place.Segment))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	sealed := make([]byte, place.Length)
+	if _, err := f.ReadAt(sealed, place.Offset); err != nil {
+		return nil, fmt.Errorf("%w: %w", store.ErrDamaged, err)
+	}
+	return sealed, nil
+}
+
+// smallBlob is a blob in memory.
+type smallBlob struct{ *bytes.Reader }
+
+// Close has nothing to do.
+func (smallBlob) Close() error { return nil }
+
+type updater = func(ctx context.Context, fn func(*table.Tx) error) error
+
+// flush brings all places into the index, their bytes first. The lock
+// flushing is held.
+func (p *packs) flush(ctx context.Context, update updater) error {
+	for {
+		batch := map[table.BlobName]table.Place{}
+		p.mu.Lock()
+		for n, place := range p.waiting {
+			if len(batch) == flushStep {
+				break
+			}
+			batch[n] = place
+		}
+		p.mu.Unlock()
+		if len(batch) == 0 {
+			return nil
+		}
+		if err := p.syncActive(); err != nil {
+			return err
+		}
+		err := update(ctx, func(tx *table.Tx) error {
+			for n, place := range batch {
+				if err := tx.PutBlobPlace(n, place); err != nil && !errors.Is(err, store.ErrNotFound) {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		p.mu.Lock()
+		for n := range batch {
+			delete(p.waiting, n)
+		}
+		p.mu.Unlock()
+	}
+}
+
+// delete forgets a small blob.
+func (p *packs) delete(ctx context.Context, n table.BlobName) error {
+	p.flushing.Lock()
+	defer p.flushing.Unlock()
+	p.mu.Lock()
+	delete(p.waiting, n)
+	p.mu.Unlock()
+	if _, err := p.find(ctx, n); errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	err := p.blobs.index.Update(ctx, func(tx *table.Tx) error { return tx.DeleteBlobPlace(n) })
+	p.wake()
+	return err
+}
+
+// deleteLife forgets all small blobs of a life.
+func (p *packs) deleteLife(ctx context.Context, life uint64) error {
+	p.flushing.Lock()
+	defer p.flushing.Unlock()
+	p.mu.Lock()
+	for n := range p.waiting {
+		if n.Life == life {
+			delete(p.waiting, n)
+		}
+	}
+	p.mu.Unlock()
+	for more := true; more; {
+		err := p.blobs.index.Update(ctx, func(tx *table.Tx) (err error) {
+			more, err = tx.DropBlobs(life, flushStep)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	p.wake()
+	return nil
+}
+
+func (p *packs) close() error {
+	close(p.stop)
+	<-p.done
+	p.flushing.Lock()
+	defer p.flushing.Unlock()
+	err := p.flush(context.Background(), p.blobs.index.Update)
+	if syncErr := p.active.Close(); err == nil {
+		err = syncErr
+	}
+	return err
+}

@@ -1,0 +1,318 @@
+// Package bolt is the store in one file of one process: store/table over
+// bbolt, with a group-commit writer of its own, blobs as files beside it, and
+// leases in memory.
+//
+// What is kept true. Updates that wait at the same time share one commit; one
+// that fails is rolled back and the others run again without it. A commit is
+// two fdatasyncs (bbolt writes data pages, then its meta page), and Update
+// returns after both. The data folder belongs to one process at a time.
+//
+// How it fails. A full disk fails the updates of that commit and nothing
+// else. Any other failure of a commit ends writing for good (ErrBroken), since
+// after a failed fsync nobody knows what is on the disk; what was acknowledged
+// is there when the store is opened again.
+//
+// Where to start: Open, then writer.go.
+package bolt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+
+	"github.com/postern-mail/postern/internal/seal"
+	"github.com/postern-mail/postern/store"
+	"github.com/postern-mail/postern/store/blobfile"
+	"github.com/postern-mail/postern/store/table"
+)
+
+const (
+	fileName = "postern.db"
+	blobsDir = "blobs"
+	// lockWait is how long Open waits for another process to let go.
+	lockWait = time.Second
+	// firstMmap is mapped at once: growing the map stops all readers.
+	firstMmap = 1 << 30
+)
+
+// Options of a store. Path and Keyring are needed.
+type Options struct {
+	// Path is the data folder. It is made with mode 0700.
+	Path string
+	// Keyring holds the master keys that wrap the data keys.
+	Keyring *seal.Keyring
+	// Now is the clock, time.Now where nil.
+	Now func() time.Time
+	// Log is where trouble is told that no caller hears of, slog.Default
+	// where nil.
+	Log *slog.Logger
+	// Observe is told what happens, for metrics.
+	Observe Observer
+}
+
+// Observer is told what happens. Each function may be nil; none may block.
+type Observer struct {
+	// Commit is told of each commit: how long it took from the first member's
+	// start to the disk's answer, how many updates shared it, and how it ended.
+	Commit func(took time.Duration, members int, err error)
+	// Rerun is told how many updates ran again because one of their group
+	// failed.
+	Rerun func(members int)
+}
+
+// Store is the backend.
+type Store struct {
+	opts   Options
+	db     *bbolt.DB
+	tables *table.Tables
+	writer *writer
+	blobs  *blobfile.Blobs
+	leases *leases
+	pid    *pidFile
+	epoch  atomic.Uint32
+
+	mu      sync.Mutex
+	closed  bool
+	readers sync.WaitGroup
+}
+
+var _ store.Store = (*Store)(nil)
+
+// Open opens the store of a data folder, and makes it where there is none.
+func Open(opts Options) (*Store, error) {
+	if opts.Path == "" || opts.Keyring == nil {
+		return nil, errors.New("open store: a path and a keyring are needed")
+	}
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	if opts.Log == nil {
+		opts.Log = slog.Default()
+	}
+	if err := privateFolder(opts.Path); err != nil {
+		return nil, fmt.Errorf("open store: %w", err)
+	}
+	db, err := openFile(opts.Path)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{opts: opts, db: db, tables: table.New(opts.Keyring, opts.Now)}
+	if err := s.start(); err != nil {
+		_ = db.Close()
+		return nil, fmt.Errorf("open store %s: %w", opts.Path, err)
+	}
+	return s, nil
+}
+
+// privateFolder makes the folder and keeps others out of it.
+func privateFolder(path string) error {
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		return err
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if info.Mode().Perm()&0o077 == 0 {
+		return nil
+	}
+	return os.Chmod(path, 0o700)
+}
+
+func openFile(folder string) (*bbolt.DB, error) {
+	path := filepath.Join(folder, fileName)
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{
+		Timeout:         lockWait,
+		NoFreelistSync:  true,
+		FreelistType:    bbolt.FreelistMapType,
+		InitialMmapSize: firstMmap,
+	})
+	switch {
+	case errors.Is(err, berrors.ErrTimeout):
+		return nil, &InUseError{Path: folder, PID: readPID(folder)}
+	case err != nil:
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	return db, nil
+}
+
+// start brings an opened file to life.
+func (s *Store) start() (err error) {
+	if s.pid, err = writePID(s.opts.Path); err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			s.pid.remove()
+		}
+	}()
+	var opened uint64
+	err = s.db.Update(func(btx *bbolt.Tx) error {
+		for _, name := range table.BucketNames() {
+			if _, err := btx.CreateBucketIfNotExists([]byte(name)); err != nil {
+				return fmt.Errorf("make bucket %s: %w", name, err)
+			}
+		}
+		kv := newKV(btx)
+		if err := s.tables.Init(kv); err != nil {
+			return err
+		}
+		tx := s.tables.Tx(kv)
+		epoch, err := tx.Epoch()
+		if err != nil {
+			return err
+		}
+		s.epoch.Store(epoch)
+		opened, err = tx.CountOpen()
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	s.leases = newLeases(s, opened)
+	s.writer = newWriter(s)
+	index := &blobIndex{s}
+	if s.blobs, err = blobfile.Open(filepath.Join(s.opts.Path, blobsDir), index, s.opts.Log); err != nil {
+		s.writer.close()
+		return err
+	}
+	return nil
+}
+
+// View runs fn in a read-only transaction.
+func (s *Store) View(ctx context.Context, fn func(store.Tx) error) error {
+	return s.view(ctx, func(tx *table.Tx) error { return fn(tx) })
+}
+
+func (s *Store) view(ctx context.Context, fn func(*table.Tx) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if !s.enter() {
+		return store.ErrClosed
+	}
+	defer s.readers.Done()
+	btx, err := s.db.Begin(false)
+	if err != nil {
+		return fmt.Errorf("begin to read: %w", err)
+	}
+	defer func() { _ = btx.Rollback() }()
+	return fn(s.tables.Tx(newKV(btx)))
+}
+
+// enter counts a reader in, unless the store is closed.
+func (s *Store) enter() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false
+	}
+	s.readers.Add(1)
+	return true
+}
+
+// Update runs fn in a transaction, as a member of the next commit.
+func (s *Store) Update(ctx context.Context, fn func(store.Tx) error) error {
+	return s.writer.do(ctx, func(tx *table.Tx) error { return fn(tx) }, false)
+}
+
+// UpdateSoon is Update that may wait for company.
+func (s *Store) UpdateSoon(ctx context.Context, fn func(store.Tx) error) error {
+	return s.writer.do(ctx, func(tx *table.Tx) error { return fn(tx) }, true)
+}
+
+// Blobs are the files beside the database.
+func (s *Store) Blobs() store.Blobs { return s.blobs }
+
+// Leases are those of this process.
+func (s *Store) Leases() store.Leases { return s.leases }
+
+// Epoch is the life of the store.
+func (s *Store) Epoch() uint32 { return s.epoch.Load() }
+
+// RaiseEpoch begins a new life of the store, after a restore from a backup:
+// cursors of the life before are refused from then on.
+func (s *Store) RaiseEpoch(ctx context.Context) error {
+	return s.writer.do(ctx, func(tx *table.Tx) error {
+		epoch, err := tx.RaiseEpoch()
+		if err == nil {
+			tx.AfterCommit(func() { s.epoch.Store(epoch) })
+		}
+		return err
+	}, false)
+}
+
+// Rewrap wraps every data key under the first master key of the ring, while
+// the store works. progress, which may be nil, is told how many are done.
+// When it has returned, the other master keys are needed no more.
+func (s *Store) Rewrap(ctx context.Context, progress func(done int)) error {
+	const step = 200
+	var place []byte
+	total := 0
+	for more := true; more; {
+		var done int
+		var after []byte
+		err := s.writer.do(ctx, func(tx *table.Tx) (err error) {
+			after, done, more, err = tx.Rewrap(place, step)
+			return err
+		}, false)
+		if err != nil {
+			return fmt.Errorf("wrap data keys: %w", err)
+		}
+		place, total = after, total+done
+		if progress != nil {
+			progress(total)
+		}
+	}
+	return nil
+}
+
+// Stats are sizes of the store.
+type Stats struct {
+	// FileSize is the length of the database, FreePages how much of it, in
+	// pages, is free to be used again.
+	FileSize  int64
+	FreePages int
+}
+
+// Stats reads the sizes of the store.
+func (s *Store) Stats() (Stats, error) {
+	info, err := os.Stat(filepath.Join(s.opts.Path, fileName))
+	if err != nil {
+		return Stats{}, err
+	}
+	st := s.db.Stats()
+	return Stats{FileSize: info.Size(), FreePages: st.FreePageN}, nil
+}
+
+// Close flushes what is held back, waits for running transactions, and
+// closes.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return nil
+	}
+	s.mu.Unlock()
+	// The blobs still write their index, so they go first.
+	err := s.blobs.Close()
+	s.writer.close()
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.readers.Wait()
+	if dbErr := s.db.Close(); err == nil && dbErr != nil {
+		err = fmt.Errorf("close store: %w", dbErr)
+	}
+	s.pid.remove()
+	return err
+}

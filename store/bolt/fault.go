@@ -1,0 +1,50 @@
+package bolt
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"syscall"
+
+	berrors "go.etcd.io/bbolt/errors"
+)
+
+// ErrBroken is in the chain of every error after a commit has failed in a way
+// that leaves open what is on the disk.
+var ErrBroken = errors.New("the store takes no more writes, because a commit failed; see what the disk says, then start again")
+
+// ErrFull is in the chain of an error of an update that found no room.
+var ErrFull = errors.New("the disk is full")
+
+// failed judges a commit's error. No room for data pages changes nothing that
+// was there (bbolt makes a commit valid by its meta page, last of all), so
+// writing may go on when there is room again. After anything else, a failed
+// fsync above all, the pages in the kernel's cache may be neither old nor new.
+func (w *writer) failed(err error) error {
+	if full(err) {
+		return fmt.Errorf("%w: %w", ErrFull, err)
+	}
+	broken := fmt.Errorf("%w: %w", ErrBroken, err)
+	w.mu.Lock()
+	w.broken = broken
+	w.mu.Unlock()
+	w.store.opts.Log.Error("store is broken", "error", err)
+	w.fail(broken)
+	return broken
+}
+
+func full(err error) bool {
+	var errno syscall.Errno
+	switch {
+	case errors.Is(err, berrors.ErrMaxSizeReached):
+		return true
+	case errors.As(err, &errno):
+		var writing interface{ Timeout() bool } // *fs.PathError, not a bare errno of fdatasync
+		_, bare := err.(syscall.Errno)
+		return !bare && errors.As(err, &writing) &&
+			(errno == syscall.ENOSPC || errno == syscall.EDQUOT || errno == syscall.EFBIG)
+	}
+	// bbolt gives the cause of a failed growth as text alone.
+	text := err.Error()
+	return strings.HasPrefix(text, "file resize error: ") && strings.Contains(text, syscall.ENOSPC.Error())
+}

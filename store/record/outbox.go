@@ -1,0 +1,91 @@
+package record
+
+import (
+	"time"
+
+	"github.com/postern-mail/postern/store"
+	"github.com/postern-mail/postern/store/record/recordpb"
+)
+
+// EncodeEndpoint encodes all of an endpoint but its id.
+func EncodeEndpoint(e *store.Endpoint) ([]byte, error) {
+	return encode(&recordpb.Endpoint{
+		Config: e.Config, Ordered: e.Ordered, Disabled: e.Disabled, Reason: text(e.Reason),
+		PausedUntil: putTime(e.PausedUntil), Failing: putTime(e.Failing), Failures: int64(e.Failures),
+		LastOkAt: putTime(e.LastOKAt), CreatedAt: putTime(e.CreatedAt),
+	})
+}
+
+// DecodeEndpoint decodes what EncodeEndpoint gave.
+func DecodeEndpoint(id string, b []byte) (*store.Endpoint, error) {
+	var r recordpb.Endpoint
+	if err := decode(b, &r); err != nil {
+		return nil, err
+	}
+	return &store.Endpoint{
+		ID: id, Config: r.Config, Ordered: r.Ordered, Disabled: r.Disabled, Reason: r.Reason,
+		PausedUntil: getTime(r.PausedUntil), Failing: getTime(r.Failing), Failures: int(r.Failures),
+		LastOKAt: getTime(r.LastOkAt), CreatedAt: getTime(r.CreatedAt),
+	}, nil
+}
+
+// EncodeBody encodes an event's body with whose mail it holds.
+func EncodeBody(account string, body []byte) ([]byte, error) {
+	return encode(&recordpb.Body{Account: text(account), Body: body})
+}
+
+// DecodeBody decodes what EncodeBody gave.
+func DecodeBody(b []byte) (account string, body []byte, err error) {
+	var r recordpb.Body
+	if err := decode(b, &r); err != nil {
+		return "", nil, err
+	}
+	return r.Account, r.Body, nil
+}
+
+// EncodeDelivery encodes all of a delivery but its id. place is its row in
+// the lane.
+func EncodeDelivery(d *store.Delivery, place uint64) ([]byte, error) {
+	return encode(&recordpb.Delivery{
+		Endpoint: text(d.Endpoint), Lane: text(d.Lane), Account: text(d.Account), Event: text(d.Event), Type: text(d.Type),
+		Position: d.Position, Sequence: d.Sequence, Previous: d.Previous, Rendition: text(d.Rendition),
+		State: text(string(d.State)), CreatedAt: putTime(d.CreatedAt), NextAt: putTime(d.NextAt),
+		Attempts: int64(d.Attempts), FirstFailAt: putTime(d.FirstFailAt), LastStatus: int64(d.LastStatus),
+		LastError: text(d.LastError), DoneAt: putTime(d.DoneAt), Replays: int64(d.Replays), Place: place,
+	})
+}
+
+// DecodeDelivery decodes what EncodeDelivery gave.
+func DecodeDelivery(id string, b []byte) (d *store.Delivery, place uint64, err error) {
+	var r recordpb.Delivery
+	if err := decode(b, &r); err != nil {
+		return nil, 0, err
+	}
+	return &store.Delivery{
+		ID: id, Endpoint: r.Endpoint, Lane: r.Lane, Account: r.Account, Event: r.Event, Type: r.Type,
+		Position: r.Position, Sequence: r.Sequence, Previous: r.Previous, Rendition: r.Rendition,
+		State: store.DeliveryState(r.State), CreatedAt: getTime(r.CreatedAt), NextAt: getTime(r.NextAt),
+		Attempts: int(r.Attempts), FirstFailAt: getTime(r.FirstFailAt), LastStatus: int(r.LastStatus),
+		LastError: r.LastError, DoneAt: getTime(r.DoneAt), Replays: int(r.Replays),
+	}, r.Place, nil
+}
+
+// EncodeAttempt encodes all of an attempt but its delivery.
+func EncodeAttempt(a *store.Attempt) ([]byte, error) {
+	return encode(&recordpb.Attempt{
+		Number: int64(a.Number), At: putTime(a.At), DurationNs: int64(a.Duration), Status: int64(a.Status),
+		Error: text(a.Error), Answer: a.Answer, Peer: text(a.Peer),
+	})
+}
+
+// DecodeAttempt decodes what EncodeAttempt gave.
+func DecodeAttempt(delivery string, b []byte) (store.Attempt, error) {
+	var r recordpb.Attempt
+	if err := decode(b, &r); err != nil {
+		return store.Attempt{}, err
+	}
+	return store.Attempt{
+		Delivery: delivery, Number: int(r.Number), At: getTime(r.At), Duration: time.Duration(r.DurationNs),
+		Status: int(r.Status), Error: r.Error, Answer: r.Answer, Peer: r.Peer,
+	}, nil
+}

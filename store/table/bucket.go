@@ -1,0 +1,109 @@
+package table
+
+import "slices"
+
+// Bucket is one ordered table of keys.
+type Bucket uint8
+
+// Buckets. In the keys: L is an account's life, t a time, ^t a time that
+// sorts newest first, M a MAC.
+const (
+	bMeta    Bucket = iota // name -> number
+	bSetting               // name -> sealed
+
+	bLife      // account -> L
+	bKey       // L -> wrapped data key; 0 is the store's own
+	bDead      // account, L -> records are left
+	bDeadBlobs // account, L -> blobs are left
+	bAccount   // account -> sealed
+	bLookup    // M(provider, key) -> account
+	bGrant     // id -> sealed
+	bConnect   // M(link) -> sealed
+	bConnectBy // M(state) -> M(link)
+	bConnectAt // t, M(link)
+
+	bMailbox      // mailbox -> sealed
+	bMailboxOf    // L, mailbox
+	bMailboxState // L, mailbox -> counts
+	bUID          // L, mailbox, uid -> sealed
+	bUIDWait      // L, mailbox, t, message: has no UID yet
+
+	bMessage   // message -> sealed
+	bByAccount // L, ^t, message
+	bByMailbox // L, mailbox, ^t, message -> uid, 0 while it waits
+	bCount     // L -> messages
+	bThread    // thread -> L, counts
+	bThreadOf  // L, ^t, thread
+	bByThread  // L, thread, t, message
+
+	bJournal   // position -> event
+	bJournalOf // account, sequence -> position
+	bJournalID // event id -> position
+	bSequence  // account -> last sequence; outlives the account
+
+	bScope   // L, M(name) -> sealed
+	bAbsence // L, message -> t
+
+	bEndpoint      // endpoint -> sealed
+	bEndpointState // endpoint -> pause, due
+	bEndpointDue   // t, endpoint: its first lane that is due
+	bLane          // endpoint, lane -> head, last sequence
+	bLaneItem      // endpoint, lane, place -> t, delivery
+	bLaneDue       // endpoint, t, lane: heads only
+	bBody          // event, rendition -> sealed
+	bBodyRefs      // event, rendition -> deliveries that need it
+
+	bDelivery      // delivery -> sealed
+	bDeliveryState // state, ^t, delivery
+	bDeliveryTo    // endpoint, state, ^t, delivery
+	bDeliveryOf    // account, ^t, delivery
+	bDeliveryDone  // state, t done, delivery
+	bAttempt       // delivery, t, number -> sealed
+
+	bSubmission      // submission -> sealed
+	bSubmissionOf    // L, submission -> where it stands in due or done
+	bSubmissionDue   // t, submission -> L
+	bSubmissionDone  // t, submission -> L
+	bSubmissionKey   // L, M(key) -> submission
+	bSubmissionMsgID // L, M(message id) -> submission
+	bSubmissionDraft // L, M(draft id) -> submission
+
+	bBlob     // L, M(digest) -> segment, offset, lengths
+	bPackItem // segment, offset -> L, M(digest)
+	bPack     // segment -> live bytes
+
+	buckets
+)
+
+// bucketNames are what the buckets are called on the disk, and in additional
+// data. They never change.
+var bucketNames = [buckets]string{
+	bMeta: "meta", bSetting: "setting",
+	bLife: "life", bKey: "key", bDead: "dead", bDeadBlobs: "dead_blobs", bAccount: "account", bLookup: "lookup",
+	bGrant: "grant", bConnect: "connect", bConnectBy: "connect_by", bConnectAt: "connect_at",
+	bMailbox: "mailbox", bMailboxOf: "mailbox_of", bMailboxState: "mailbox_state", bUID: "uid", bUIDWait: "uid_wait",
+	bMessage: "message", bByAccount: "by_account", bByMailbox: "by_mailbox", bCount: "count",
+	bThread: "thread", bThreadOf: "thread_of", bByThread: "by_thread",
+	bJournal: "journal", bJournalOf: "journal_of", bJournalID: "journal_id", bSequence: "sequence",
+	bScope: "scope", bAbsence: "absence",
+	bEndpoint: "endpoint", bEndpointState: "endpoint_state", bEndpointDue: "endpoint_due",
+	bLane: "lane", bLaneItem: "lane_item", bLaneDue: "lane_due", bBody: "body", bBodyRefs: "body_refs",
+	bDelivery: "delivery", bDeliveryState: "delivery_state", bDeliveryTo: "delivery_to",
+	bDeliveryOf: "delivery_of", bDeliveryDone: "delivery_done", bAttempt: "attempt",
+	bSubmission: "submission", bSubmissionOf: "submission_of", bSubmissionDue: "submission_due",
+	bSubmissionDone: "submission_done", bSubmissionKey: "submission_key",
+	bSubmissionMsgID: "submission_msgid", bSubmissionDraft: "submission_draft",
+	bBlob: "blob", bPackItem: "pack_item", bPack: "pack",
+}
+
+// BucketNames lists the buckets' names, by number.
+func BucketNames() []string {
+	return slices.Clone(bucketNames[:])
+}
+
+// Appended reports whether a bucket's keys mostly come in ascending order, so
+// that its pages can be filled.
+func (b Bucket) Appended() bool { return b == bJournal || b == bJournalOf || b == bPackItem }
+
+// String names the bucket.
+func (b Bucket) String() string { return bucketNames[b] }

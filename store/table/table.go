@@ -1,0 +1,164 @@
+// Package table implements the nouns of the store once, over any engine that
+// keeps ordered keys: KV. An engine brings transactions; this package brings
+// keys, indexes, sealing and counts.
+//
+// What is kept true. Every value with mail, addresses, tokens or words is
+// sealed under the data key of its account, or the store's own, with its
+// bucket and key as additional data; ids, numbers and times are not. Names
+// that come from outside (lookup keys, idempotency keys, Message-IDs, scopes)
+// stand in keys only as MACs. Every index changes in the transaction of its
+// record. Every operation is a lookup or a range scan; none reads a whole
+// bucket.
+//
+// An account that was deleted and connected again has the same id, and may
+// still have records of before. So everything of an account hangs on its
+// life, a number given with its first record and never used again: what
+// carries the number of an ended life is not there.
+//
+// How it fails. A value that does not open is an error that names its bucket,
+// never ErrNotFound. Where to start: Tx, then account.go and key.go.
+package table
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/postern-mail/postern/internal/seal"
+	"github.com/postern-mail/postern/store"
+)
+
+// Pair is a key with its value.
+type Pair struct {
+	Key, Value []byte
+}
+
+// KV is one transaction of an engine: buckets of keys in the order of their
+// bytes. Slices that it returns are valid until the transaction ends and are
+// not written to; slices given to it are not changed afterwards.
+type KV interface {
+	// Get gives a value, nil where there is none.
+	Get(b Bucket, key []byte) ([]byte, error)
+	Put(b Bucket, key, value []byte) error
+	// Delete of a missing key does nothing.
+	Delete(b Bucket, key []byte) error
+	// Scan lists at most limit pairs with from <= key < to, in reverse from the
+	// greatest. A nil bound is none.
+	Scan(b Bucket, from, to []byte, reverse bool, limit int) ([]Pair, error)
+}
+
+// Format is the number of the layout that this package reads and writes.
+const Format = 1
+
+// Tables is what the transactions of one store share.
+type Tables struct {
+	keys *seal.Keyring
+	now  func() time.Time
+
+	// own is the store's own key, names the one that MACs in keys are made
+	// with. Both are set by Init.
+	own, names *seal.DataKey
+
+	mu sync.Mutex
+	// opened caches data keys by their wrapped form, so that no transaction
+	// that is rolled back can leave a wrong one behind.
+	opened map[string]*seal.DataKey
+	// days are the keys derived from own, by day.
+	days map[uint64]*seal.DataKey
+}
+
+// New makes the shared part. Init must be called before the first Tx.
+func New(keys *seal.Keyring, now func() time.Time) *Tables {
+	return &Tables{keys: keys, now: now, opened: map[string]*seal.DataKey{}, days: map[uint64]*seal.DataKey{}}
+}
+
+// Init prepares an empty store, or checks one that is there: a newer format
+// and a wrong master key are refused. It runs in a writing transaction.
+func (t *Tables) Init(kv KV) error {
+	tx := t.Tx(kv)
+	format, err := tx.number("format")
+	if err != nil {
+		return err
+	}
+	switch {
+	case format == 0:
+		return tx.found()
+	case format > Format:
+		return fmt.Errorf("the data was written by a newer Postern: format %d, this one knows %d", format, Format)
+	}
+	own, err := tx.dataKey(0)
+	if err != nil {
+		return err
+	}
+	return t.adopt(own)
+}
+
+// found writes the first records of a store.
+func (tx *Tx) found() error {
+	own, err := tx.newDataKey(0, "")
+	if err != nil {
+		return err
+	}
+	if err := tx.setNumber("epoch", 1); err != nil {
+		return err
+	}
+	if err := tx.setNumber("format", Format); err != nil {
+		return err
+	}
+	return tx.t.adopt(own)
+}
+
+func (t *Tables) adopt(own *seal.DataKey) error {
+	names, err := own.Derive("names")
+	if err != nil {
+		return err
+	}
+	t.own, t.names = own, names
+	return nil
+}
+
+// Tx is store.Tx over an engine's transaction.
+type Tx struct {
+	kv KV
+	t  *Tables
+
+	// lives and keys remember what this transaction has looked up.
+	lives map[string]uint64
+	keys  map[uint64]*seal.DataKey
+	after []func()
+
+	// plain and aad are scratch space.
+	plain, aad []byte
+}
+
+var _ store.Tx = (*Tx)(nil)
+
+// Tx wraps a transaction of the engine.
+func (t *Tables) Tx(kv KV) *Tx {
+	return &Tx{kv: kv, t: t, lives: map[string]uint64{}, keys: map[uint64]*seal.DataKey{}}
+}
+
+// AfterCommit keeps fn for the engine, which takes it from Committed.
+func (tx *Tx) AfterCommit(fn func()) { tx.after = append(tx.after, fn) }
+
+// Committed gives what is to run once the transaction is durable.
+func (tx *Tx) Committed() []func() { return tx.after }
+
+// Epoch reads the life of the store.
+func (tx *Tx) Epoch() (uint32, error) {
+	n, err := tx.number("epoch")
+	return uint32(n), err
+}
+
+// RaiseEpoch begins a new life of the store, in which cursors of the last one
+// are refused: after a restore from a backup.
+func (tx *Tx) RaiseEpoch() (uint32, error) {
+	n, err := tx.number("epoch")
+	if err != nil {
+		return 0, err
+	}
+	return uint32(n + 1), tx.setNumber("epoch", n+1)
+}
+
+// CountOpen counts how often the store was opened, this time included.
+func (tx *Tx) CountOpen() (uint64, error) { return tx.count("opened") }
