@@ -267,13 +267,22 @@ func (b *Blobs) Delete(ctx context.Context, account, digest string) error {
 
 // DeleteAccount forgets all blobs of an account, of all its lives.
 func (b *Blobs) DeleteAccount(ctx context.Context, account string) error {
+	return b.dropLives(ctx, account, (*table.Tx).BlobLives)
+}
+
+// DropEnded forgets what is left of an account's lives that have ended.
+func (b *Blobs) DropEnded(ctx context.Context, account string) error {
+	return b.dropLives(ctx, account, (*table.Tx).EndedBlobLives)
+}
+
+func (b *Blobs) dropLives(ctx context.Context, account string, which func(*table.Tx, string) ([]uint64, error)) error {
 	if err := b.enter(ctx); err != nil {
 		return err
 	}
 	defer b.using.Done()
 	var lives []uint64
 	err := b.index.View(ctx, func(tx *table.Tx) (err error) {
-		lives, err = tx.BlobLives(account)
+		lives, err = which(tx, account)
 		return err
 	})
 	if err != nil {

@@ -83,6 +83,10 @@ type Store struct {
 	mu      sync.Mutex
 	closed  bool
 	readers sync.WaitGroup
+
+	// stop ends the janitor, which closes swept.
+	stop  context.CancelFunc
+	swept chan struct{}
 }
 
 var _ store.Store = (*Store)(nil)
@@ -185,7 +189,49 @@ func (s *Store) start() (err error) {
 		s.writer.close()
 		return err
 	}
+	var ctx context.Context
+	ctx, s.stop = context.WithCancel(context.Background())
+	s.swept = make(chan struct{})
+	go s.sweep(ctx)
 	return nil
+}
+
+// sweep removes what is left of accounts whose deletion a crash cut short.
+func (s *Store) sweep(ctx context.Context) {
+	defer close(s.swept)
+	for {
+		var account string
+		var ok bool
+		err := s.view(ctx, func(tx *table.Tx) (err error) {
+			account, ok, err = tx.Ended()
+			return err
+		})
+		if err == nil && !ok {
+			return
+		}
+		if err == nil {
+			err = s.dropEnded(ctx, account)
+		}
+		if err != nil {
+			if ctx.Err() == nil {
+				s.opts.Log.Error("records of a deleted account are not removed", "account", account, "error", err)
+			}
+			return
+		}
+	}
+}
+
+func (s *Store) dropEnded(ctx context.Context, account string) error {
+	for more := true; more; {
+		err := s.writer.do(ctx, func(tx *table.Tx) (err error) {
+			more, err = tx.DropAccountRecords(account, store.MaxRecords)
+			return err
+		}, true)
+		if err != nil {
+			return err
+		}
+	}
+	return s.blobs.DropEnded(ctx, account)
 }
 
 // View runs fn in a read-only transaction.
@@ -303,6 +349,8 @@ func (s *Store) Close() error {
 		return nil
 	}
 	s.mu.Unlock()
+	s.stop()
+	<-s.swept
 	// The blobs still write their index, so they go first.
 	err := s.blobs.Close()
 	s.writer.close()

@@ -177,7 +177,7 @@ func (tx *Tx) SegmentItems(segment uint32, offset int64, limit int) ([]SegmentIt
 // BlobLives lists the lives whose blobs are to go when an account's blobs do:
 // the present one, and those that have ended.
 func (tx *Tx) BlobLives(account string) ([]uint64, error) {
-	lives, err := tx.ended(bDeadBlobs, account)
+	lives, err := tx.EndedBlobLives(account)
 	if err != nil {
 		return nil, err
 	}
@@ -190,6 +190,9 @@ func (tx *Tx) BlobLives(account string) ([]uint64, error) {
 	}
 	return lives, nil
 }
+
+// EndedBlobLives lists those that have ended alone.
+func (tx *Tx) EndedBlobLives(account string) ([]uint64, error) { return tx.ended(bDeadBlobs, account) }
 
 // DropBlobs forgets at most limit of a life's small blobs.
 func (tx *Tx) DropBlobs(l uint64, limit int) (more bool, err error) {

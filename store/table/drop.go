@@ -29,6 +29,20 @@ func (tx *Tx) DropAccountRecords(id string, limit int) (more bool, err error) {
 	return false, nil
 }
 
+// Ended names an account that has records or blobs of an ended life.
+func (tx *Tx) Ended() (account string, ok bool, err error) {
+	for _, b := range []Bucket{bDead, bDeadBlobs} {
+		pairs, err := tx.scan(b, nil, nil, false, 1)
+		if err != nil || len(pairs) > 0 {
+			if err == nil {
+				account, _ = readStr(pairs[0].Key)
+			}
+			return account, err == nil, err
+		}
+	}
+	return "", false, nil
+}
+
 // ended lists the lives of an account that a bucket of the dead still names.
 func (tx *Tx) ended(b Bucket, account string) ([]uint64, error) {
 	prefix := key(nil).str(account)

@@ -34,6 +34,23 @@ func (k key) str(s string) key {
 	return append(k, 0, 0)
 }
 
+// readStr takes a string off the front that str wrote.
+func readStr(b []byte) (s string, rest []byte) {
+	out := make([]byte, 0, len(b))
+	for i := 0; i+1 < len(b); i++ {
+		if b[i] == 0 {
+			if b[i+1] == 0 {
+				return string(out), b[i+2:]
+			}
+			i++
+			out = append(out, 0)
+			continue
+		}
+		out = append(out, b[i])
+	}
+	return string(out), nil
+}
+
 // last appends a string that ends the key.
 func (k key) last(s string) key { return append(k, s...) }
 
@@ -63,23 +80,6 @@ func readAt(b []byte) time.Time {
 func readBack(b []byte) time.Time {
 	s := ^binary.BigEndian.Uint64(b) ^ 1<<63
 	return time.Unix(int64(s), int64(^binary.BigEndian.Uint32(b[8:]))).UTC()
-}
-
-// readStr takes a string off the front that str wrote.
-func readStr(b []byte) (s string, rest []byte) {
-	var out []byte
-	for i := 0; i+1 < len(b); i++ {
-		if b[i] != 0 {
-			out = append(out, b[i])
-			continue
-		}
-		if b[i+1] == 0 {
-			return string(out), b[i+2:]
-		}
-		out = append(out, 0)
-		i++
-	}
-	return string(out), nil
 }
 
 // end is the first key after all that begin with the prefix.
