@@ -108,8 +108,8 @@ type Outbox interface {
 	// DeleteEndpoint removes it; DropDeliveries removes what it was owed.
 	DeleteEndpoint(id string) error
 	DropDeliveries(endpoint string, limit int) (more bool, err error)
-	// DropAccountDeliveries removes what is owed of an account's mail, to whomever.
-	DropAccountDeliveries(account string, limit int) (more bool, err error)
+	// DropDeliveriesOf removes what is owed of an account's mail, to whomever.
+	DropDeliveriesOf(account string, limit int) (more bool, err error)
 
 	// PutBody stores an event's body once per rendition, sealed under the
 	// store's key, and Body reads it. account is whose mail it holds.

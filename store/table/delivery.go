@@ -306,8 +306,8 @@ func (tx *Tx) DropDeliveries(endpoint string, limit int) (more bool, err error) 
 	return len(lanes) == left, nil
 }
 
-// DropAccountDeliveries removes what is owed of an account's mail.
-func (tx *Tx) DropAccountDeliveries(account string, limit int) (more bool, err error) {
+// DropDeliveriesOf removes what is owed of an account's mail.
+func (tx *Tx) DropDeliveriesOf(account string, limit int) (more bool, err error) {
 	prefix := key(nil).str(account)
 	pairs, err := tx.prefix(bDeliveryOf, prefix, limit)
 	if err != nil {
