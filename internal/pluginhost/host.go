@@ -147,7 +147,7 @@ func (h *Host) Run(ctx context.Context) error {
 	}
 }
 
-// Reload changes the configuration of the running host. New instances are
+// Reload changes the configuration while Run runs. New instances are
 // started, missing ones stopped; a changed plugin or sum starts the process
 // anew; changed settings go to the running one. Settings that a running plugin
 // refuses leave it with the old ones, and are told by the error.

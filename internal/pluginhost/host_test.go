@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -270,7 +271,7 @@ func TestStreamKilled(t *testing.T) {
 // TestHungPlugin: one that no longer answers is replaced, and its calls come
 // to the next.
 func TestHungPlugin(t *testing.T) {
-	r, p := runFake(t, Options{HealthInterval: 100 * time.Millisecond})
+	r, p := runFake(t, Options{HealthInterval: 250 * time.Millisecond})
 	before := tells(t, p, "pid")
 	if err := syscall.Kill(r.status(t, "one").Pid, syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
@@ -278,7 +279,7 @@ func TestHungPlugin(t *testing.T) {
 	if after := tells(t, p, "pid"); before[0] == after[0] {
 		t.Error("the same process answers")
 	}
-	if s := r.status(t, "one"); s.Restarts != 1 || !strings.Contains(s.LastError.Error(), "check plugin") {
+	if s := r.status(t, "one"); s.Restarts == 0 || !strings.Contains(s.LastError.Error(), "check plugin") {
 		t.Errorf("status: %+v", s)
 	}
 }
@@ -301,6 +302,32 @@ func TestDyingPlugin(t *testing.T) {
 	}
 	if _, err := r.Info("one"); mail.KindOf(err) != mail.KindUnavailable {
 		t.Errorf("info: %v", err)
+	}
+}
+
+// TestRestartPauses: they double, and start over after a healthy while.
+func TestRestartPauses(t *testing.T) {
+	tests := map[time.Duration][]string{
+		time.Hour:       {"in=1ms", "in=2ms", "in=4ms"},
+		time.Nanosecond: {"in=1ms", "in=1ms", "in=1ms"},
+	}
+	for healthy, want := range tests {
+		r, p := runFake(t, Options{HealthyAfter: healthy})
+		for n := range want {
+			eventually(t, "a start", func() bool { return r.core.starts() == n+1 })
+			if err := syscall.Kill(r.status(t, "one").Pid, syscall.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+		}
+		eventually(t, "the last start", func() bool { return r.core.starts() == len(want)+1 })
+		tells(t, p, "pid")
+		r.stop()
+		got := regexp.MustCompile(`msg="plugin will be restarted".* (in=\S+)`).FindAllStringSubmatch(r.logs.String(), -1)
+		for n := range want {
+			if len(got) != len(want) || got[n][1] != want[n] {
+				t.Fatalf("healthy after %s: %q, want %q", healthy, got, want)
+			}
+		}
 	}
 }
 
@@ -455,7 +482,7 @@ func TestForgottenAccount(t *testing.T) {
 	// A reader that cannot go back gives the error up.
 	tells(t, p, "forget")
 	_, err = p.Append(t.Context(), &provider.AppendRequest{Call: provider.Call{Account: "a1"}, Size: int64(len(raw))}, struct{ *bytes.Buffer }{bytes.NewBufferString(raw)})
-	if err != nil && !provider.NotOpen(err) {
+	if !provider.NotOpen(err) {
 		t.Errorf("append of a pipe: %v", err)
 	}
 }
@@ -654,10 +681,14 @@ func TestLifelines(t *testing.T) {
 			stuck <- err
 		}()
 		cancel()
+		left := time.Now()
 		if err := <-ended; err != nil {
 			t.Errorf("session: %v", err)
 		}
 		<-proc.Done()
+		if took := time.Since(left); took > time.Second && !raceEnabled {
+			t.Errorf("the plugin lived on for %s", took)
+		}
 		if err := <-stuck; mail.KindOf(err) != mail.KindUnavailable {
 			t.Errorf("the stuck call: %v", err)
 		}

@@ -230,6 +230,7 @@ func (i *instance) serve(ctx context.Context, l *live) error {
 				return mail.Errorf(mail.KindUnavailable, "run plugin", "%w", err)
 			}
 		case err := <-l.unhealthy:
+			l.proc.Kill() // it would not hear anything else
 			return err
 		case r := <-i.reloads:
 			replace, err := i.reconfigure(ctx, l, r.cfg)

@@ -156,19 +156,25 @@ func (p *Process) Ping(ctx context.Context) error {
 	return nil
 }
 
-// Stop returns once the process is gone. End its Session first: that lets it
-// end by itself.
+// Stop returns once the process is gone. It asks the plugin to end by closing
+// its standard input, and kills it where that does not help; end its Session
+// first, so that it can hand over what it holds.
 func (p *Process) Stop() {
 	if p.proc.pid() != 0 {
-		if p.conn != nil {
-			select {
-			case <-p.proc.exited:
-			case <-time.After(exitGrace):
-			}
+		// Closed before, or the process is gone: either way it has ended.
+		_ = p.proc.lifeline.Close()
+		select {
+		case <-p.proc.exited:
+		case <-time.After(exitGrace):
 		}
-		// go-plugin's own Kill would ask a hung process politely, for ever.
-		_ = p.proc.Kill(context.Background())
-		<-p.proc.exited
+		p.Kill()
 	}
 	p.client.Kill() // what is left: connection, goroutines, socket folder
+}
+
+// Kill ends the process at once; Stop must follow. go-plugin's own Kill would
+// ask a hung process politely, for ever.
+func (p *Process) Kill() {
+	_ = p.proc.Kill(context.Background()) // fails where it is gone already
+	<-p.proc.exited
 }

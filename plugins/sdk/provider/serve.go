@@ -16,9 +16,9 @@ const (
 	// sessionWait is how long a plugin waits for its first session.
 	sessionWait = 30 * time.Second
 	// callGrace is what running calls get to end in when the host is gone.
-	callGrace = 300 * time.Millisecond
+	callGrace = 200 * time.Millisecond
 	// exitGrace is when the process ends whatever still runs.
-	exitGrace = 900 * time.Millisecond
+	exitGrace = 600 * time.Millisecond
 )
 
 // Serve runs a provider as a plugin process and returns when the host is gone.

@@ -13,9 +13,9 @@ import (
 
 // How long the two ends wait for each other when a session ends.
 const (
-	// sessionGrace is what the plugin's Session gets to return in; with the
-	// calls' own it stays under the second that a plugin has to be gone.
-	sessionGrace = 400 * time.Millisecond
+	// sessionGrace is what the plugin's Session gets to return in; with
+	// exitGrace it stays under the second that a plugin has to be gone.
+	sessionGrace = 300 * time.Millisecond
 	// hostGrace is what the host gives the plugin to end the stream, and its
 	// own handlers (a grant being stored) to finish.
 	hostGrace = 3 * time.Second
