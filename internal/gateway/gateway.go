@@ -225,3 +225,12 @@ func (g *Gateway) Reload(ctx context.Context, cfg *config.Config) error {
 func (g *Gateway) messageLink(message string) string {
 	return g.cfg.Public().JoinPath("graphql").String() + "#message=" + message
 }
+
+// LogReload says how a reload went.
+func (g *Gateway) LogReload(ctx context.Context, err error) {
+	if err != nil {
+		g.log.ErrorContext(ctx, "settings not reloaded", "error", err)
+		return
+	}
+	g.log.InfoContext(ctx, "settings reloaded")
+}

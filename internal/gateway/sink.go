@@ -76,7 +76,7 @@ func newOperation() string { return "o" + strings.ToLower(rand.Text()) }
 func (g *Gateway) eraseDeliveries(ctx context.Context, account string) error {
 	for more := true; more; {
 		err := g.store.Update(ctx, func(tx store.Tx) (err error) {
-			more, err = tx.DropAccountDeliveries(account, 200)
+			more, err = tx.DropDeliveriesOf(account, 200)
 			return err
 		})
 		if err != nil {

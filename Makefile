@@ -1,0 +1,46 @@
+# Postern's commands. `make` alone lists them.
+GO      ?= go
+BIN     := bin
+TOOLS   := $(GO) tool -modfile=internal/tools/go.mod
+PROGS   := postern postern-sandbox postern-provider-outlook
+
+.DEFAULT_GOAL := help
+
+help: ## List the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## Build the programs into bin/
+	@mkdir -p $(BIN)
+	CGO_ENABLED=0 $(GO) build -o $(BIN)/ $(addprefix ./cmd/,$(PROGS))
+
+demo: ## Build and run everything with a sandbox, no account needed (KEEP=1 keeps its state, MAIL=DIR shows your mail)
+	@test -x $(BIN)/postern || echo "Building; the first time this takes a few minutes."
+	@$(MAKE) --no-print-directory build
+	@exec $(BIN)/postern demo $(if $(MAIL),--mail $(MAIL))
+
+test: ## Run all tests, with the race detector where it can
+	@$(GO) run ./internal/testrun
+
+race: ## Run all tests with the race detector, or fail
+	CGO_ENABLED=1 $(GO) test -race ./...
+
+lint: ## Check formatting, vet and staticcheck
+	@out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "not formatted:"; echo "$$out"; exit 1; fi
+	$(GO) vet ./...
+	$(TOOLS) staticcheck ./...
+
+generate: ## Write generated files anew
+	cd internal/tools && $(GO) run ./protogen -grpc -root ../.. plugins/sdk/provider/providerpb/provider.proto
+	cd internal/tools && $(GO) run ./protogen -root ../.. store/record/recordpb/record.proto
+	$(TOOLS) gqlgen generate
+
+verify: ## Check that generated files are current
+	@sh internal/tools/verify.sh "$(MAKE)"
+
+fidelity: ## Hold the sandbox against what the providers document and answer
+	$(GO) test -count=1 -v -run 'TestFidelity' ./internal/sandbox/fidelity/
+
+bench: ## Measure every path against its reference
+	$(GO) test -run '^$$' -bench . -benchtime 1s ./store/... ./internal/outbox/... ./internal/mailbox/...
+
+.PHONY: help build demo test race lint generate verify fidelity bench

@@ -1,0 +1,127 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/postern-mail/postern/internal/config"
+)
+
+// cli is every command and flag; the doc tags are the help.
+type cli struct {
+	Config string   `short:"c" help:"The YAML file with the settings." type:"path" placeholder:"FILE"`
+	Set    []string `help:"Set one setting: --set http.listen=127.0.0.1:9000." placeholder:"PATH=VALUE" sep:"none"`
+
+	Serve       serveCmd       `cmd:"" help:"Run the gateway."`
+	Demo        demoCmd        `cmd:"" help:"Run everything at once with a sandbox in place of the providers."`
+	CheckConfig checkConfigCmd `cmd:"" help:"Check the settings and say what is wrong with them."`
+	Keys        keysCmd        `cmd:"" help:"Make and rotate master keys."`
+	Accounts    accountsCmd    `cmd:"" help:"Look at the connected accounts."`
+	Plugins     pluginsCmd     `cmd:"" help:"Look at provider plugins and test them."`
+	Graphql     graphqlCmd     `cmd:"" help:"Run a GraphQL query against the running gateway."`
+	Version     versionCmd     `cmd:"" help:"Print the version."`
+
+	DemoReceiver receiverCmd `cmd:"" hidden:""`
+}
+
+// env is what a command works with.
+type env struct {
+	ctx    context.Context
+	cli    *cli
+	stdin  io.Reader
+	stdout io.Writer
+	stderr io.Writer
+}
+
+// Exit codes: 0 done, 1 failed, 2 wrong usage or settings.
+const (
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// usageError is an error of the caller's, not of the work.
+type usageError struct{ error }
+
+func (u usageError) Unwrap() error { return u.error }
+
+// run is main without os.Exit.
+func run(args []string, stdin io.Reader, stdout, stderr io.Writer) (code int) {
+	var c cli
+	exited := -1
+	parser, err := kong.New(&c, kong.Name("postern"),
+		kong.Description("A self-hosted mail gateway: every mailbox behind one door."),
+		kong.Writers(stdout, stderr), kong.UsageOnError(), kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.Exit(func(code int) { exited = code }))
+	if err != nil {
+		fmt.Fprintln(stderr, "postern:", err)
+		return exitFailed
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	kctx, err := parser.Parse(args)
+	if exited >= 0 {
+		return exited
+	}
+	if err != nil {
+		fmt.Fprintln(stderr, "postern:", err)
+		return exitUsage
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	e := &env{ctx: ctx, cli: &c, stdin: stdin, stdout: stdout, stderr: stderr}
+	if err := kctx.Run(e); err != nil {
+		fmt.Fprintln(stderr, "postern:", err)
+		var u usageError
+		if errors.As(err, &u) {
+			return exitUsage
+		}
+		return exitFailed
+	}
+	return 0
+}
+
+// config reads the settings from file, environment and flags.
+func (e *env) config() (*config.Config, error) {
+	cfg, err := config.Load(e.cli.Config, os.Environ(), e.cli.Set)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return cfg, nil
+}
+
+// logger logs as configured, to stderr.
+func (e *env) logger(cfg config.Log) *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(cfg.Level)) // checked when the settings were read
+	opts := &slog.HandlerOptions{Level: level}
+	if cfg.Format == "json" {
+		return slog.New(slog.NewJSONHandler(e.stderr, opts))
+	}
+	return slog.New(slog.NewTextHandler(e.stderr, opts))
+}
+
+type versionCmd struct{}
+
+func (versionCmd) Run(e *env) error {
+	_, err := fmt.Fprintln(e.stdout, "postern", version())
+	return err
+}
+
+// version is the module's version as the build knows it.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok || info.Main.Version == "" || info.Main.Version == "(devel)" {
+		return "devel"
+	}
+	return info.Main.Version
+}

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/postern-mail/postern/internal/config"
+	"github.com/postern-mail/postern/internal/gateway"
+	"github.com/postern-mail/postern/internal/seal"
+	"github.com/postern-mail/postern/store/bolt"
+)
+
+type checkConfigCmd struct{}
+
+func (checkConfigCmd) Run(e *env) error {
+	cfg, err := e.config()
+	if err != nil {
+		return err
+	}
+	if _, err := gateway.Keyring(e.ctx, cfg, os.LookupEnv); err != nil {
+		return usageError{err}
+	}
+	for name, p := range cfg.Providers {
+		if _, err := p.Resolve(os.LookupEnv); err != nil {
+			return usageError{fmt.Errorf("providers.%s.%w", name, err)}
+		}
+	}
+	fmt.Fprintln(e.stdout, "The settings are sound.")
+	return nil
+}
+
+type keysCmd struct {
+	Generate keysGenerateCmd `cmd:"" help:"Make a master key."`
+	Rotate   keysRotateCmd   `cmd:"" help:"Wrap everything under the first master key; the gateway may run."`
+}
+
+type keysGenerateCmd struct {
+	File string `arg:"" help:"The file to write, with mode 0600. It must not exist."`
+}
+
+func (k keysGenerateCmd) Run(e *env) error {
+	key, err := seal.GenerateMasterKey()
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(k.File, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return fmt.Errorf("write master key: %w", err)
+	}
+	_, err = fmt.Fprintln(f, key.Encode().Reveal())
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("write master key: %w", err)
+	}
+	fmt.Fprintf(e.stdout, "A master key (id %s) is in %s. Keep a copy apart from the data: without it nothing can be read.\n", key.ID(), k.File)
+	return nil
+}
+
+type keysRotateCmd struct{}
+
+func (keysRotateCmd) Run(e *env) error {
+	cfg, err := e.config()
+	if err != nil {
+		return err
+	}
+	var r gateway.Rotated
+	err = e.onStore(cfg, "POST", "/keys/rotate", &r, func(s *bolt.Store) (err error) {
+		r, err = gateway.RotateKeys(e.ctx, s)
+		return err
+	})
+	if err == nil {
+		fmt.Fprintf(e.stdout, "%d keys are wrapped under the first master key. Former keys can be taken out of master_key.old.\n", r.Keys)
+	}
+	return err
+}
+
+// onStore asks the running gateway, and where none runs does the work itself.
+func (e *env) onStore(cfg *config.Config, method, path string, out any, self func(*bolt.Store) error) error {
+	err := gateway.Call(e.ctx, cfg, method, path, out)
+	if !errors.Is(err, gateway.ErrNotRunning) {
+		return err
+	}
+	s, err := gateway.OpenStore(e.ctx, cfg, os.LookupEnv, e.logger(cfg.Log), bolt.Observer{})
+	if err != nil {
+		return err
+	}
+	return errors.Join(self(s), s.Close())
+}
+
+type accountsCmd struct {
+	List accountsListCmd `cmd:"" help:"List the connected accounts."`
+}
+
+type accountsListCmd struct {
+	JSON bool `help:"Print JSON."`
+}
+
+func (a accountsListCmd) Run(e *env) error {
+	cfg, err := e.config()
+	if err != nil {
+		return err
+	}
+	var rows []gateway.AccountRow
+	err = e.onStore(cfg, "GET", "/accounts", &rows, func(s *bolt.Store) (err error) {
+		rows, err = gateway.ListAccounts(e.ctx, s)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if a.JSON {
+		return e.printJSON(rows)
+	}
+	w := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "ADDRESS\tPROVIDER\tSTATE\tMESSAGES\tLAST SYNC\tID")
+	for _, r := range rows {
+		synced := "never"
+		if !r.SyncedAt.IsZero() {
+			synced = r.SyncedAt.Local().Format(time.DateTime)
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\n", r.Address, r.Provider, strings.TrimSpace(r.State+" "+r.Reason), r.Messages, synced, r.ID)
+	}
+	return w.Flush()
+}
+
+func (e *env) printJSON(v any) error {
+	enc := json.NewEncoder(e.stdout)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
+}

@@ -1,0 +1,300 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+type demoCmd struct {
+	Mail string `help:"Show your own mail: a folder of .eml and mbox files." type:"existingdir" placeholder:"DIR"`
+	Dir  string `help:"Where the demo keeps its things." default:".demo" type:"path"`
+	Keep bool   `help:"Keep what a former demo left (also KEEP=1)." env:"KEEP"`
+	Bin  string `help:"Where the other programs are. Default: beside this one." type:"path"`
+	Free bool   `help:"Take free ports from the start, not the usual ones."`
+}
+
+// demoInfo is demo.json: where a running demo's doors are. A door that is not
+// built yet is null.
+type demoInfo struct {
+	GraphQL      string            `json:"graphql"`
+	APIKey       string            `json:"api_key"`
+	Console      *string           `json:"console"`
+	IMAP         *string           `json:"imap"`
+	SMTP         *string           `json:"smtp"`
+	AppPasswords map[string]string `json:"app_passwords"`
+	GraphiQL     string            `json:"graphiql"`
+	Sandbox      demoSandbox       `json:"sandbox"`
+	Accounts     []demoAccount     `json:"accounts"`
+	Webhook      demoWebhook       `json:"webhook"`
+	Config       string            `json:"config"`
+	PID          int               `json:"pid"`
+}
+
+type demoSandbox struct {
+	Control   string `json:"control"`
+	Microsoft string `json:"microsoft"`
+	SMTP      string `json:"smtp"`
+	CAFile    string `json:"ca_file"`
+}
+
+type demoAccount struct {
+	ID       string `json:"id"`
+	Address  string `json:"address"`
+	Provider string `json:"provider"`
+}
+
+type demoWebhook struct {
+	Endpoint string `json:"endpoint"`
+	URL      string `json:"url"`
+}
+
+// demo is a running demo.
+type demo struct {
+	demoCmd
+	e         *env
+	bin       string
+	procs     []*child
+	sandbox   sandboxState
+	http      string // the gateway's address
+	client    *client
+	info      demoInfo
+	began     time.Time
+	hooks     chan received
+	broken    chan error // a process ended that should not have
+	configure string
+}
+
+func (d demoCmd) Run(e *env) error {
+	x := &demo{demoCmd: d, e: e, began: time.Now(), hooks: make(chan received, 256), broken: make(chan error, 8)}
+	unlock, err := x.prepare()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	err = x.run()
+	if err != nil && e.ctx.Err() == nil {
+		x.tails()
+	}
+	if rmErr := os.Remove(filepath.Join(d.Dir, "demo.json")); rmErr != nil && !errors.Is(rmErr, os.ErrNotExist) {
+		err = errors.Join(err, rmErr)
+	}
+	if stopErr := x.stop(); err == nil || e.ctx.Err() != nil {
+		err = stopErr
+	}
+	if err == nil {
+		x.say("stopped")
+	}
+	return err
+}
+
+// prepare makes the folder, alone in it.
+func (d *demo) prepare() (unlock func(), err error) {
+	if d.bin = d.Bin; d.bin == "" {
+		self, err := os.Executable()
+		if err != nil {
+			return nil, err
+		}
+		d.bin = filepath.Dir(self)
+	}
+	if err := os.MkdirAll(d.Dir, 0o700); err != nil {
+		return nil, err
+	}
+	unlock, err = lockFile(filepath.Join(d.Dir, "lock"))
+	if err != nil {
+		return nil, usageError{fmt.Errorf("a demo is running already in %s; stop it with Ctrl-C where it runs, or give this one another --dir", d.Dir)}
+	}
+	entries, err := os.ReadDir(d.Dir)
+	if err != nil {
+		return unlock, err
+	}
+	for _, en := range entries {
+		if en.Name() == "lock" || (d.Keep && en.Name() != "demo.json") {
+			continue
+		}
+		if err := os.RemoveAll(filepath.Join(d.Dir, en.Name())); err != nil {
+			return unlock, err
+		}
+	}
+	return unlock, os.MkdirAll(filepath.Join(d.Dir, "logs"), 0o700)
+}
+
+func (d *demo) path(names ...string) string {
+	return filepath.Join(append([]string{d.Dir}, names...)...)
+}
+
+// say prints one line per step.
+func (d *demo) say(format string, args ...any) {
+	fmt.Fprintf(d.e.stdout, "%5.1fs  %s\n", time.Since(d.began).Seconds(), fmt.Sprintf(format, args...))
+}
+
+func (d *demo) run() error {
+	ctx := d.e.ctx
+	steps := []func(context.Context) error{
+		d.startSandbox, d.startReceiver, d.startGateway, d.createEndpoint, d.connectAll, d.waitSynced, d.ready,
+	}
+	for _, step := range steps {
+		errs := make(chan error, 1)
+		go func() { errs <- step(ctx) }()
+		select {
+		case err := <-errs:
+			if err != nil {
+				return err
+			}
+		case err := <-d.broken:
+			return err
+		case <-ctx.Done():
+			return nil
+		}
+	}
+	return d.follow(ctx)
+}
+
+// createEndpoint makes the webhook endpoint and hands its secret to the
+// receiver.
+func (d *demo) createEndpoint(context.Context) error {
+	var got struct {
+		CreateEndpoint struct {
+			Endpoint struct{ ID string }
+			Secret   string
+		}
+	}
+	err := d.client.do(d.e, `mutation($url: String!) { createEndpoint(input: {url: $url, description: "the demo's receiver"}) { endpoint { id } secret } }`,
+		map[string]any{"url": d.info.Webhook.URL}, &got)
+	if err != nil {
+		return fmt.Errorf("create endpoint: %w", err)
+	}
+	d.info.Webhook.Endpoint = got.CreateEndpoint.Endpoint.ID
+	if err := d.child("receiver").write(got.CreateEndpoint.Secret + "\n"); err != nil {
+		return fmt.Errorf("hand over the webhook secret: %w", err)
+	}
+	d.say("webhook endpoint made: %s", d.info.Webhook.URL)
+	return nil
+}
+
+// waitSynced waits until every account's mail is in the mirror.
+func (d *demo) waitSynced(ctx context.Context) error {
+	for _, a := range d.info.Accounts {
+		var got struct {
+			Account struct {
+				State    string
+				Progress struct{ Done, Total int64 }
+			}
+		}
+		for {
+			err := d.client.do(d.e, `query($id: ID!) { account(id: $id) { state progress { done total } } }`, map[string]any{"id": a.ID}, &got)
+			if err != nil {
+				return fmt.Errorf("look at account %s: %w", a.Address, err)
+			}
+			if got.Account.State == "READY" {
+				break
+			}
+			if got.Account.State == "ERROR" || got.Account.State == "GRANT_EXPIRED" {
+				return fmt.Errorf("account %s is %s", a.Address, got.Account.State)
+			}
+			select {
+			case <-time.After(100 * time.Millisecond):
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		d.say("%s is in step: %d messages", a.Address, got.Account.Progress.Done)
+	}
+	return nil
+}
+
+// ready writes demo.json and tells what to try.
+func (d *demo) ready(context.Context) error {
+	d.info.PID = os.Getpid()
+	b, err := json.MarshalIndent(d.info, "", "  ")
+	if err != nil {
+		return err
+	}
+	tmp := d.path(".demo.json")
+	if err := os.WriteFile(tmp, append(b, '\n'), 0o600); err != nil {
+		return err
+	}
+	if err := os.Rename(tmp, d.path("demo.json")); err != nil {
+		return err
+	}
+	d.say("ready")
+	show := func(name string) string {
+		if wd, err := os.Getwd(); err == nil {
+			if rel, err := filepath.Rel(wd, name); err == nil && !strings.HasPrefix(rel, "..") {
+				return rel
+			}
+		}
+		return name
+	}
+	postern, sandbox, cfg := show(filepath.Join(d.bin, "postern")), show(filepath.Join(d.bin, "postern-sandbox")), show(d.configure)
+	var to string
+	if len(d.info.Accounts) > 0 {
+		to = d.info.Accounts[0].Address
+	}
+	fmt.Fprintf(d.e.stdout, `
+  GraphQL    %s
+  explorer   %s
+  API key    %s
+  sandbox    %s  (users, deliver mail, faults, counters)
+  SMTP in    %s  (mail to a sandbox user)
+  logs       %s
+
+Try in another terminal:
+
+  %s -c %s accounts list
+  %s -c %s graphql '{ accounts { edges { node { address mailboxes { name unread total } } } } }'
+  %s deliver --control %s --to %s --subject "Hello from the sandbox"
+
+Webhooks, as they arrive (Ctrl-C stops everything):
+`, d.info.GraphQL, d.info.GraphiQL, d.info.APIKey, d.info.Sandbox.Control, d.info.Sandbox.SMTP, show(d.path("logs")),
+		postern, cfg, postern, cfg, sandbox, d.info.Sandbox.Control, to)
+	return nil
+}
+
+// follow prints one line per webhook until the demo is stopped.
+func (d *demo) follow(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			fmt.Fprintln(d.e.stdout)
+			d.say("stopping")
+			return nil
+		case err := <-d.broken:
+			return err
+		case h := <-d.hooks:
+			d.printHook(h)
+		}
+	}
+}
+
+func (d *demo) printHook(h received) {
+	var body struct {
+		Type    string
+		Account struct{ Address string }
+		Data    struct {
+			Message  string
+			Envelope struct{ Subject string }
+			Subject  string
+		}
+	}
+	_ = json.Unmarshal(h.Body, &body) // a body that is no JSON is shown as unverified
+	mark := "verified"
+	if !h.Verified {
+		mark = "NOT VERIFIED: " + h.Error
+	}
+	subject := body.Data.Envelope.Subject
+	if subject == "" {
+		subject = body.Data.Subject
+	}
+	line := []string{time.Now().Format(time.TimeOnly), "webhook", mark, body.Type, body.Account.Address}
+	if subject != "" {
+		line = append(line, fmt.Sprintf("%q", subject))
+	}
+	fmt.Fprintln(d.e.stdout, strings.Join(slices.DeleteFunc(line, func(s string) bool { return s == "" }), "  "))
+}

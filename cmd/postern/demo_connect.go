@@ -1,0 +1,195 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/net/html"
+)
+
+// registerApp tells the sandbox where its app may send people back to, as an
+// operator does at the provider's portal.
+func (d *demo) registerApp() error {
+	body, err := json.Marshal(map[string]any{
+		"client_id": d.sandbox.ClientID, "name": "Postern demo",
+		"redirect_uris": []string{"http://" + d.http + "/oauth/outlook/callback"},
+		"secrets":       []map[string]any{{"value": d.sandbox.ClientSecret}}})
+	if err != nil {
+		return err
+	}
+	resp, err := http.Post(d.sandbox.Control+"/control/apps", "application/json", bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode/100 != 2 {
+		msg, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<10))
+		return fmt.Errorf("register app at the sandbox: %s: %s", resp.Status, msg)
+	}
+	return nil
+}
+
+// connectAll connects the sandbox's users through the real sign-in.
+func (d *demo) connectAll(ctx context.Context) error {
+	var users []struct{ Address string }
+	resp, err := http.Get(d.sandbox.Control + "/control/users")
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(raw, &users); err != nil {
+		return fmt.Errorf("users of the sandbox: %w", err)
+	}
+	for _, u := range users[:min(2, len(users))] {
+		id, err := d.connect(ctx, u.Address)
+		if err != nil {
+			return fmt.Errorf("connect %s: %w", u.Address, err)
+		}
+		d.info.Accounts = append(d.info.Accounts, demoAccount{ID: id, Address: u.Address, Provider: "outlook"})
+		d.say("%s connected", u.Address)
+	}
+	return nil
+}
+
+// connect plays one owner: opens the link, approves on the provider's page,
+// and comes back.
+func (d *demo) connect(ctx context.Context, address string) (string, error) {
+	var got struct{ BeginConnect struct{ URL string } }
+	err := d.client.do(d.e, `mutation($in: BeginConnectInput!) { beginConnect(input: $in) { url } }`,
+		map[string]any{"in": map[string]any{"provider": "outlook", "loginHint": address,
+			"expectedAddress": address, "redirectUrl": "http://" + d.http + "/"}}, &got)
+	if err != nil {
+		return "", err
+	}
+	browser, err := d.browser()
+	if err != nil {
+		return "", err
+	}
+	page, at, err := fetch(ctx, browser, http.MethodGet, got.BeginConnect.URL, nil)
+	if err != nil {
+		return "", err
+	}
+	action, form, err := approveForm(page, at, address)
+	if err != nil {
+		return "", err
+	}
+	_, at, err = fetch(ctx, browser, http.MethodPost, action, form)
+	if err != nil {
+		return "", err
+	}
+	q := at.Query()
+	if q.Get("status") != "connected" {
+		return "", fmt.Errorf("the gateway answered %s %s", q.Get("status"), q.Get("code"))
+	}
+	return q.Get("account"), nil
+}
+
+// browser trusts the sandbox's authority beside the system's.
+func (d *demo) browser() (*http.Client, error) {
+	pem, err := os.ReadFile(d.info.Sandbox.CAFile)
+	if err != nil {
+		return nil, err
+	}
+	roots, err := x509.SystemCertPool()
+	if err != nil {
+		roots = x509.NewCertPool()
+	}
+	if !roots.AppendCertsFromPEM(pem) {
+		return nil, errors.New("the sandbox's certificate authority cannot be read")
+	}
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		return nil, err
+	}
+	return &http.Client{Timeout: 30 * time.Second, Jar: jar,
+		Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}}, nil
+}
+
+func fetch(ctx context.Context, c *http.Client, method, to string, form url.Values) ([]byte, *url.URL, error) {
+	req, err := http.NewRequestWithContext(ctx, method, to, strings.NewReader(form.Encode()))
+	if err != nil {
+		return nil, nil, err
+	}
+	if form != nil {
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	resp, err := c.Do(req)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	if err != nil {
+		return nil, nil, err
+	}
+	if resp.StatusCode >= 400 {
+		return nil, nil, fmt.Errorf("%s answered %s", resp.Request.URL.Redacted(), resp.Status)
+	}
+	return body, resp.Request.URL, nil
+}
+
+// approveForm fills in the sign-in page's form as its visitor would: the user
+// of the address chosen, the button that approves pressed.
+func approveForm(page []byte, at *url.URL, address string) (action string, values url.Values, err error) {
+	doc, err := html.Parse(bytes.NewReader(page))
+	if err != nil {
+		return "", nil, err
+	}
+	var form *html.Node
+	for n := range doc.Descendants() {
+		if n.Type == html.ElementNode && n.Data == "form" && form == nil {
+			form = n
+		}
+	}
+	if form == nil {
+		return "", nil, errors.New("the sign-in page has no form")
+	}
+	values = url.Values{}
+	for n := range form.Descendants() {
+		if n.Type != html.ElementNode {
+			continue
+		}
+		name, value := attr(n, "name"), attr(n, "value")
+		switch kind := attr(n, "type"); {
+		case name == "":
+		case n.Data == "input" && kind == "hidden":
+			values.Set(name, value)
+		case n.Data == "input" && kind == "radio" && strings.EqualFold(value, address):
+			values.Set(name, value)
+		case n.Data == "input" && kind == "text" && name == "user":
+			values.Set(name, address)
+		case n.Data == "button" && strings.EqualFold(value, "approve"):
+			values.Set(name, value)
+		}
+	}
+	to, err := at.Parse(attr(form, "action"))
+	if err != nil {
+		return "", nil, err
+	}
+	return to.String(), values, nil
+}
+
+func attr(n *html.Node, name string) string {
+	for _, a := range n.Attr {
+		if a.Key == name {
+			return a.Val
+		}
+	}
+	return ""
+}

@@ -1,0 +1,185 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/postern-mail/postern/internal/config"
+	"github.com/postern-mail/postern/plugins/sdk/provider"
+	"github.com/postern-mail/postern/store"
+	"github.com/postern-mail/postern/store/bolt"
+)
+
+// SocketFile is where commands reach the running gateway of a data folder.
+func SocketFile(cfg *config.Config) string { return filepath.Join(cfg.DataDir, "postern.sock") }
+
+// listenSocket opens the command socket. One that is left of a process that
+// was killed is removed: the store's lock says that nobody else is here.
+func (g *Gateway) listenSocket() (net.Listener, error) {
+	name := SocketFile(g.cfg)
+	if err := os.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("command socket: %w", err)
+	}
+	l, err := net.Listen("unix", name)
+	if err != nil {
+		return nil, fmt.Errorf("command socket: %w", err)
+	}
+	if err := os.Chmod(name, 0o600); err != nil {
+		return nil, errors.Join(fmt.Errorf("command socket: %w", err), l.Close())
+	}
+	return l, nil
+}
+
+// commands is what the socket answers: the same functions that a command uses
+// by itself when no gateway runs.
+func (g *Gateway) commands() http.Handler {
+	mux := http.NewServeMux()
+	answer := func(pattern string, fn func(ctx context.Context) (any, error)) {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			v, err := fn(r.Context())
+			status := http.StatusOK
+			if err != nil {
+				status, v = http.StatusInternalServerError, map[string]string{"error": err.Error()}
+			}
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(status)
+			_ = json.NewEncoder(w).Encode(v)
+		})
+	}
+	answer("GET /accounts", func(ctx context.Context) (any, error) { return ListAccounts(ctx, g.store) })
+	answer("GET /plugins", func(context.Context) (any, error) { return g.pluginList(), nil })
+	answer("POST /keys/rotate", func(ctx context.Context) (any, error) { return RotateKeys(ctx, g.store) })
+	return mux
+}
+
+// AccountRow is one account as `postern accounts list` shows it.
+type AccountRow struct {
+	ID       string    `json:"id"`
+	Provider string    `json:"provider"`
+	Address  string    `json:"address"`
+	State    string    `json:"state"`
+	Reason   string    `json:"reason,omitempty"`
+	Messages int64     `json:"messages"`
+	SyncedAt time.Time `json:"synced_at,omitzero"`
+}
+
+// ListAccounts lists all accounts.
+func ListAccounts(ctx context.Context, s store.Store) ([]AccountRow, error) {
+	rows := []AccountRow{}
+	after := ""
+	for {
+		n := 0
+		err := s.View(ctx, func(tx store.Tx) error {
+			list, err := tx.AccountsAfter(after, 500)
+			if err != nil {
+				return err
+			}
+			for _, a := range list {
+				count, err := tx.CountMessages(a.ID)
+				if err != nil {
+					return err
+				}
+				rows = append(rows, AccountRow{ID: a.ID, Provider: a.Provider, Address: a.Address,
+					State: strings.ToUpper(string(a.State)), Reason: a.StateReason, Messages: count, SyncedAt: a.LastSyncAt})
+				after = a.ID
+			}
+			n = len(list)
+			return nil
+		})
+		if err != nil || n == 0 {
+			return rows, err
+		}
+	}
+}
+
+// PluginRow is one provider instance as `postern plugins list` shows it.
+type PluginRow struct {
+	Instance string             `json:"instance"`
+	Plugin   string             `json:"plugin"`
+	Path     string             `json:"path"`
+	Version  string             `json:"version"`
+	State    string             `json:"state"`
+	Reason   string             `json:"reason,omitempty"`
+	Restarts int                `json:"restarts"`
+	PID      int                `json:"pid,omitempty"`
+	Settings []provider.Setting `json:"settings,omitempty"`
+}
+
+func (g *Gateway) pluginList() []PluginRow {
+	rows := []PluginRow{}
+	for _, s := range g.plugins.Status() {
+		row := PluginRow{Instance: s.Name, Plugin: s.Plugin, Path: s.Path, Version: s.Version,
+			State: string(s.State), Restarts: s.Restarts, PID: s.Pid}
+		if s.LastError != nil {
+			row.Reason = describe(s.LastError)
+		}
+		if info, err := g.plugins.Info(s.Name); err == nil {
+			row.Settings = info.Settings
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+// Rotated tells of a key rotation.
+type Rotated struct {
+	Keys int `json:"keys"`
+}
+
+// RotateKeys wraps every data key under the first master key.
+func RotateKeys(ctx context.Context, s *bolt.Store) (Rotated, error) {
+	var r Rotated
+	err := s.Rewrap(ctx, func(done int) { r.Keys = done })
+	return r, err
+}
+
+// Call asks the running gateway of a data folder. ErrNotRunning where none
+// answers.
+func Call(ctx context.Context, cfg *config.Config, method, path string, out any) error {
+	client := &http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			var d net.Dialer
+			return d.DialContext(ctx, "unix", SocketFile(cfg))
+		},
+		DisableKeepAlives: true,
+	}}
+	req, err := http.NewRequestWithContext(ctx, method, "http://postern"+path, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrNotRunning, err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		var e struct {
+			Error string `json:"error"`
+		}
+		if err := json.NewDecoder(resp.Body).Decode(&e); err != nil {
+			return fmt.Errorf("the gateway answered %s", resp.Status)
+		}
+		return errors.New(e.Error)
+	}
+	return json.NewDecoder(resp.Body).Decode(out)
+}
+
+// ErrNotRunning: no gateway runs on this data folder.
+var ErrNotRunning = errors.New("no gateway runs on this data folder")
+
+// readKey reads a key file, empty where it cannot be read.
+func readKey(name string) string {
+	b, err := os.ReadFile(name)
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(b))
+}

@@ -1,0 +1,159 @@
+// Command testrun runs all tests and ends with how many ran, passed and were
+// skipped, each skip with its reason. It uses the race detector where cgo and
+// a C compiler are there, and says which it was.
+//
+// usage: testrun [-no-skip] [packages...]
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+)
+
+func main() {
+	noSkip := flag.Bool("no-skip", false, "fail when a test was skipped")
+	flag.Parse()
+	packages := flag.Args()
+	if len(packages) == 0 {
+		packages = []string{"./..."}
+	}
+	os.Exit(run(packages, *noSkip))
+}
+
+// event is one line of `go test -json` (cmd/test2json).
+type event struct {
+	Action, Package, Test, Output string
+	Elapsed                       float64
+}
+
+type key struct{ pkg, test string }
+
+// tally is what has been seen.
+type tally struct {
+	passed, failed int
+	skips          []string
+	output         map[key][]string
+	failures       []key
+}
+
+func run(packages []string, noSkip bool) int {
+	args := []string{"test", "-json", "-timeout", "9m"}
+	race, why := raceable()
+	env := os.Environ()
+	if race {
+		args, env = append(args, "-race"), append(env, "CGO_ENABLED=1")
+	}
+	fmt.Printf("race detector: %s\n", why)
+	cmd := exec.Command("go", append(args, packages...)...)
+	cmd.Env = env
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "testrun:", err)
+		return 1
+	}
+	t := &tally{output: map[key][]string{}}
+	lines := bufio.NewScanner(out)
+	lines.Buffer(nil, 16<<20)
+	for lines.Scan() {
+		var e event
+		if json.Unmarshal(lines.Bytes(), &e) != nil {
+			fmt.Println(lines.Text()) // a build error, say
+			continue
+		}
+		t.add(e)
+	}
+	err = cmd.Wait()
+	if stderr.Len() > 0 {
+		fmt.Print(stderr.String())
+	}
+	t.report()
+	switch {
+	case err != nil || t.failed > 0:
+		return 1
+	case noSkip && len(t.skips) > 0:
+		fmt.Println("a test was skipped where none should be")
+		return 1
+	}
+	return 0
+}
+
+func (t *tally) add(e event) {
+	k := key{e.Package, e.Test}
+	switch e.Action {
+	case "output", "build-output":
+		t.output[k] = append(t.output[k], e.Output)
+	case "pass":
+		if e.Test != "" {
+			t.passed++
+			delete(t.output, k)
+		} else {
+			fmt.Printf("ok    %s  %.1fs\n", e.Package, e.Elapsed)
+		}
+	case "fail", "build-fail":
+		t.failures = append(t.failures, k)
+		if e.Test != "" {
+			t.failed++
+		} else {
+			fmt.Printf("FAIL  %s  %.1fs\n", e.Package, e.Elapsed)
+		}
+	case "skip":
+		if e.Test != "" {
+			t.skips = append(t.skips, fmt.Sprintf("%s %s: %s", e.Package, e.Test, reason(t.output[k])))
+		}
+	}
+}
+
+// reason is what a skipped test said last.
+func reason(lines []string) string {
+	for _, l := range slices.Backward(lines) {
+		l = strings.TrimSpace(l)
+		if _, said, ok := strings.Cut(l, ".go:"); ok {
+			if _, text, ok := strings.Cut(said, ": "); ok {
+				return text
+			}
+		}
+	}
+	return "no reason given"
+}
+
+func (t *tally) report() {
+	for _, k := range t.failures {
+		fmt.Printf("\n--- %s %s\n%s", k.pkg, k.test, strings.Join(t.output[k], ""))
+	}
+	for _, s := range t.skips {
+		fmt.Println("skip:", s)
+	}
+	fmt.Printf("%d passed, %d failed, %d skipped\n", t.passed, t.failed, len(t.skips))
+}
+
+// raceable reports whether the race detector can be used here: it needs cgo
+// and a C compiler.
+func raceable() (bool, string) {
+	cc := os.Getenv("CC")
+	if cc == "" {
+		out, err := exec.Command("go", "env", "CC").Output()
+		if err != nil {
+			return false, "off, go env does not answer"
+		}
+		cc = strings.TrimSpace(string(out))
+	}
+	if os.Getenv("CGO_ENABLED") == "0" {
+		return false, "off, CGO_ENABLED=0"
+	}
+	if _, err := exec.LookPath(strings.Fields(cc + " cc")[0]); err != nil {
+		return false, "off, there is no C compiler (" + cc + ")"
+	}
+	return true, "on (" + cc + ")"
+}
