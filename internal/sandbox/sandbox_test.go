@@ -3,6 +3,7 @@ package sandbox_test
 import (
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -508,6 +509,53 @@ func TestBatchItemsAreCountedAndSpoiledOneByOne(t *testing.T) {
 	}
 	if r := w.graph(tok, "GET", "/me/mailFolders?$top=100", ""); strings.Count(r.body, `"Cut"`) != 1 {
 		t.Errorf("the cut item was not executed: %s", r.body)
+	}
+}
+
+// A large attachment goes by an upload session, whose URL is served without a
+// token and counted for its owner.
+func TestUploadSession(t *testing.T) {
+	w := empty(t)
+	tok := w.connect(ada)
+	draft := decode[map[string]any](t, w.graph(tok, "POST", "/me/messages", `{"subject":"big"}`))["id"].(string)
+	size := 3<<20 + 5
+	r := w.graph(tok, "POST", "/me/messages/"+draft+"/attachments/createUploadSession", fmt.Sprintf(`{"AttachmentItem":{"attachmentType":"file","name":"big.bin","size":%d}}`, size))
+	if r.status != 201 {
+		t.Fatalf("%d %s", r.status, r.body)
+	}
+	address := decode[map[string]any](t, r)["uploadUrl"].(string)
+	r = w.do("PUT", address, strings.Repeat("x", size), "Content-Type", "application/octet-stream", "Content-Range", fmt.Sprintf("bytes 0-%d/%d", size-1, size))
+	if r.status != 201 || r.header.Get("Location") == "" {
+		t.Errorf("%d %v %s", r.status, r.header, r.body)
+	}
+	got := w.counters("?user=" + ada)
+	i := slices.IndexFunc(got.Requests, func(c traffic.RequestCount) bool { return c.Method == "PUT" && c.Status == 201 })
+	if i < 0 || !strings.HasPrefix(got.Requests[i].Path, "/upload/Users/{id}/Messages/{id}") {
+		t.Errorf("%+v", got.Requests)
+	}
+}
+
+// Over HTTP/1.1 a cut request leaves not a byte, as over HTTP/2.
+func TestCutOverHTTP1(t *testing.T) {
+	w := empty(t)
+	tok := w.connect(ada)
+	w.control(200, "PUT", "/control/faults", `{"match":"POST /me/messages$","cut_after":true}`, nil)
+	config := w.sb.TLS()
+	config.ServerName, config.NextProtos = "localhost", []string{"http/1.1"}
+	conn, err := tls.Dial("tcp", strings.TrimPrefix(w.sb.State().Microsoft, "https://"), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	body := `{"subject":"cut"}`
+	if _, err := fmt.Fprintf(conn, "POST /v1.0/me/messages HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", tok.Access, len(body), body); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(conn); len(got) != 0 {
+		t.Errorf("%q, %v", got, err)
+	}
+	if got := w.subjects(tok, "drafts"); !slices.Equal(got, []string{"cut"}) {
+		t.Errorf("drafts: %q", got)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -197,6 +198,23 @@ func retryAfter(d time.Duration, item bool) string {
 	return strconv.Itoa(int(math.Ceil(d.Seconds())))
 }
 
+// uploadOwner is who an upload URL was made for: its URL is its credential.
+var uploadOwner = regexp.MustCompile(`(?i)^/upload/Users\('([^'@]+)`)
+
+// uploadChain is the ranges of upload sessions. They count as their owner's
+// and towards its upload bytes; which app sends them, the URL does not say.
+func (s *Server) uploadChain() http.Handler {
+	next := s.throttled(s.spoiled(s.graph.UploadHandler()))
+	return s.graph.Envelope(s.counted(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if m := uploadOwner.FindStringSubmatch(r.URL.Path); m != nil {
+			if user, ok := s.graph.UserByID(m[1]); ok {
+				exchangeOf(r.Context()).user = user
+			}
+		}
+		next.ServeHTTP(w, r)
+	})))
+}
+
 // writeError answers in Graph's form.
 func (s *Server) writeError(w http.ResponseWriter, r *http.Request, status int, code, message string) {
 	s.graph.WriteError(w, r, &graph.Error{Status: status, Code: code, Message: message})
@@ -205,7 +223,7 @@ func (s *Server) writeError(w http.ResponseWriter, r *http.Request, status int, 
 // writeStatus answers with what the real service says under a status that a
 // fault asked for; the token endpoint speaks OAuth.
 func (s *Server) writeStatus(w http.ResponseWriter, r *http.Request, status int) {
-	if !strings.HasPrefix(r.URL.Path, "/v1.0") {
+	if !strings.HasPrefix(r.URL.Path, "/v1.0/") && !strings.HasPrefix(r.URL.Path, "/upload/") {
 		w.Header().Set("Content-Type", "application/json; charset=utf-8")
 		w.WriteHeader(status)
 		_, _ = fmt.Fprintf(w, `{"error":"%s","error_description":"AADSTS90033: A transient error has occurred. Please try again.","error_codes":[90033]}`,

@@ -113,7 +113,7 @@ func (s *Server) Handler() http.Handler { return s.handler }
 func (s *Server) routes() http.Handler {
 	graphAPI := s.graphChain()
 	login := s.loginChain()
-	upload := s.counted(s.spoiled(s.graph.UploadHandler()))
+	upload := s.uploadChain()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case strings.HasPrefix(r.URL.Path, "/v1.0/"):

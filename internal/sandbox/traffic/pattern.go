@@ -20,7 +20,7 @@ var words = func() map[string]bool {
 		clutter conflicts conversationhistory localfailures recoverableitemsdeletions
 		scheduled searchfolders serverfailures syncissues
 		oauth2 v2.0 authorize token logout .well-known openid-configuration discovery keys
-		instance common organizations consumers api attachmentsessions
+		instance common organizations consumers upload attachmentsessions
 		singlevalueextendedproperties multivalueextendedproperties supportedlanguages
 		supportedtimezones
 		gmail labels threads history watch stop profile settings sendas import batchmodify

@@ -148,7 +148,7 @@ func (s *Service) create(r *http.Request, caller Caller) (int, map[string]any, e
 	if err := s.conflictLocked(sub, now); err != nil {
 		return 0, nil, err
 	}
-	s.subs[sub.ID] = sub
+	s.remember(sub)
 	s.opts.Log.Info("subscription created", "subscription", sub.ID, "user", sub.User.Address, "resource", sub.Resource, "expires", sub.Expires)
 	return http.StatusCreated, s.entity(r, sub), nil
 }
@@ -250,8 +250,8 @@ func (s *Service) conflict(sub *subscription, now time.Time) error {
 
 func (s *Service) conflictLocked(sub *subscription, now time.Time) error {
 	have := 0
-	for _, other := range s.subs {
-		if other.User.ID != sub.User.ID || !now.Before(other.Expires) {
+	for _, other := range s.byUser[sub.User.ID] {
+		if !now.Before(other.Expires) {
 			continue
 		}
 		have++
@@ -286,8 +286,8 @@ func (s *Service) list(r *http.Request, caller Caller) (int, map[string]any, err
 	defer s.mu.Unlock()
 	now := s.opts.Now()
 	values := []any{}
-	for _, sub := range s.sorted(func(sub *subscription) bool {
-		return sub.App == caller.App && sub.User.ID == caller.User.ID && now.Before(sub.Expires)
+	for _, sub := range sorted(s.byUser[caller.User.ID], func(sub *subscription) bool {
+		return sub.App == caller.App && now.Before(sub.Expires)
 	}) {
 		values = append(values, sub.body())
 	}
@@ -356,7 +356,7 @@ func (s *Service) remove(r *http.Request, caller Caller) (int, map[string]any, e
 	if err != nil {
 		return 0, nil, err
 	}
-	delete(s.subs, sub.ID)
+	s.forget(sub)
 	return http.StatusNoContent, nil, nil
 }
 

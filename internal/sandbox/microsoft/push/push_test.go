@@ -474,7 +474,7 @@ func TestRunEndsEverything(t *testing.T) {
 func BenchmarkNotifyManySubscriptions(b *testing.B) {
 	s := New(Settings{}, Options{Tenant: func(cloud.User) string { return "" }})
 	for i := range 1000 {
-		s.subs[fmt.Sprint(i)] = &subscription{ID: fmt.Sprint(i), User: cloud.User{ID: fmt.Sprint(i)}, ChangeTypes: []string{"created"}}
+		s.remember(&subscription{ID: fmt.Sprint(i), User: cloud.User{ID: fmt.Sprint(i)}, ChangeTypes: []string{"created"}})
 	}
 	for b.Loop() {
 		s.Notify(change(cloud.Created))

@@ -53,6 +53,7 @@ type Service struct {
 
 	mu     sync.Mutex
 	subs   map[string]*subscription
+	byUser map[string]map[string]*subscription // user id, then id: what Notify and conflicts look at
 	queues map[queueKey]*queue
 	hosts  map[string]*host
 	ctx    context.Context // of Run; nil when not running
@@ -78,7 +79,7 @@ func New(settings Settings, opts Options) *Service {
 	}
 	return &Service{
 		settings: settings.withDefaults(), opts: opts,
-		subs: map[string]*subscription{}, queues: map[queueKey]*queue{}, hosts: map[string]*host{},
+		subs: map[string]*subscription{}, byUser: map[string]map[string]*subscription{}, queues: map[queueKey]*queue{}, hosts: map[string]*host{},
 	}
 }
 
@@ -134,7 +135,7 @@ func (s *Service) Notify(c cloud.Change) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.opts.Now()
-	for _, sub := range s.sorted(func(sub *subscription) bool { return sub.covers(c) && now.Before(sub.Expires) }) {
+	for _, sub := range sorted(s.byUser[c.User.ID], func(sub *subscription) bool { return sub.covers(c) && now.Before(sub.Expires) }) {
 		if sub.paused(now, s.settings.ReauthorizePause) {
 			sub.missed = true
 			s.count(sub, "paused")
@@ -187,9 +188,9 @@ func (s *Service) Lifecycle(user cloud.User, event string) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	told := 0
-	for _, sub := range s.sorted(func(sub *subscription) bool { return sub.User.ID == user.ID }) {
+	for _, sub := range sorted(s.byUser[user.ID], func(*subscription) bool { return true }) {
 		if event == SubscriptionRemoved {
-			delete(s.subs, sub.ID)
+			s.forget(sub)
 		}
 		if s.tell(sub, event) {
 			told++
@@ -219,25 +220,44 @@ func (s *Service) sweep() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.opts.Now()
-	for _, sub := range s.sorted(func(*subscription) bool { return true }) {
-		switch {
-		case !now.Before(sub.Expires):
-			delete(s.subs, sub.ID)
-			s.opts.Log.Info("subscription expired", "subscription", sub.ID, "user", sub.User.Address)
-			if s.settings.RemovedOnExpiry {
-				s.tell(sub, SubscriptionRemoved)
-			}
-		case sub.Expires.Sub(now) <= s.settings.ReauthorizeBefore && now.Sub(sub.asked) >= s.settings.ReauthorizeEvery:
+	ended := func(sub *subscription) bool { return !now.Before(sub.Expires) }
+	due := func(sub *subscription) bool {
+		return sub.Expires.Sub(now) <= s.settings.ReauthorizeBefore && now.Sub(sub.asked) >= s.settings.ReauthorizeEvery
+	}
+	for _, sub := range sorted(s.subs, func(sub *subscription) bool { return ended(sub) || due(sub) }) {
+		if !ended(sub) {
 			s.tell(sub, ReauthorizationRequired)
+			continue
+		}
+		s.forget(sub)
+		s.opts.Log.Info("subscription expired", "subscription", sub.ID, "user", sub.User.Address)
+		if s.settings.RemovedOnExpiry {
+			s.tell(sub, SubscriptionRemoved)
 		}
 	}
 }
 
-// sorted lists the subscriptions that match, oldest first. Called with the
-// lock held.
-func (s *Service) sorted(match func(*subscription) bool) []*subscription {
+// remember and forget keep both indexes. Called with the lock held.
+func (s *Service) remember(sub *subscription) {
+	s.subs[sub.ID] = sub
+	if s.byUser[sub.User.ID] == nil {
+		s.byUser[sub.User.ID] = map[string]*subscription{}
+	}
+	s.byUser[sub.User.ID][sub.ID] = sub
+}
+
+func (s *Service) forget(sub *subscription) {
+	delete(s.subs, sub.ID)
+	delete(s.byUser[sub.User.ID], sub.ID)
+	if len(s.byUser[sub.User.ID]) == 0 {
+		delete(s.byUser, sub.User.ID)
+	}
+}
+
+// sorted lists the subscriptions that match, oldest first.
+func sorted(subs map[string]*subscription, match func(*subscription) bool) []*subscription {
 	var out []*subscription
-	for _, sub := range s.subs {
+	for _, sub := range subs {
 		if match(sub) {
 			out = append(out, sub)
 		}

@@ -15,7 +15,7 @@ const stateFile = "subscriptions.json"
 // kept.
 func (s *Service) Save(dir string) error {
 	s.mu.Lock()
-	text, err := json.Marshal(s.sorted(func(*subscription) bool { return true }))
+	text, err := json.Marshal(sorted(s.subs, func(*subscription) bool { return true }))
 	s.mu.Unlock()
 	if err != nil {
 		return fmt.Errorf("save subscriptions: %w", err)
@@ -46,7 +46,7 @@ func (s *Service) Load(dir string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, sub := range subs {
-		s.subs[sub.ID] = sub
+		s.remember(sub)
 	}
 	return nil
 }
