@@ -154,7 +154,7 @@ func (w *world) do(method, path string, body any, headers ...string) *reply {
 	if r.raw, err = io.ReadAll(resp.Body); err != nil {
 		w.Fatal(err)
 	}
-	if strings.HasPrefix(resp.Header.Get("Content-Type"), "application/json") {
+	if strings.HasPrefix(resp.Header.Get("Content-Type"), "application/json") && resp.Header.Get("Content-Encoding") == "" {
 		if err := json.Unmarshal(r.raw, &r.json); err != nil {
 			w.Fatalf("%s: %v in %s", r.what, err, r.raw)
 		}
