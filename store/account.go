@@ -102,7 +102,9 @@ type Accounts interface {
 	// everything sealed under it unreadable at once.
 	DeleteAccount(id string) error
 	// DropAccountRecords removes what DeleteAccount left behind, at most limit
-	// records, and reports whether there is more.
+	// records, and reports whether there is more. An account that was connected
+	// again meanwhile keeps what is new. Journal entries stay until they are
+	// trimmed, without the mail they told of; deliveries stay owed.
 	DropAccountRecords(id string, limit int) (more bool, err error)
 
 	Grant(id string) (*Grant, error)

@@ -21,7 +21,9 @@ type Journal interface {
 	// journal can be read without a gap: a cursor with position < oldest-1 is
 	// too old. An empty journal has newest = oldest-1.
 	JournalBounds() (oldest, newest uint64, err error)
-	// LastSequence is the account's newest sequence, 0 where there is none.
+	// LastSequence is the account's newest sequence, 0 where there is none. It
+	// goes on when the account is deleted and connected again, so that no event
+	// id comes twice.
 	LastSequence(account string) (uint64, error)
 	// TrimJournal drops events older than t from the front, at most limit.
 	TrimJournal(t time.Time, limit int) (dropped int, err error)

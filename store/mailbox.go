@@ -54,6 +54,7 @@ type Mailboxes interface {
 	MailboxesOf(account string) ([]*Mailbox, error)
 	// PutMailbox leaves Total, Unread, UIDNext and UIDListed to the store: a
 	// new mailbox starts with 0, 0, 1 and false, an old one keeps its own.
+	// ModSeq never falls.
 	PutMailbox(m *Mailbox) error
 	// DeleteMailbox removes the mailbox, which must hold no message.
 	DeleteMailbox(id string) error

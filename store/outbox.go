@@ -112,36 +112,47 @@ type Outbox interface {
 	DropDeliveriesOf(account string, limit int) (more bool, err error)
 
 	// PutBody stores an event's body once per rendition, sealed under the
-	// store's key, and Body reads it. account is whose mail it holds.
+	// store's key, and Body reads it. account is whose mail it holds. A body
+	// that is there stays as it is. It goes with the last delivery of it.
 	PutBody(event, rendition, account string, body []byte) error
 	Body(event, rendition string) ([]byte, error)
 
 	// Enqueue appends a pending delivery to its lane and sets its Previous.
-	// One already there changes nothing.
+	// One already there changes nothing. The endpoint must exist.
 	Enqueue(d *Delivery) error
 	Delivery(id string) (*Delivery, error)
 	// DueLanes lists lanes whose head is due at or before t, earliest first.
+	// Those of disabled endpoints never are, those of paused ones not before
+	// PausedUntil.
 	DueLanes(t time.Time, limit int) ([]Lane, error)
 	// LanesAfter lists all lanes by Due, then Endpoint and Lane, whether due or
 	// not, in pages: those that come after the given one. The zero Lane starts.
+	// Due is the head's NextAt, whatever holds its endpoint back.
 	LanesAfter(after Lane, limit int) ([]Lane, error)
-	// NextDue is the earliest due time of all lanes, zero where none waits.
+	// NextDue is the earliest time at which DueLanes will list a lane, zero
+	// where none waits.
 	NextDue() (time.Time, error)
 	// Head gives a lane's first pending deliveries, in order.
 	Head(endpoint, lane string, limit int) ([]*Delivery, error)
 	// Reschedule writes a pending delivery back with its new NextAt, attempts
-	// and last error.
+	// and last error. One that is not in its lane any more is ErrNotFound.
 	Reschedule(d *Delivery) error
-	// Settle takes a delivery out of its lane as delivered or dead.
+	// Settle takes a delivery out of its lane as delivered or dead. The next
+	// one becomes the head, due at its own NextAt. One that is not in its lane
+	// any more is ErrNotFound.
 	Settle(d *Delivery) error
-	// Requeue puts a dead or delivered delivery back at the end of its lane.
+	// Requeue puts a dead or delivered delivery back at the end of its lane,
+	// with the NextAt, Attempts and Replays that it is given.
 	Requeue(d *Delivery) error
-	// PauseEndpoint moves the due time of all lanes of an endpoint that are
-	// due before t to t, without touching their deliveries.
+	// PauseEndpoint raises the endpoint's PausedUntil to t, where it is
+	// earlier, without touching lanes or deliveries.
 	PauseEndpoint(endpoint string, t time.Time) error
 
-	// Deliveries lists by CreatedAt, newest first.
+	// Deliveries lists by CreatedAt, newest first. Since is included, Until is
+	// not.
 	Deliveries(f DeliveryFilter, after DateKey, limit int) ([]*Delivery, error)
+	// PutAttempt logs a try of a delivery that exists; AttemptsOf lists them by
+	// time and number.
 	PutAttempt(a *Attempt) error
 	AttemptsOf(delivery string) ([]Attempt, error)
 	// OutboxStats counts what waits and since when.

@@ -7,7 +7,12 @@
 // of its positions, and together with everything else the transaction wrote.
 // AfterCommit functions run in that order too.
 //
-// How it fails. A missing record is ErrNotFound. Everything else is the
+// An account's records need the account's own: nothing is written for an
+// account that is not there (ErrNotFound), so that what still works on a
+// deleted one leaves no trace.
+//
+// How it fails. A missing record is ErrNotFound; a list of what is not there
+// is empty; deleting what is not there is no error. Everything else is the
 // backend's trouble; after a failed fsync a backend refuses all further
 // writes, since nobody knows what is on the disk.
 //

@@ -80,9 +80,11 @@ type Store struct {
 	pid    *pidFile
 	epoch  atomic.Uint32
 
-	mu      sync.Mutex
-	closed  bool
-	readers sync.WaitGroup
+	mu       sync.Mutex
+	closed   bool
+	readers  sync.WaitGroup
+	closing  sync.Once
+	closeErr error
 
 	// stop ends the janitor, which closes swept.
 	stop  context.CancelFunc
@@ -343,12 +345,11 @@ func (s *Store) Stats() (Stats, error) {
 // Close flushes what is held back, waits for running transactions, and
 // closes.
 func (s *Store) Close() error {
-	s.mu.Lock()
-	if s.closed {
-		s.mu.Unlock()
-		return nil
-	}
-	s.mu.Unlock()
+	s.closing.Do(func() { s.closeErr = s.close() })
+	return s.closeErr
+}
+
+func (s *Store) close() error {
 	s.stop()
 	<-s.swept
 	// The blobs still write their index, so they go first.
