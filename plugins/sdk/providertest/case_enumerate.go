@@ -51,10 +51,10 @@ func enumerateTruth(f *fixture) {
 }
 
 func enumerateNewestFirst(f *fixture) {
-	for range 3 {
+	for day := range 3 {
 		f.deliver("", newLetter(f.w.Address()))
 		if f.info.Has(provider.CapAppend) {
-			f.appendAt(f.role(mail.RoleInbox).ID, newLetter(f.w.Address()), time.Now().Add(-48*time.Hour))
+			f.appendAt(f.role(mail.RoleInbox).ID, newLetter(f.w.Address()), time.Now().AddDate(0, 0, -day-1))
 		}
 	}
 	ids := f.listed(f.role(mail.RoleInbox).ID)
