@@ -186,7 +186,11 @@ func (s *Service) watch(ctx context.Context, account string) (time.Time, error) 
 	resp, err := p.Watch(ctx, &provider.WatchRequest{
 		Call: provider.Call{Account: account, Priority: provider.Write}, ID: a.Watch.ID, State: a.Watch.State})
 	if err != nil {
-		s.GrantRefused(ctx, account, err)
+		// A channel that cannot be made, for whatever setting, leaves polling:
+		// it is no fault of the provider as a whole.
+		if mail.KindOf(err) == mail.KindGrantExpired {
+			s.GrantRefused(ctx, account, err)
+		}
 		return time.Time{}, err
 	}
 	renewed := resp.ID == a.Watch.ID

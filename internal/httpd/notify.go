@@ -40,7 +40,7 @@ func (s *server) notify(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := timeout(r, notifyTimeout)
 	defer cancel()
 	resp, err := p.Notify(ctx, &provider.NotifyRequest{
-		Method: r.Method, Path: strings.TrimPrefix(r.PathValue("rest"), "/"), Query: r.URL.RawQuery, Header: r.Header, Body: body})
+		Method: r.Method, Path: strings.TrimPrefix(r.URL.Path, "/notify/"+instance), Query: r.URL.RawQuery, Header: r.Header, Body: body})
 	if err != nil {
 		status, ok := statuses[mail.KindOf(err)]
 		if !ok {
