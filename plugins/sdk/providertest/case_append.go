@@ -120,7 +120,7 @@ func appendLarge(f *fixture) {
 
 func appendTooLarge(f *fixture) {
 	limit := f.info.Limits.MaxMessageBytes
-	if limit == 0 || limit > 256<<20 {
+	if limit == 0 || limit > 64<<20 {
 		f.Skipf("no limit is known, or one too large to try")
 	}
 	l := newLetter(f.w.Address(), attached(0))
