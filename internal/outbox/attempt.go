@@ -1,7 +1,6 @@
 package outbox
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"runtime/debug"
@@ -21,18 +20,20 @@ type job struct {
 	body     []byte
 	// spoilt says why the body cannot be had.
 	spoilt string
+	// erased: the delivery was removed after it was read.
+	erased bool
 	// deleted: the endpoint is not there any more.
 	deleted bool
 }
 
 // attempt takes a lane from its head to the decision what follows.
-func (o *Outbox) attempt(l *lane, suspect bool) {
+func (o *Outbox) attempt(l *lane, class trust) {
 	defer o.attempts.Done()
 	j, err := o.read(l)
 	if err != nil || j.body == nil && j.spoilt == "" {
 		o.mu.Lock()
 		defer o.mu.Unlock()
-		o.land(l, suspect)
+		o.land(l, class)
 		o.park(l, j, err)
 		o.dispatch(o.opts.Now())
 		return
@@ -41,16 +42,14 @@ func (o *Outbox) attempt(l *lane, suspect bool) {
 	if j.spoilt == "" {
 		out = o.deliver(j)
 	}
-	o.conclude(l, suspect, j, out)
+	o.conclude(l, class, j, out)
 }
 
 // land counts an attempt as no longer under way.
-func (o *Outbox) land(l *lane, suspect bool) {
+func (o *Outbox) land(l *lane, class trust) {
 	l.ep.flying--
 	o.flying--
-	if suspect {
-		o.suspect--
-	}
+	o.flights[class]--
 }
 
 // read finds the lane's next delivery that was not decided yet, and its body
@@ -106,6 +105,11 @@ func (o *Outbox) read(l *lane) (job, error) {
 		body, err := tx.Body(j.delivery.Event, j.delivery.Rendition)
 		switch {
 		case errors.Is(err, store.ErrNotFound):
+			// What was read ahead may have been erased since.
+			if _, err := tx.Delivery(j.delivery.ID); errors.Is(err, store.ErrNotFound) {
+				j.erased = true
+				return nil
+			}
 			j.spoilt = "the body is not in the store any more"
 		case errors.Is(err, store.ErrClosed), o.attemptCtx.Err() != nil:
 			return err
@@ -147,6 +151,9 @@ func (o *Outbox) park(l *lane, j job, err error) {
 	case l.ep.dropping:
 	case j.deleted:
 		o.drop(l.ep)
+	case j.erased:
+		l.head = nil
+		o.ready(l)
 	case j.delivery == nil && l.noticed:
 		o.ready(l)
 	case j.delivery == nil && len(l.behind) > 0:
@@ -196,11 +203,11 @@ func (o *Outbox) deliver(j job) (out Outcome) {
 
 // conclude decides what an outcome leads to, in memory, and hands the decision
 // to be written.
-func (o *Outbox) conclude(l *lane, suspect bool, j job, out Outcome) {
+func (o *Outbox) conclude(l *lane, class trust, j job, out Outcome) {
 	now := o.opts.Now()
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.land(l, suspect)
+	o.land(l, class)
 	if !out.OK && o.attemptCtx.Err() != nil {
 		o.cut++ // we did that, not the receiver: it counts for nothing
 		return
@@ -320,40 +327,4 @@ func (o *Outbox) health(ep *endpoint, record *store.Endpoint, out Outcome, v ver
 	}
 	written := *record
 	return &written
-}
-
-// drop removes what a deleted endpoint was owed, in the background.
-func (o *Outbox) drop(ep *endpoint) {
-	ep.dropping = true
-	for _, l := range ep.lanes {
-		if l.timer != nil {
-			o.unsetTimer(l.timer)
-			l.timer = nil
-		}
-	}
-	ep.lanes, ep.queue, ep.more = map[string]*lane{}, fifo[*lane]{}, false
-	if !o.running {
-		return // the scan of the next start finds the rest
-	}
-	o.chores.Go(func() {
-		if err := o.dropAll(o.choreCtx, ep.id); err != nil && o.choreCtx.Err() == nil {
-			o.opts.Log.Error("outbox cannot drop the deliveries of a deleted endpoint", "endpoint", ep.id, "error", err)
-		}
-		o.mu.Lock()
-		delete(o.endpoints, ep.id)
-		o.mu.Unlock()
-	})
-}
-
-func (o *Outbox) dropAll(ctx context.Context, endpoint string) error {
-	for {
-		var more bool
-		err := o.store.UpdateSoon(ctx, func(tx store.Tx) (err error) {
-			more, err = tx.DropDeliveries(endpoint, chunk)
-			return err
-		})
-		if err != nil || !more {
-			return err
-		}
-	}
 }

@@ -2,6 +2,19 @@ package outbox
 
 import "time"
 
+// trust sorts endpoints by how they answered.
+type trust int
+
+const (
+	// trusted: the last thing heard was good.
+	trusted trust = iota
+	// unknown: nothing was heard yet. It may be one that hangs.
+	unknown
+	// failing: the last thing heard was bad, or nothing within the time.
+	failing
+	trusts
+)
+
 // breaker decides how many attempts an endpoint may have under way. It opens
 // after some failures in a row, lets one probe through at a time while it is
 // open, and after a success lets 1, 2, 4... attempts through.
@@ -12,8 +25,8 @@ type breaker struct {
 
 	// limit is how many attempts may be under way now.
 	limit int
-	// trusted: the last thing heard was good.
-	trusted bool
+	// trust is what is thought of the endpoint.
+	trust trust
 	// failures in a row.
 	failures int
 	// until is when the next probe may go.
@@ -21,20 +34,20 @@ type breaker struct {
 	delay time.Duration
 }
 
-// newBreaker starts with one attempt: an endpoint nobody has spoken to yet may
-// be one that hangs.
+// newBreaker starts with one attempt.
 func newBreaker(p Policy, most int) breaker {
-	return breaker{threshold: p.Breaker, probe: p.Probe, longest: p.MaxProbe, most: most, limit: 1}
+	return breaker{threshold: p.Breaker, probe: p.Probe, longest: p.MaxProbe, most: most, limit: 1, trust: unknown}
 }
 
 func (b *breaker) succeeded() {
 	b.failures, b.delay, b.until = 0, 0, time.Time{}
-	b.trusted = true
-	b.limit = min(b.limit*2, b.most)
+	b.trust = trusted
+	// One more for each success doubles it with each round.
+	b.limit = min(b.limit+1, b.most)
 }
 
 func (b *breaker) failed(now time.Time, random float64) {
-	b.trusted = false
+	b.trust = failing
 	b.limit = 1
 	if b.until.After(now) {
 		return // an attempt that began before the breaker opened

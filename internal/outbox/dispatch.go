@@ -121,14 +121,7 @@ func (o *Outbox) list(ep *endpoint, now time.Time) {
 		return
 	}
 	ep.listed = true
-	o.rings[ring(ep)].push(ep)
-}
-
-func ring(ep *endpoint) int {
-	if ep.suspect() {
-		return 1
-	}
-	return 0
+	o.rings[ep.breaker.trust].push(ep)
 }
 
 // dispatch starts attempts while there is room, one lane of one endpoint after
@@ -143,31 +136,32 @@ func (o *Outbox) dispatch(now time.Time) {
 		l.state = laneBusy
 		ep.flying++
 		o.flying++
-		suspect := ep.suspect()
-		if suspect {
-			o.suspect++
-		}
+		class := ep.breaker.trust
+		o.flights[class]++
 		o.attempts.Add(1)
-		go o.attempt(l, suspect)
+		go o.attempt(l, class)
 		o.list(ep, now)
 	}
 }
 
-// pick takes the next endpoint, from both rings in turn. Suspects get at most
-// half of the workers.
+// pick takes the next endpoint, from all rings in turn.
 func (o *Outbox) pick(now time.Time) *endpoint {
 	for {
-		o.turn ^= 1
-		r := o.turn
-		if !o.open(r) {
-			r ^= 1
-			if !o.open(r) {
-				return nil
+		r, found := o.turn, false
+		for range trusts {
+			r = (r + 1) % trusts
+			if o.rings[r].len() > 0 && o.room(r) {
+				found = true
+				break
 			}
 		}
+		if !found {
+			return nil
+		}
+		o.turn = r
 		ep := o.rings[r].pop()
 		ep.listed = false
-		if ok, _ := ep.mayStart(now); !ok || ep.queue.len() == 0 || ring(ep) != r {
+		if ok, _ := ep.mayStart(now); !ok || ep.queue.len() == 0 || ep.breaker.trust != r {
 			o.list(ep, now) // it changed while it stood in the ring
 			continue
 		}
@@ -175,16 +169,24 @@ func (o *Outbox) pick(now time.Time) *endpoint {
 	}
 }
 
-func (o *Outbox) open(r int) bool {
-	if o.rings[r].len() == 0 {
-		return false
+// room reports whether one more attempt may go to endpoints of a trust.
+func (o *Outbox) room(class trust) bool {
+	bad, fresh := o.flights[failing], o.flights[unknown]
+	switch class {
+	case failing:
+		return bad < max(1, o.opts.Workers/2)
+	case unknown:
+		return bad+fresh < max(1, o.opts.Workers*3/4)
 	}
-	return r == 0 || o.suspect < max(1, o.opts.Workers/2)
+	return true
 }
 
 // scanLoop reads the index of due times into memory: at the start, when
 // somebody asks, and when memory had no room for all of it.
 func (o *Outbox) scanLoop(ctx context.Context) {
+	if err := o.resumeDrops(ctx); err != nil && ctx.Err() == nil {
+		o.opts.Log.Error("outbox cannot read which endpoints were deleted", "error", err)
+	}
 	clock := time.NewTicker(longestSleep)
 	defer clock.Stop()
 	for {

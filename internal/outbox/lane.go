@@ -103,9 +103,6 @@ func (ep *endpoint) mayStart(now time.Time) (ok bool, until time.Time) {
 	return true, time.Time{}
 }
 
-// suspect endpoints have not answered well lately.
-func (ep *endpoint) suspect() bool { return !ep.breaker.trusted }
-
 // timer wakes a lane or an endpoint.
 type timer struct {
 	at    time.Time

@@ -13,8 +13,9 @@
 //     decided. The decision is taken in memory, and the transactions that make
 //     it durable are written behind, many at once.
 //   - Apart. Endpoints take turns; one endpoint has at most Lanes attempts
-//     under way, and endpoints that have not answered well lately share at most
-//     half of the Workers, so that those that hang do not delay the others.
+//     under way. Those that fail share at most half of the Workers, and leave
+//     another quarter to those that answer well, so that endpoints that hang
+//     delay neither known nor new ones.
 //   - An outage costs by endpoint and not by event: a failing endpoint gets one
 //     probe at a time, and comes back with 1, 2, 4... attempts at once.
 //
@@ -174,13 +175,13 @@ type Outbox struct {
 	mu        sync.Mutex
 	running   bool
 	endpoints map[string]*endpoint
-	// rings hold endpoints that have a lane to start, in turn: those that
-	// answer well, and the others.
-	rings   [2]fifo[*endpoint]
-	turn    int
-	timers  timers
-	flying  int // attempts under way
-	suspect int // of them, to endpoints that have not answered well lately
+	// rings hold endpoints that have a lane to start, in turn, by trust.
+	rings  [trusts]fifo[*endpoint]
+	turn   trust
+	timers timers
+	// flying are the attempts under way, and by the trust they started with.
+	flying  int
+	flights [trusts]int
 	cut     int // attempts that the end of Run cut off
 
 	acks    []*ack

@@ -136,21 +136,24 @@ func (p Policy) decide(t trial) verdict {
 		budget = min(budget, p.Rejected)
 	}
 
+	failing := time.Duration(0)
 	if t.endpoint != nil && !t.endpoint.Failing.IsZero() {
-		failing := t.now.Sub(t.endpoint.Failing)
-		if failing >= p.DisableAfter {
-			return verdict{step: stepDisable, reason: fmt.Sprintf("no attempt has succeeded for %s; the last one: %s",
-				failing.Round(time.Hour), out.Error)}
-		}
+		failing = t.now.Sub(t.endpoint.Failing)
+	}
+	if failing >= p.DisableAfter {
+		return verdict{step: stepDisable, reason: fmt.Sprintf("no attempt has succeeded for %s; the last one: %s",
+			failing.Round(time.Hour), out.Error)}
+	}
+	if t.delivery.Attempts >= budget {
+		return verdict{step: stepDead, reason: fmt.Sprintf("gave up after %d attempts; the last one: %s", t.delivery.Attempts, out.Error)}
+	}
+	if failing > 0 {
 		// While an endpoint is down, the deliveries of a lane stand behind each
 		// other: time spent waiting for the first counts for those behind it.
 		// Otherwise a backlog of n would need n times the whole schedule.
 		if span := total(p.Schedule[:min(budget, len(p.Schedule))]); failing >= span && t.now.Sub(t.delivery.CreatedAt) >= span {
 			return verdict{step: stepDead, reason: fmt.Sprintf("not delivered within %s; the last attempt: %s", span, out.Error)}
 		}
-	}
-	if t.delivery.Attempts >= budget {
-		return verdict{step: stepDead, reason: fmt.Sprintf("gave up after %d attempts; the last one: %s", t.delivery.Attempts, out.Error)}
 	}
 
 	v := verdict{step: stepRetry, wait: jitter(schedule[t.delivery.Attempts], t.random), reason: out.Error}

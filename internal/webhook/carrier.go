@@ -128,7 +128,10 @@ func (c *Carrier) Deliver(ctx context.Context, e *store.Endpoint, d *store.Deliv
 		out.Peer, out.Duration = remote, c.opts.Now().Sub(began)
 		return out
 	}
-	answer, _ := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	var answer []byte
+	if resp.StatusCode != http.StatusSwitchingProtocols { // whose body is the connection, and knows no budget
+		answer, _ = io.ReadAll(io.LimitReader(resp.Body, maxAnswer)) // what is cut off stays cut off
+	}
 	resp.Body.Close() // closes the connection where more would come
 
 	out := outcome(resp, c.opts.Now())

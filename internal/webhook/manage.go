@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/postern-mail/postern/internal/event"
+	"github.com/postern-mail/postern/internal/outbox"
 	"github.com/postern-mail/postern/plugins/sdk/mail"
 	"github.com/postern-mail/postern/store"
 )
@@ -200,7 +201,7 @@ func (s *Service) DeleteEndpoint(ctx context.Context, id string) error {
 		if _, err := endpoint(tx, op, id); err != nil {
 			return err
 		}
-		if err := tx.DeleteEndpoint(id); err != nil {
+		if err := outbox.Remove(tx, id); err != nil {
 			return fmt.Errorf("%s: %w", op, err)
 		}
 		s.changed(tx, func() { s.queue.Forget(id) })

@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/postern-mail/postern/internal/event"
@@ -34,6 +35,17 @@ func (s *Service) Owe(tx store.Tx, events []event.Event) error {
 				continue
 			}
 			rendition := renditionOf(e, t.config.Payload)
+			d := &store.Delivery{
+				ID: deliveryID(t.id, e, rendition), Endpoint: t.id, Account: e.Account,
+				Event: e.ID, Type: string(e.Type), Position: e.Position, Sequence: e.Sequence,
+				Rendition: string(rendition), State: store.DeliveryPending, CreatedAt: now, NextAt: now,
+			}
+			d.Lane = laneOf(t, e, d.ID)
+			if err := tx.Enqueue(d); errors.Is(err, store.ErrNotFound) {
+				continue // the endpoint was deleted by a transaction just before this one
+			} else if err != nil {
+				return fmt.Errorf("enqueue delivery: %w", err)
+			}
 			if n := index(rendition); !written[n] {
 				body, err := w.body(e, rendition)
 				if err != nil {
@@ -43,15 +55,6 @@ func (s *Service) Owe(tx store.Tx, events []event.Event) error {
 					return fmt.Errorf("store webhook body: %w", err)
 				}
 				written[n] = true
-			}
-			d := &store.Delivery{
-				ID: deliveryID(t.id, e, rendition), Endpoint: t.id, Account: e.Account,
-				Event: e.ID, Type: string(e.Type), Position: e.Position, Sequence: e.Sequence,
-				Rendition: string(rendition), State: store.DeliveryPending, CreatedAt: now, NextAt: now,
-			}
-			d.Lane = laneOf(t, e, d.ID)
-			if err := tx.Enqueue(d); err != nil {
-				return fmt.Errorf("enqueue delivery: %w", err)
 			}
 			if l := (store.Lane{Endpoint: t.id, Lane: d.Lane, Due: now}); !noticed[l] {
 				noticed[l] = true
