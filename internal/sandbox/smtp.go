@@ -37,6 +37,7 @@ func (s *Sandbox) serveSMTP(ctx context.Context, l net.Listener) error {
 	if err := srv.Shutdown(grace); err != nil {
 		_ = srv.Close() // sessions that are still open are cut
 	}
+	_ = l.Close() // a server that was ended before it began does not know it
 	<-ended
 	return nil
 }
