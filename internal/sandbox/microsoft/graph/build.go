@@ -66,7 +66,7 @@ func (c *content) build() []byte {
 	} else {
 		b.WriteString("X-MS-Has-Attach:\r\n")
 	}
-	b.WriteString("X-MS-TNEF-Correlator:\r\n")
+	b.WriteString("X-MS-TNEF-Correlator:\r\nX-MS-Exchange-Organization-RecordReviewCfmType: 0\r\n")
 	for _, f := range c.custom {
 		put(f.name, encodeText(string(f.value)))
 	}

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // messageProperties are what $select may name on a message.
@@ -198,12 +200,22 @@ func conversationIndex(m *message, st *state) []byte {
 	if len(st.c.index) >= 22 {
 		return st.c.index
 	}
-	ticks := uint64(st.sentAt.Unix()+11644473600) * 10_000_000 // FILETIME
+	return append(indexHeader(st.sentAt), m.conv[:]...)
+}
+
+func indexHeader(at time.Time) []byte {
+	ticks := uint64(at.Unix()+11644473600) * 10_000_000 // FILETIME
 	b := []byte{1}
 	for shift := 56; shift >= 24; shift -= 8 {
 		b = append(b, byte(ticks>>shift))
 	}
-	return append(b, m.conv[:]...)
+	return b
+}
+
+// newConversationIndex begins a conversation.
+func newConversationIndex(at time.Time) []byte {
+	key := uuid.New()
+	return append(indexHeader(at), key[:]...)
 }
 
 // filterValues gives a message's properties to $filter and $orderby.

@@ -305,7 +305,7 @@ func (c *call) messageMIME() (answer, error) {
 // newDraft is a message that nobody has written anything into yet.
 func (c *call) newDraft() *edit {
 	now := c.now.Truncate(1e9)
-	con := &content{made: true, loaded: true, messageID: newMessageID(), importance: "normal", sent: now}
+	con := &content{made: true, loaded: true, messageID: newMessageID(), index: newConversationIndex(now), importance: "normal", sent: now}
 	return &edit{creating: true, content: true, st: &state{
 		read: true, draft: true, flag: flag{status: "notFlagged"}, importance: "normal", inference: "focused",
 		c: con, change: c.mb.nextChange(), modified: c.now, received: now, sentAt: now,
