@@ -166,12 +166,11 @@ func (s *Server) present(ctx context.Context, err error) *gqlerror.Error {
 	case given == codePersistedQueryNotFound:
 		out.Message, out.Extensions = g.Message, map[string]any{"code": given}
 		return out
+	case given != "" && generated.ErrorCode(given).IsValid():
+		return g // presented before: the limits, or an error inside a stream
 	case given == errcode.ParseFailed, given == errcode.ValidationFailed, g.Err == nil && len(g.Path) == 0:
 		// The query itself: gqlgen's words are for its author.
 		err = &mail.Error{Kind: mail.KindInvalid, Message: g.Message}
-	case given != "" && generated.ErrorCode(given).IsValid():
-		// Presented before: the limits, or an error inside a stream.
-		return g
 	case isInputError(g.Err):
 		err = &mail.Error{Kind: mail.KindInvalid, Message: g.Err.Error()}
 	case g.Err != nil:

@@ -30,11 +30,13 @@ func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request, op *graphql
 		return
 	}
 
-	respond, ctx := s.exec.DispatchOperation(ctx, op)
+	// The operation's own context ends with the last answer, which shall still be
+	// sent; ctx ends with the request.
+	respond, within := s.exec.DispatchOperation(ctx, op)
 	results := make(chan *graphql.Response)
 	go func() {
 		defer close(results)
-		for resp := respond(ctx); resp != nil; resp = respond(ctx) {
+		for resp := respond(within); resp != nil; resp = respond(within) {
 			select {
 			case results <- resp:
 			case <-ctx.Done():
@@ -45,7 +47,8 @@ func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request, op *graphql
 	// The goroutine ends before the request does: it uses what is the request's.
 	defer func() {
 		cancel()
-		for range results { //nolint:revive // drained
+		for range results {
+			continue // until it is closed
 		}
 	}()
 
