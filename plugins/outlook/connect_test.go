@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"math/big"
 	"net/url"
 	"os"
@@ -269,23 +270,37 @@ func TestNotConfigured(t *testing.T) {
 	}
 }
 
+// stuckHost never finishes storing a grant.
+type stuckHost struct {
+	*testHost
+	saving chan struct{}
+}
+
+func (h *stuckHost) SaveGrant(ctx context.Context, _ string, _ []byte) error {
+	close(h.saving)
+	<-ctx.Done()
+	return ctx.Err()
+}
+
 func TestEndOfSessionCancelsCalls(t *testing.T) {
 	w := connected(t)
-	if err := w.sandbox.Faults().Put(traffic.Fault{Match: "GET /me/mailFolders$", DelayMS: 30000}); err != nil {
-		t.Fatal(err)
-	}
+	host := &stuckHost{newTestHost(), make(chan struct{})}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- w.p.Session(ctx, newTestHost()) }()
+	go func() { ended <- w.p.Session(ctx, host) }()
 	called := make(chan error, 1)
+	w.host.fail(errors.New("not this host")) // whichever session is the newer
 	go func() {
-		_, err := w.p.Mailboxes(context.Background(), &provider.MailboxesRequest{Call: w.call()})
-		called <- err
+		for {
+			_, err := w.p.Mailboxes(context.Background(), &provider.MailboxesRequest{Call: w.call()})
+			if e, ok := err.(*mail.Error); !ok || e.Code != "grant_not_stored" || ctx.Err() != nil {
+				called <- err
+				return
+			}
+			w.clock.forward(time.Minute)
+		}
 	}()
-	deadline := time.Now().Add(20 * time.Second)
-	for w.report().Faults["GET /me/mailFolders$"] == 0 && time.Now().Before(deadline) {
-		time.Sleep(5 * time.Millisecond)
-	}
+	<-host.saving
 	cancel()
 	if err := <-ended; err != nil {
 		t.Fatal(err)
@@ -295,7 +310,7 @@ func TestEndOfSessionCancelsCalls(t *testing.T) {
 		if err == nil {
 			t.Error("the call went on")
 		}
-	case <-time.After(5 * time.Second):
+	case <-time.After(10 * time.Second):
 		t.Fatal("the call outlived the session")
 	}
 }
