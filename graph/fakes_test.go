@@ -72,6 +72,12 @@ func (f *fakes) failing(name string, err error) {
 	f.fail[name] = err
 }
 
+func (f *fakes) setContent(id string, c *mime.Content) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.contents[id] = c
+}
+
 func (f *fakes) Authenticate(_ context.Context, k string) (*service.Principal, error) {
 	if err := f.called("Authenticate"); err != nil {
 		return nil, err

@@ -1,161 +1,20 @@
 package graph_test
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
-	"errors"
-	"io"
-	"net/http"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/coder/websocket"
-	"github.com/coder/websocket/wsjson"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/postern-mail/postern/graph"
 	"github.com/postern-mail/postern/internal/event"
 	"github.com/postern-mail/postern/internal/journal"
+	"github.com/postern-mail/postern/internal/mime"
 	"github.com/postern-mail/postern/store"
 )
-
-// patience is how long a test waits for something that should come at once.
-const patience = 10 * time.Second
-
-type frame struct {
-	ID      string          `json:"id,omitempty"`
-	Type    string          `json:"type"`
-	Payload json.RawMessage `json:"payload,omitempty"`
-}
-
-type conn struct {
-	t *testing.T
-	*websocket.Conn
-}
-
-func (w *world) dial(header http.Header, protocols ...string) (*websocket.Conn, *http.Response, error) {
-	w.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	c, resp, err := websocket.Dial(ctx, strings.Replace(w.http.URL, "http", "ws", 1)+"/graphql", &websocket.DialOptions{Subprotocols: protocols, HTTPHeader: header})
-	if err == nil {
-		w.t.Cleanup(func() { _ = c.CloseNow() })
-	}
-	return c, resp, err
-}
-
-// socket connects and presents the key in the payload of connection_init.
-func (w *world) socket() *conn {
-	w.t.Helper()
-	c, _, err := w.dial(nil, "graphql-transport-ws")
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	s := &conn{w.t, c}
-	s.send(frame{Type: "connection_init", Payload: json.RawMessage(`{"authorization": "Bearer ` + key + `"}`)})
-	if f := s.next(); f.Type != "connection_ack" {
-		w.t.Fatalf("got %+v", f)
-	}
-	return s
-}
-
-func (c *conn) send(f frame) {
-	c.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	if err := wsjson.Write(ctx, c.Conn, f); err != nil {
-		c.t.Fatal(err)
-	}
-}
-
-// read gives the next frame that is no ping, and answers pings.
-func (c *conn) read() (f frame, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	for {
-		f = frame{}
-		if err := wsjson.Read(ctx, c.Conn, &f); err != nil {
-			return f, err
-		}
-		if f.Type != "ping" {
-			return f, nil
-		}
-		if err := wsjson.Write(ctx, c.Conn, frame{Type: "pong"}); err != nil {
-			return f, err
-		}
-	}
-}
-
-func (c *conn) next() frame {
-	c.t.Helper()
-	f, err := c.read()
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	return f
-}
-
-func (c *conn) subscribe(id, args, fields string) {
-	c.t.Helper()
-	if args != "" {
-		args = "(" + args + ")"
-	}
-	payload, _ := json.Marshal(map[string]string{"query": "subscription { events" + args + " { cursor sequence " + fields + " } }"})
-	c.send(frame{ID: id, Type: "subscribe", Payload: payload})
-}
-
-// event reads a frame that must carry an event.
-func (c *conn) event() (cursor string, fields map[string]any) {
-	c.t.Helper()
-	f := c.next()
-	var p struct {
-		Data   struct{ Events map[string]any }
-		Errors []any
-	}
-	if err := json.Unmarshal(f.Payload, &p); err != nil || f.Type != "next" || len(p.Errors) > 0 {
-		c.t.Fatalf("got %s %s", f.Type, f.Payload)
-	}
-	cursor, _ = p.Data.Events["cursor"].(string)
-	return cursor, p.Data.Events
-}
-
-// told reads the code of a frame that must carry an error, at once or in place of
-// an event.
-func (c *conn) told() (code string, extensions map[string]any) {
-	c.t.Helper()
-	f := c.next()
-	type problem struct{ Extensions map[string]any }
-	var list []problem
-	if f.Type == "error" {
-		if err := json.Unmarshal(f.Payload, &list); err != nil {
-			c.t.Fatal(err)
-		}
-	} else {
-		var p struct{ Errors []problem }
-		if err := json.Unmarshal(f.Payload, &p); err != nil {
-			c.t.Fatal(err)
-		}
-		list = p.Errors
-	}
-	if len(list) == 0 {
-		c.t.Fatalf("got %s %s", f.Type, f.Payload)
-	}
-	code, _ = list[0].Extensions["code"].(string)
-	return code, list[0].Extensions
-}
-
-// newest is the cursor at the journal's end.
-func (w *world) newest() string {
-	w.t.Helper()
-	for after := any(nil); ; {
-		r := w.ask(`query($after: String) { events(first: 500, after: $after) { pageInfo { hasNextPage endCursor } } }`, "after", after).ok()
-		if after = r.get("events.pageInfo.endCursor"); r.get("events.pageInfo.hasNextPage") == false {
-			return after.(string)
-		}
-	}
-}
 
 func TestSubscriptionTellsWhatHappens(t *testing.T) {
 	w := newWorld(t)
@@ -381,60 +240,6 @@ func TestStreamEndsWithItsError(t *testing.T) {
 	}
 }
 
-func TestSocketKeys(t *testing.T) {
-	w := newWorld(t, func(o *graph.Options) { o.InitTimeout = 50 * time.Millisecond })
-	// A key in the header; then connection_init needs none.
-	c, _, err := w.dial(http.Header{"Authorization": {"Bearer " + key}}, "graphql-transport-ws")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &conn{t, c}
-	s.send(frame{Type: "connection_init"})
-	if f := s.next(); f.Type != "connection_ack" {
-		t.Fatalf("%+v", f)
-	}
-	s.send(frame{ID: "q", Type: "subscribe", Payload: json.RawMessage(`{"query": "{ viewer { name } }"}`)})
-	if f := s.next(); string(f.Payload) != `{"data":{"viewer":{"name":"the tests"}}}` {
-		t.Errorf("%s", f.Payload)
-	}
-	_ = s.next() // complete
-	s.send(frame{ID: "r", Type: "subscribe", Payload: json.RawMessage(`{"query": "{ nothing }"}`)})
-	if code, _ := s.told(); code != "BAD_INPUT" {
-		t.Error(code)
-	}
-
-	_, resp, err := w.dial(http.Header{"Authorization": {"Bearer wrong"}}, "graphql-transport-ws")
-	if err == nil || resp == nil || resp.StatusCode != http.StatusUnauthorized {
-		t.Errorf("wrong key in the header: %v", err)
-	}
-	_, resp, err = w.dial(http.Header{"Authorization": {"Bearer " + key}}, "graphql-ws")
-	if err == nil || resp == nil || resp.StatusCode != http.StatusBadRequest {
-		t.Errorf("another protocol: %v", err)
-	}
-	for name, test := range map[string]struct {
-		first *frame
-		code  websocket.StatusCode
-	}{
-		"no key":          {&frame{Type: "connection_init"}, 4401},
-		"wrong key":       {&frame{Type: "connection_init", Payload: json.RawMessage(`{"Authorization": "Bearer wrong"}`)}, 4401},
-		"nothing":         {nil, 4408},
-		"subscribe first": {&frame{ID: "1", Type: "subscribe", Payload: json.RawMessage(`{"query": "{ viewer { id } }"}`)}, 4400},
-	} {
-		c, _, err := w.dial(nil, "graphql-transport-ws")
-		if err != nil {
-			t.Fatal(err)
-		}
-		s := &conn{t, c}
-		if test.first != nil {
-			s.send(*test.first)
-		}
-		f, err := s.read()
-		if got := websocket.CloseStatus(err); got != test.code {
-			t.Errorf("%s: closed with %d (%v), frame %+v", name, got, err, f)
-		}
-	}
-}
-
 func TestTooManySubscriptions(t *testing.T) {
 	w := newWorld(t, func(o *graph.Options) { o.MaxSubscriptions = 1 })
 	start := w.newest()
@@ -490,10 +295,10 @@ func TestSlowClientsDelayNobody(t *testing.T) {
 	a := w.account("ann@example.com")
 	inbox := w.mailbox(a, "Inbox", "inbox", nil)
 	start := w.newest()
+	m := w.message(a, 5, inbox)
+	w.fake.setContent(m.ID, &mime.Content{Text: strings.Repeat("long ", 200_000)}) // fills what lies between
 	slow := w.socket()
 	slow.subscribe("1", `after: "`+start+`"`, "message { text subject preview }")
-	m := w.message(a, 5, inbox)
-	w.fake.contents[m.ID].Text = strings.Repeat("long ", 200_000) // fills what lies between
 	fast := w.socket()
 	fast.subscribe("1", `after: "`+start+`"`, "type")
 	for range 50 {
@@ -541,106 +346,5 @@ func TestShutdownEndsStreams(t *testing.T) {
 	}
 	if n := w.running(); n != 0 {
 		t.Errorf("%v subscriptions still run", n)
-	}
-}
-
-// stream reads server-sent events.
-type stream struct {
-	t *testing.T
-	r *bufio.Reader
-}
-
-func (w *world) events(query string) *stream {
-	w.t.Helper()
-	b, _ := json.Marshal(map[string]string{"query": query})
-	ctx, cancel := context.WithCancel(context.Background())
-	w.t.Cleanup(cancel)
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, w.http.URL+"/graphql", strings.NewReader(string(b)))
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	r.Header.Set("Content-Type", "application/json")
-	r.Header.Set("Accept", "text/event-stream")
-	r.Header.Set("Authorization", "Bearer "+key)
-	resp, err := http.DefaultClient.Do(r)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	w.t.Cleanup(func() { _ = resp.Body.Close() })
-	if resp.StatusCode != 200 || !strings.HasPrefix(resp.Header.Get("Content-Type"), "text/event-stream") {
-		w.t.Fatalf("%d %s", resp.StatusCode, resp.Header.Get("Content-Type"))
-	}
-	return &stream{w.t, bufio.NewReader(resp.Body)}
-}
-
-// read gives the next event's kind and data; empty at the end.
-func (s *stream) read() (kind, data string) {
-	s.t.Helper()
-	for {
-		line, err := s.r.ReadString('\n')
-		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-			return "", ""
-		}
-		if err != nil {
-			s.t.Fatal(err)
-		}
-		line = strings.TrimSuffix(line, "\n")
-		switch {
-		case line == "" && kind != "":
-			return kind, data
-		case strings.HasPrefix(line, "event: "):
-			kind = line[7:]
-		case strings.HasPrefix(line, "data: "):
-			data = line[6:]
-		}
-	}
-}
-
-func (s *stream) next() map[string]any {
-	s.t.Helper()
-	kind, data := s.read()
-	var p struct {
-		Data struct{ Events map[string]any }
-	}
-	if err := json.Unmarshal([]byte(data), &p); err != nil || kind != "next" || p.Data.Events == nil {
-		s.t.Fatalf("%s %s", kind, data)
-	}
-	return p.Data.Events
-}
-
-func TestServerSentEvents(t *testing.T) {
-	w := newWorld(t, func(o *graph.Options) { o.KeepAlive = 5 * time.Millisecond })
-	a := w.account("ann@example.com")
-	inbox := w.mailbox(a, "Inbox", "inbox", nil)
-	s := w.events(`subscription { events(after: "` + w.newest() + `", backfill: true) { type cursor message { subject } } }`)
-	w.message(a, 0, inbox)
-	e := s.next()
-	if e["type"] != "MESSAGE_CREATED" || e["message"].(map[string]any)["subject"] != "Subject 000" {
-		t.Error(e)
-	}
-	w.message(a, 1, inbox)
-	resumed := w.events(`subscription { events(after: "` + e["cursor"].(string) + `", backfill: true) { message { subject } } }`)
-	if e := resumed.next(); e["message"].(map[string]any)["subject"] != "Subject 001" {
-		t.Error(e)
-	}
-	// A comment shows that the stream lives.
-	if line, err := s.r.ReadString('\n'); err != nil || (line != ":\n" && !strings.HasPrefix(line, "event: next")) {
-		t.Errorf("%q %v", line, err)
-	}
-	// A query over the same transport: one result, then the end.
-	q := w.events(`{ viewer { name } }`)
-	if kind, data := q.read(); kind != "next" || data != `{"data":{"viewer":{"name":"the tests"}}}` {
-		t.Errorf("%s %s", kind, data)
-	}
-	if kind, _ := q.read(); kind != "complete" {
-		t.Error(kind)
-	}
-	bad := w.events(`subscription { events(accounts: ["nobody"]) { type } }`)
-	if kind, data := bad.read(); kind != "next" || !strings.Contains(data, `"NOT_FOUND"`) {
-		t.Errorf("%s %s", kind, data)
-	}
-	w.post(`{"query": "{ nothing }"}`, "Accept", "text/event-stream").refused("BAD_INPUT")
-	if r := w.post(viewer, "Accept", "text/event-stream", "Authorization", ""); r.status != 401 {
-		t.Error(r.status)
 	}
 }

@@ -210,14 +210,14 @@ func (w *world) message(a *store.Account, n int, in ...*store.Mailbox) *store.Me
 		m.ModSeq, m.CreatedSeq = seq, seq
 		return tx.PutMessage(m)
 	})
-	w.fake.contents[m.ID] = &mime.Content{
+	w.fake.setContent(m.ID, &mime.Content{
 		Text: "text of " + provider, HTML: `<p onclick="x()">Hi</p><img src="cid:logo@x">`,
 		Headers: []mail.Header{{Name: "Subject", Value: m.Subject}, {Name: "X-Two", Value: "1"}, {Name: "x-two", Value: "2"}},
 		Attachments: []mime.Attachment{
 			{ID: "2", Name: "report.pdf", Type: "application/pdf", Size: 11},
 			{ID: "1.2", Name: "logo.png", Type: "image/png", Size: 4, Inline: true, ContentID: "logo@x"},
 		},
-	}
+	})
 	return m
 }
 

@@ -2690,7 +2690,7 @@ type Viewer {
 
 "One provider instance: a plugin with its settings, under a key in the configuration."
 type Provider {
-  "Its key in the configuration, ` + "`" + `outlook` + "`" + ` say. This is what ` + "`" + `beginConnect` + "`" + ` takes."
+  "Its key in the configuration, ` + "`" + `work` + "`" + ` say. This is what ` + "`" + `beginConnect` + "`" + ` takes."
   id: ID!
   "Its name for people."
   title: String!
