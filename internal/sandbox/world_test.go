@@ -129,11 +129,9 @@ func (w *world) connect(user string) tokens {
 	s := w.sb.State()
 	query := url.Values{"client_id": {s.ClientID}, "response_type": {"code"}, "redirect_uri": {callback}, "state": {"x"},
 		"scope": {"openid offline_access Mail.ReadWrite Mail.Send User.Read MailboxSettings.ReadWrite"}}
-	r := w.do("POST", s.Authority+"/oauth2/v2.0/authorize?"+query.Encode(), url.Values{"user": {user}, "decision": {"approve"}}.Encode(),
-		"Content-Type", "application/x-www-form-urlencoded")
-	back, err := url.Parse(r.header.Get("Location"))
-	if err != nil || r.status != http.StatusFound {
-		w.t.Fatalf("approve: %d %v", r.status, err)
+	back, err := sandbox.Approve(w.t.Context(), w.http, s.Authority+"/oauth2/v2.0/authorize?"+query.Encode(), user)
+	if err != nil {
+		w.t.Fatal(err)
 	}
 	t, status := w.token("grant_type", "authorization_code", "code", back.Query().Get("code"), "redirect_uri", callback)
 	if status != 200 {

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/url"
@@ -247,7 +248,7 @@ func (s *Service) post(ctx context.Context, u *url.URL, body []byte) bool {
 	resp, err := s.opts.Client.Do(req)
 	s.judge(u.Host, time.Since(began))
 	if err != nil {
-		s.opts.Log.Info("notification failed", "host", u.Host, "error", err)
+		s.opts.Log.Info("notification failed", "host", u.Host, "error", withoutURL(err))
 		return false
 	}
 	defer resp.Body.Close()
@@ -257,4 +258,14 @@ func (s *Service) post(ctx context.Context, u *url.URL, body []byte) bool {
 		return false
 	}
 	return true
+}
+
+// withoutURL leaves out the URL, whose path or query may be a secret of the
+// endpoint's.
+func withoutURL(err error) error {
+	var u *url.Error
+	if errors.As(err, &u) {
+		return u.Err
+	}
+	return err
 }

@@ -40,7 +40,7 @@ func (s *Service) validate(ctx context.Context, address string) error {
 		if errors.As(err, &netErr) && netErr.Timeout() {
 			return s.validationProblem("Subscription validation request timed out.")
 		}
-		s.opts.Log.Info("validation request failed", "host", u.Host, "error", err)
+		s.opts.Log.Info("validation request failed", "host", u.Host, "error", withoutURL(err))
 		return s.validationProblem("Subscription validation request failed. Notification endpoint must respond with 200 OK to validation request.")
 	}
 	defer resp.Body.Close()
