@@ -1,0 +1,124 @@
+package arch
+
+// module is the path in front of our own imports.
+const module = "github.com/postern-mail/postern"
+
+// pkg is what one package may import of ours, given as paths below module.
+type pkg struct {
+	floor   int
+	imports []string
+	tests   []string // what its _test.go files may import besides
+}
+
+// family groups packages that may import each other on one floor: the parts
+// of one thing. Everywhere else an import goes to a lower floor.
+var families = []string{"graph", "store", "plugins/sdk", "plugins/outlook", "internal/sandbox"}
+
+// packages is every package of ours. The order is that of the floors.
+var packages = map[string]pkg{
+	// 0: words, and the wire's own types.
+	"plugins/sdk/mail":                {floor: 0},
+	"plugins/sdk/provider/providerpb": {floor: 0},
+	"store/record/recordpb":           {floor: 0},
+
+	// 1: what is built of words alone.
+	"plugins/sdk/provider": {floor: 1, imports: []string{"plugins/sdk/mail", "plugins/sdk/provider/providerpb"}},
+	"internal/event":       {floor: 1, imports: []string{"plugins/sdk/mail"}},
+	"internal/seal":        {floor: 1},
+	"internal/config":      {floor: 1},
+	"internal/mime":        {floor: 1, imports: []string{"plugins/sdk/mail"}},
+
+	// 2: contracts and their suites.
+	"store":                           {floor: 2, imports: []string{"internal/event", "plugins/sdk/mail"}},
+	"store/storetest":                 {floor: 2, imports: []string{"internal/event", "plugins/sdk/mail", "store"}},
+	"plugins/sdk/providertest":        {floor: 2, imports: []string{"plugins/sdk/mail", "plugins/sdk/provider"}, tests: []string{"plugins/sdk/providertest/memory"}},
+	"plugins/sdk/providertest/memory": {floor: 2, imports: []string{"plugins/sdk/mail", "plugins/sdk/provider", "plugins/sdk/providertest"}},
+
+	// 3: what keeps, carries and hosts.
+	"store/record":        {floor: 3, imports: []string{"internal/event", "plugins/sdk/mail", "store", "store/record/recordpb"}},
+	"store/table":         {floor: 3, imports: []string{"internal/event", "internal/seal", "plugins/sdk/mail", "store", "store/record"}},
+	"store/blobfile":      {floor: 3, imports: []string{"internal/seal", "store", "store/table"}},
+	"store/bolt":          {floor: 3, imports: []string{"internal/seal", "store", "store/blobfile", "store/table"}, tests: []string{"internal/event", "plugins/sdk/mail"}},
+	"internal/journal":    {floor: 3, imports: []string{"internal/event", "store"}},
+	"internal/outbox":     {floor: 3, imports: []string{"plugins/sdk/mail", "store"}, tests: []string{"internal/seal", "store/bolt"}},
+	"internal/pluginhost": {floor: 3, imports: []string{"plugins/sdk/mail", "plugins/sdk/provider"}},
+	"internal/access":     {floor: 3, imports: []string{"plugins/sdk/mail", "store"}},
+
+	// 4: the services. They do not know each other; what one needs of another
+	// it declares as a small interface, and gateway hands it in.
+	"internal/account":    {floor: 4, imports: []string{"internal/event", "internal/journal", "plugins/sdk/mail", "plugins/sdk/provider", "store"}},
+	"internal/mailbox":    {floor: 4, imports: []string{"internal/event", "internal/journal", "internal/mime", "plugins/sdk/mail", "plugins/sdk/provider", "store"}, tests: []string{"internal/seal", "plugins/sdk/providertest/memory", "store/bolt"}},
+	"internal/submission": {floor: 4, imports: []string{"internal/event", "internal/journal", "plugins/sdk/mail", "plugins/sdk/provider", "store"}},
+	"internal/webhook":    {floor: 4, imports: []string{"internal/event", "internal/outbox", "plugins/sdk/mail", "store"}, tests: []string{"internal/seal", "store/bolt"}},
+
+	// 5: GraphQL's ground.
+	"graph/graphiql":  {floor: 5},
+	"graph/service":   {floor: 5, imports: []string{"internal/event", "internal/mime", "plugins/sdk/mail", "store"}},
+	"graph/scalar":    {floor: 5, imports: []string{"graph/service", "internal/event", "plugins/sdk/mail", "store"}},
+	"graph/generated": {floor: 5, imports: []string{"graph/scalar", "graph/service", "internal/event", "plugins/sdk/mail", "store"}},
+
+	// 6: the doors.
+	"graph":          {floor: 6, imports: []string{"graph/generated", "graph/graphiql", "graph/service", "internal/event", "internal/mime", "plugins/sdk/mail", "store"}, tests: []string{"internal/journal", "internal/seal", "store/bolt"}},
+	"internal/httpd": {floor: 6, imports: []string{"internal/account", "plugins/sdk/mail", "plugins/sdk/provider"}},
+
+	// 7: the wiring, and the towers beside it that know nothing of the core: the
+	// plugins (plugins/sdk only) and the sandbox (plugins/sdk/mail only).
+	"internal/gateway": {floor: 7, imports: []string{
+		"graph", "graph/service", "internal/access", "internal/account", "internal/config", "internal/event", "internal/httpd",
+		"internal/journal", "internal/mailbox", "internal/mime", "internal/outbox", "internal/pluginhost", "internal/seal",
+		"internal/submission", "internal/webhook", "plugins/sdk/mail", "plugins/sdk/provider", "store", "store/bolt"}},
+
+	"plugins/outlook": {floor: 7, imports: []string{"plugins/outlook/msgraph", "plugins/sdk/mail", "plugins/sdk/provider"},
+		tests: []string{"internal/sandbox", "internal/sandbox/cloud", "internal/sandbox/microsoft/identity", "internal/sandbox/traffic", "plugins/sdk/providertest"}},
+	"plugins/outlook/msgraph": {floor: 7, imports: []string{"plugins/sdk/mail"}},
+
+	"internal/sandbox": {floor: 7, imports: []string{"internal/sandbox/certs", "internal/sandbox/cloud", "internal/sandbox/mailfile", "internal/sandbox/microsoft",
+		"internal/sandbox/microsoft/identity", "internal/sandbox/seed", "internal/sandbox/traffic"}},
+	"internal/sandbox/certs":              {floor: 7},
+	"internal/sandbox/cloud":              {floor: 7},
+	"internal/sandbox/fidelity":           {floor: 7, tests: []string{"internal/sandbox", "internal/sandbox/microsoft/graph"}},
+	"internal/sandbox/mailfile":           {floor: 7},
+	"internal/sandbox/microsoft":          {floor: 7, imports: []string{"internal/sandbox/cloud", "internal/sandbox/microsoft/graph", "internal/sandbox/microsoft/identity", "internal/sandbox/microsoft/push", "internal/sandbox/traffic"}},
+	"internal/sandbox/microsoft/graph":    {floor: 7, imports: []string{"internal/sandbox/cloud"}},
+	"internal/sandbox/microsoft/identity": {floor: 7, imports: []string{"internal/sandbox/cloud", "internal/sandbox/traffic"}},
+	"internal/sandbox/microsoft/push":     {floor: 7, imports: []string{"internal/sandbox/cloud", "internal/sandbox/traffic"}},
+	"internal/sandbox/program":            {floor: 7, imports: []string{"internal/sandbox"}},
+	"internal/sandbox/seed":               {floor: 7, imports: []string{"internal/sandbox/cloud"}},
+	"internal/sandbox/traffic":            {floor: 7},
+
+	// 8: programs, and tests that stand outside.
+	"cmd/postern": {floor: 8, imports: []string{"internal/config", "internal/gateway", "internal/pluginhost", "internal/seal",
+		"plugins/sdk/provider", "plugins/sdk/providertest", "store/bolt"}},
+	"cmd/postern-provider-outlook": {floor: 8, imports: []string{"plugins/outlook", "plugins/sdk/provider"}},
+	"cmd/postern-sandbox":          {floor: 8, imports: []string{"internal/sandbox/program"}},
+	"internal/arch":                {floor: 8},
+	"internal/testrun":             {floor: 8},
+	"internal/tools/protogen":      {floor: 8},
+}
+
+// external lists who may import what of others where that is few: the key is a
+// prefix of import paths, the values are prefixes of our packages. Everything
+// that is not listed is free.
+var external = map[string][]string{
+	"go.etcd.io/bbolt":              {"store/bolt"},
+	"github.com/99designs/":         {"graph"},
+	"github.com/vektah/":            {"graph"},
+	"github.com/microcosm-cc/":      {"graph"},
+	"github.com/coder/":             {"graph"},
+	"github.com/AzureAD/":           {"plugins/outlook"},
+	"github.com/emersion/":          {"internal/mime", "internal/submission", "internal/sandbox"},
+	"github.com/hashicorp/":         {"plugins/sdk/provider", "internal/pluginhost"},
+	"google.golang.org/grpc":        {"plugins/sdk/provider", "internal/pluginhost"},
+	"google.golang.org/protobuf":    {"plugins/sdk/provider", "store/record", "internal/tools"},
+	"github.com/alecthomas/":        {"cmd", "internal/sandbox/program"},
+	"go.yaml.in/":                   {"internal/config", "plugins/sdk/providertest", "cmd"},
+	"github.com/standard-webhooks/": {"cmd/postern"}, // the demo's receiver verifies as a stranger would
+	// In tests alone.
+	"github.com/google/go-cmp":    {},
+	"github.com/jhillyerd/enmime": {},
+	"github.com/getkin/":          {},
+	"github.com/rogpeppe/":        {},
+}
+
+// standardOnly import nothing but Go's standard library and ours.
+var standardOnly = []string{"plugins/sdk/mail", "store", "internal/event", "internal/seal", "internal/journal", "internal/account", "internal/arch"}
