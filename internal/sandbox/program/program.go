@@ -45,10 +45,13 @@ type flags struct {
 // Main runs the sandbox until ctx ends and returns the exit code: 0 when it
 // was asked to stop, 1 when something broke, 2 for a wrong command line.
 func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	if len(args) > 0 && args[0] == "deliver" {
+		return deliver(ctx, args[1:], stdin, stdout, stderr)
+	}
 	var f flags
 	exited := -1
 	parser, err := kong.New(&f, kong.Name("postern-sandbox"), kong.Writers(stdout, stderr), kong.Exit(func(code int) { exited = code }),
-		kong.Description("A stand-in for Microsoft mail on this machine: sign-in, mailboxes, push notifications, SMTP."),
+		kong.Description("A stand-in for Microsoft mail on this machine: sign-in, mailboxes, push notifications, SMTP. `postern-sandbox deliver` puts a message into a running one."),
 		kong.Vars{"microsoft": sandbox.DefaultMicrosoft, "control": sandbox.DefaultControl, "smtp": sandbox.DefaultSMTP})
 	if err != nil {
 		fmt.Fprintln(stderr, "postern-sandbox:", err)
