@@ -152,14 +152,14 @@ func (s *Server) failedDependency(it *batchItem) entity {
 	it.status = http.StatusFailedDependency
 	e := &Error{Status: it.status, Code: "FailedDependency", Message: "A request that this one depends on failed."}
 	return entity{{"id", it.ID}, {"status", it.status},
-		{"headers", entity{{"Content-Type", "application/json"}}}, {"body", e.body(s.set.InnerErrorName, "", "", s.now())}}
+		{"headers", entity{{"Content-Type", "application/json"}}}, {"body", s.errorBody(e, "", "")}}
 }
 
 func (s *Server) runItem(next http.Handler, outer *http.Request, it *batchItem) entity {
 	bad := func(message string) entity {
 		it.status = http.StatusBadRequest
 		e := &Error{Status: 400, Code: "BadRequest", Message: message}
-		return entity{{"id", it.ID}, {"status", 400}, {"headers", entity{{"Content-Type", "application/json"}}}, {"body", e.body(s.set.InnerErrorName, "", "", s.now())}}
+		return entity{{"id", it.ID}, {"status", 400}, {"headers", entity{{"Content-Type", "application/json"}}}, {"body", s.errorBody(e, "", "")}}
 	}
 	body := []byte(it.Body)
 	if isNull(it.Body) {

@@ -100,7 +100,7 @@ func (c *call) stateEntity(m *message, st *state, f *folder, mid uint64) entity 
 	add("bccRecipients", recipients(con.bcc))
 	add("replyTo", recipients(con.replyTo))
 	add("flag", st.flag.entity())
-	if q.names("internetMessageHeaders") && !con.made && !st.draft {
+	if q.names("internetMessageHeaders") && !con.made && !st.draft && (!st.outgoing || c.s.set.HeadersOnSent) {
 		add("internetMessageHeaders", con.headerEntities())
 	}
 	if q.names("uniqueBody") {
@@ -116,7 +116,7 @@ func (c *call) stateEntity(m *message, st *state, f *folder, mid uint64) entity 
 		e = append(e, field{"attachments", add})
 	}
 	if x := q.expand["singlevalueextendedproperties"]; x != nil {
-		if props := st.expandProps(x); len(props) > 0 {
+		if props := st.expandProps(x, c.s.set.NormalisePropertyIDs); len(props) > 0 {
 			e = append(e, field{"singleValueExtendedProperties", props})
 		}
 	}
@@ -295,7 +295,7 @@ func (c *call) filterValues(m *message) lookup {
 			}
 			return items, true
 		case "singlevalueextendedproperties":
-			return st.propValues(), true
+			return st.propValues(c.query.propIDs), true
 		}
 		return nil, false
 	}

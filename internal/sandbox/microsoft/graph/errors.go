@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"time"
 )
 
 // An Error is a refusal in the service's words. Message is what the service
@@ -30,6 +29,10 @@ func errItemNotFound() error {
 
 func errFolderNotFound() error {
 	return &Error{Status: 404, Code: "ErrorFolderNotFound", Message: "The specified folder could not be found in the store."}
+}
+
+func errQuota() error {
+	return &Error{Status: 507, Code: "ErrorQuotaExceeded", Message: "The mailbox has exceeded its quota."}
 }
 
 func errAccessDenied() error {
@@ -165,12 +168,24 @@ func asError(err error) *Error {
 	return &Error{Status: 500, Code: "ErrorInternalServerError", Message: "An internal server error occurred. The operation failed."}
 }
 
-// body is the error as JSON.
-func (e *Error) body(innerName, requestID, clientID string, now time.Time) entity {
+// settled is the error with the code and status that the settings give it.
+func (s *Server) settled(err error) *Error {
+	e := *asError(err)
+	if status, ok := s.set.Statuses[e.Code]; ok {
+		e.Status = status
+	}
+	if code, ok := s.set.Codes[e.Code]; ok {
+		e.Code = code
+	}
+	return &e
+}
+
+// errorBody is an error as JSON.
+func (s *Server) errorBody(e *Error, requestID, clientID string) entity {
 	inner := entity{
-		{"date", now.UTC().Format("2006-01-02T15:04:05")},
+		{"date", s.now().Format("2006-01-02T15:04:05")},
 		{"request-id", requestID},
 		{"client-request-id", clientID},
 	}
-	return entity{{"error", entity{{"code", e.Code}, {"message", e.Message}, {innerName, inner}}}}
+	return entity{{"error", entity{{"code", e.Code}, {"message", e.Message}, {s.set.InnerErrorName, inner}}}}
 }

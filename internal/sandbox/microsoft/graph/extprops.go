@@ -3,7 +3,7 @@ package graph
 import (
 	"bytes"
 	"encoding/base64"
-	"sort"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -78,6 +78,12 @@ const (
 // readOnlyProps cannot be set once a message is saved.
 var readOnlyProps = map[string]bool{tagMessageFlags: true, tagSize: true, tagDelivered: true, "String 0x0e1d": true, "String 0x007d": true}
 
+// computedProps are those that prop works out.
+var computedProps = map[string]bool{
+	tagMessageFlags: true, tagSize: true, tagDelivered: true, tagSubmitted: true, "String 0x001a": true, "String 0x0037": true,
+	"String 0x0e1d": true, "String 0x1035": true, "String 0x1042": true, "String 0x1039": true, "String 0x007d": true,
+}
+
 // prop is the value of a property: computed for those that mirror a message's
 // own fields, else what was stored.
 func (st *state) prop(id string) (string, bool) {
@@ -132,14 +138,14 @@ func (st *state) prop(id string) (string, bool) {
 	return v, ok
 }
 
-// propValues gives the stored and the computed properties to $filter.
-func (st *state) propValues() []lookup {
-	ids := []string{tagMessageFlags, tagSize, tagDelivered, tagSubmitted, "String 0x001a", "String 0x0037", "String 0x1035", "String 0x1042"}
-	for id := range st.props {
-		ids = append(ids, id)
-	}
-	items := make([]lookup, 0, len(ids))
-	for _, id := range ids {
+// propValues gives to $filter those of the properties it names that the message
+// has: no others can matter to it, and most messages have none.
+func (st *state) propValues(named []string) []lookup {
+	var items []lookup
+	for _, id := range named {
+		if _, stored := st.props[id]; !stored && !computedProps[id] {
+			continue
+		}
 		items = append(items, func(path string) (any, bool) {
 			switch path {
 			case "id":
@@ -158,39 +164,38 @@ func (st *state) propValues() []lookup {
 }
 
 // expandProps are the properties that $expand's own $filter names.
-func (st *state) expandProps(q *query) []entity {
-	var ids []string
-	collectPropIDs(q.filter, &ids)
-	sort.Strings(ids)
+func (st *state) expandProps(q *query, normalise bool) []entity {
 	var es []entity
-	last := ""
-	for _, id := range ids {
-		if id == last {
+	for _, asked := range namedProps(q.filter, nil) {
+		id, err := parsePropID(asked)
+		if err != nil {
 			continue
 		}
-		last = id
-		if v, ok := st.prop(id); ok {
-			es = append(es, entity{{"id", shownPropID(id)}, {"value", v}})
+		v, ok := st.prop(id)
+		if !ok {
+			continue
 		}
+		if normalise {
+			asked = shownPropID(id)
+		}
+		es = append(es, entity{{"id", asked}, {"value", v}})
 	}
 	return es
 }
 
-// collectPropIDs finds the ids that an expression compares with.
-func collectPropIDs(x expr, ids *[]string) {
+// namedProps are the ids that an expression compares with, each once.
+func namedProps(x expr, ids []string) []string {
 	switch x := x.(type) {
 	case logical:
-		collectPropIDs(x.a, ids)
-		collectPropIDs(x.b, ids)
+		return namedProps(x.b, namedProps(x.a, ids))
 	case comparison:
 		if l, ok := x.b.(literal); ok && x.op == "eq" {
-			if s, ok := l.value.(string); ok {
-				if id, err := parsePropID(s); err == nil {
-					*ids = append(*ids, id)
-				}
+			if s, ok := l.value.(string); ok && !slices.Contains(ids, s) {
+				return append(ids, s)
 			}
 		}
 	}
+	return ids
 }
 
 // A propValue is a property to be set.

@@ -49,6 +49,7 @@ type filterParser struct {
 	root    expr
 	paths   []string
 	clauses int
+	propIDs []string        // extended properties named
 	bound   map[string]bool // lambda variables
 }
 
@@ -199,6 +200,7 @@ func (p *filterParser) sameID(a, b expr) expr {
 	l, ok := b.(literal)
 	if s, isText := l.value.(string); ok && isText {
 		if id, err := parsePropID(s); err == nil {
+			p.propIDs = append(p.propIDs, id)
 			return literal{id}
 		}
 	}

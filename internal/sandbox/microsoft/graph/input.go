@@ -7,7 +7,6 @@ import (
 	"io"
 	"mime"
 	"strings"
-	"time"
 )
 
 // object is a JSON object from a client, its values still raw, in order.
@@ -320,17 +319,4 @@ func (c *call) readMIME() ([]byte, error) {
 		return nil, errInvalidMIME()
 	}
 	return normalise(raw), nil
-}
-
-// readTime reads a dateTimeOffset.
-func readTime(v json.RawMessage) (time.Time, error) {
-	s, err := readString(v)
-	if err != nil || s == "" {
-		return time.Time{}, err
-	}
-	t, err := time.Parse(time.RFC3339Nano, s)
-	if err != nil {
-		return t, errRequestBody("Cannot convert the literal '%s' to the expected type 'Edm.DateTimeOffset'.", abbreviate(s))
-	}
-	return t.UTC(), nil
 }

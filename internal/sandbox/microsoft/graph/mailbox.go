@@ -17,6 +17,7 @@ type mailbox struct {
 	mu   sync.Mutex
 	user cloud.User
 	ids  idSpace
+	set  *Settings
 
 	root      *folder // msgfolderroot
 	folders   map[uint64]*folder
@@ -83,6 +84,7 @@ type message struct {
 // A state is what one version of a message says; log entries hold on to it.
 type state struct {
 	read, draft      bool
+	outgoing         bool // sent from this mailbox
 	flag             flag
 	categories       []string
 	importance       string
@@ -174,9 +176,9 @@ var wellKnownNames = map[string]bool{
 	"recoverableitemsdeletions": true, "scheduled": true, "searchfolders": true, "sentitems": true, "serverfailures": true, "syncissues": true,
 }
 
-func newMailbox(u cloud.User, set Settings, now time.Time) *mailbox {
+func newMailbox(u cloud.User, set *Settings, now time.Time) *mailbox {
 	mb := &mailbox{
-		user: u, ids: newIDSpace(u.ID),
+		user: u, ids: newIDSpace(u.ID), set: set,
 		folders: map[uint64]*folder{}, wellKnown: map[string]*folder{},
 		byNum: map[uint64]*message{}, byMID: map[uint64]*message{},
 		byMessageID: map[string][16]byte{}, byTopic: map[string][16]byte{},
@@ -232,6 +234,20 @@ func (mb *mailbox) insert(m *message, f *folder, moved bool, now time.Time) {
 	f.count(m.st, 1)
 	mb.logEntry(f, entry{at: now, kind: entryCreated, moved: moved, m: m, mid: m.mid, st: m.st})
 	mb.touchFolder(f, now)
+}
+
+// room refuses what would not fit into the mailbox any more.
+func (mb *mailbox) room(size int64) error {
+	if mb.set.MailboxBytes <= 0 {
+		return nil
+	}
+	for _, f := range mb.folders {
+		size += f.size
+	}
+	if size > mb.set.MailboxBytes {
+		return errQuota()
+	}
+	return nil
 }
 
 // take removes a message from its folder; it keeps the number that stays until
@@ -354,6 +370,9 @@ func (mb *mailbox) lookupFolder(id string) (*folder, error) {
 	}
 	f := mb.folders[r.folder]
 	if f == nil || r.guid != mb.ids.guid {
+		if mb.set.GoneFolderCode == "ErrorFolderNotFound" {
+			return nil, errFolderNotFound()
+		}
 		return nil, errItemNotFound()
 	}
 	return f, nil

@@ -373,8 +373,10 @@ func (c *call) createMessage() (answer, error) {
 			return answer{}, err
 		}
 	}
-	m := c.save(e, f)
-	return c.createdMessage(m), nil
+	if err := c.mb.room(e.st.size); err != nil {
+		return answer{}, err
+	}
+	return c.createdMessage(c.save(e, f)), nil
 }
 
 // createdMessage is the answer to whatever made or moved a message.
@@ -496,6 +498,9 @@ func (c *call) copyMessage() (answer, error) {
 	}
 	to, err := c.destination()
 	if err != nil {
+		return answer{}, err
+	}
+	if err := c.mb.room(m.st.size); err != nil {
 		return answer{}, err
 	}
 	return c.createdMessage(c.mb.copyMessage(m, to, c.now)), nil

@@ -45,7 +45,7 @@ type savedMessage struct {
 	ReplyVerb                string
 	Raw                      []byte
 	Made                     *savedContent // nil when Raw is the truth
-	Read, Draft              bool
+	Read, Draft, Outgoing    bool
 	FlagStatus               string
 	Due, Start, Done         *dateTimeZone
 	Categories               []string
@@ -150,7 +150,7 @@ func (s *Server) loadFile(name string) (err error) {
 	if err := json.NewDecoder(z).Decode(&saved); err != nil {
 		return err
 	}
-	mb, err := restore(&saved, s.set, s.now())
+	mb, err := restore(&saved, &s.set, s.now())
 	if err != nil {
 		return err
 	}
@@ -183,7 +183,7 @@ func (m *message) save() savedMessage {
 	st, c := m.st, m.st.c
 	sm := savedMessage{
 		Num: m.num, Folder: m.folder.num, MID: m.mid, Created: m.created, Conv: m.conv, ReplyTo: m.replyTo, ReplyVerb: m.replyVerb,
-		Read: st.read, Draft: st.draft, FlagStatus: st.flag.status, Due: st.flag.due, Start: st.flag.start, Done: st.flag.completed,
+		Read: st.read, Draft: st.draft, Outgoing: st.outgoing, FlagStatus: st.flag.status, Due: st.flag.due, Start: st.flag.start, Done: st.flag.completed,
 		Categories: st.categories, Importance: st.importance, Inference: st.inference, ReadReceipt: st.readReceipt, DlvReceipt: st.deliveryReceipt,
 		Props: st.props, Size: st.size, Change: st.change, Modified: st.modified, Received: st.received, Sent: st.sentAt,
 	}
@@ -207,7 +207,7 @@ func (m *message) save() savedMessage {
 
 // restore rebuilds a mailbox. The logs begin anew, so the generation of sync
 // tokens does too.
-func restore(saved *savedMailbox, set Settings, now time.Time) (*mailbox, error) {
+func restore(saved *savedMailbox, set *Settings, now time.Time) (*mailbox, error) {
 	mb := newMailbox(saved.User, set, now)
 	mb.counter, mb.change, mb.generation = saved.Counter, saved.Change, saved.Generation+1
 	mb.categories, mb.settings = saved.Categories, saved.Settings
@@ -256,7 +256,7 @@ func restore(saved *savedMailbox, set Settings, now time.Time) (*mailbox, error)
 
 func (sm *savedMessage) restore() *message {
 	st := &state{
-		read: sm.Read, draft: sm.Draft, flag: flag{sm.FlagStatus, sm.Due, sm.Start, sm.Done}, categories: sm.Categories,
+		read: sm.Read, draft: sm.Draft, outgoing: sm.Outgoing, flag: flag{sm.FlagStatus, sm.Due, sm.Start, sm.Done}, categories: sm.Categories,
 		importance: sm.Importance, inference: sm.Inference, readReceipt: sm.ReadReceipt, deliveryReceipt: sm.DlvReceipt,
 		props: sm.Props, size: sm.Size, change: sm.Change, modified: sm.Modified, received: sm.Received, sentAt: sm.Sent,
 	}

@@ -15,6 +15,7 @@ type query struct {
 	selects       []string
 	sel           map[string]bool // lower case; nil selects everything
 	filter        expr
+	propIDs       []string // extended properties that $filter names
 	filterPaths   []string // properties in the order in which $filter names them
 	clauses       int
 	orderby       []ordering
@@ -121,7 +122,7 @@ func (q *query) option(name, value string) (err error) {
 		if err != nil {
 			return err
 		}
-		q.filter, q.filterPaths, q.clauses = p.root, p.paths, p.clauses
+		q.filter, q.filterPaths, q.clauses, q.propIDs = p.root, p.paths, p.clauses, p.propIDs
 	case "$orderby":
 		for s := range strings.SplitSeq(value, ",") {
 			f := strings.Fields(s)

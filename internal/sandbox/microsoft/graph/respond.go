@@ -105,14 +105,14 @@ func (g *gzipWriter) finish() {
 
 // WriteError answers with an error in the service's form.
 func (s *Server) WriteError(w http.ResponseWriter, _ *http.Request, err error) {
-	e := asError(err)
+	e := s.settled(err)
 	h := w.Header()
 	for k, vs := range e.Header {
 		h[http.CanonicalHeaderKey(k)] = vs
 	}
 	h.Set("Content-Type", jsonType)
 	w.WriteHeader(e.Status)
-	_, _ = w.Write(appendValue(nil, e.body(s.set.InnerErrorName, h.Get("request-id"), h.Get("client-request-id"), s.now())))
+	_, _ = w.Write(appendValue(nil, s.errorBody(e, h.Get("request-id"), h.Get("client-request-id"))))
 }
 
 // WriteJSON answers with any value as JSON under the service's content type.

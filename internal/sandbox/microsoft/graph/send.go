@@ -60,6 +60,7 @@ func (c *call) pack(old *state) (*parcel, error) {
 	if int64(len(p.wire)) > c.s.set.MaxMessageBytes {
 		return nil, errTooLarge()
 	}
+	st.outgoing = true
 	st.draft, st.read, st.sentAt, st.received = false, true, at, at
 	st.change, st.modified, st.size = c.mb.nextChange(), c.now, int64(len(st.c.mime()))
 	return p, nil

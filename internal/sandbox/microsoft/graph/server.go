@@ -81,7 +81,7 @@ func (s *Server) AddUser(u cloud.User) error {
 	if _, taken := s.mailboxes[u.ID]; taken {
 		return fmt.Errorf("add user: id %s is taken", u.ID)
 	}
-	s.mailboxes[u.ID] = newMailbox(u, s.set, s.now())
+	s.mailboxes[u.ID] = newMailbox(u, &s.set, s.now())
 	s.addresses[strings.ToLower(u.Address)] = u.ID
 	return nil
 }
@@ -183,6 +183,9 @@ func (s *Server) Deliver(ctx context.Context, address string, d cloud.Delivery) 
 		f, err := mb.deliveryFolder(d.Mailbox, now)
 		if err != nil {
 			return fmt.Errorf("deliver to mailbox %q: %w", d.Mailbox, err)
+		}
+		if err := mb.room(int64(len(c.raw))); err != nil {
+			return fmt.Errorf("deliver: %w", err)
 		}
 		received := d.Date
 		if received.IsZero() {

@@ -96,6 +96,27 @@ type Settings struct {
 	// the older behaviour and drew 429s from the mailbox's own limit.
 	BatchConcurrency int
 
+	// MailboxBytes is the quota of a mailbox; 0 is none. What would pass it is
+	// refused with ErrorQuotaExceeded.
+	MailboxBytes int64
+	// GoneFolderCode is the code of a folder that is gone: ErrorItemNotFound or
+	// ErrorFolderNotFound.
+	GoneFolderCode string
+	// HeadersOnSent shows internetMessageHeaders also on mail that was sent from
+	// this mailbox.
+	HeadersOnSent bool
+	// NormalisePropertyIDs returns the ids of extended properties in the
+	// service's spelling ("Integer 0xe08"), not the request's.
+	NormalisePropertyIDs bool
+	// UploadRefusesAuthorization answers 401 to an Authorization header at an
+	// upload URL; the documentation forbids sending one.
+	UploadRefusesAuthorization bool
+
+	// Codes renames error codes, and Statuses gives the codes of before the
+	// renaming another status, where sources disagree: UnableToDeserializePostBody
+	// for RequestBodyRead, 400 for ErrorMessageSizeExceeded.
+	Codes    map[string]string
+	Statuses map[string]int
 	// InnerErrorName spells the nested error: "innerError" or "innererror".
 	InnerErrorName string
 	// DataCenter is told in x-ms-ags-diagnostic.
@@ -139,6 +160,10 @@ func DefaultSettings() Settings {
 		UploadLifetime:       7 * 24 * time.Hour,
 
 		NewMailUpdates: true,
+
+		GoneFolderCode:             "ErrorItemNotFound",
+		NormalisePropertyIDs:       true,
+		UploadRefusesAuthorization: true,
 
 		BatchItems:       20,
 		BatchConcurrency: 4,

@@ -132,7 +132,7 @@ func errNoSession() error {
 }
 
 func (s *Server) upload(r *http.Request) (answer, error) {
-	if r.Header.Get("Authorization") != "" {
+	if r.Header.Get("Authorization") != "" && s.set.UploadRefusesAuthorization {
 		return answer{}, &Error{Status: 401, Code: "InvalidAuthenticationToken", Message: "The upload URL is pre-authenticated and does not take an Authorization header."}
 	}
 	match := sessionPattern.FindStringSubmatch(r.URL.Path)
