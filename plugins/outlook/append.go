@@ -76,6 +76,11 @@ func (p *Provider) Append(ctx context.Context, req *provider.AppendRequest, raw 
 		m, err = c.createJSON(ctx, req.Mailbox, ct, req.OperationID, flags, nil)
 	default:
 		m, err = c.createJSON(ctx, req.Mailbox, ct, req.OperationID, flags, ct.storedProperties(req.ReceivedAt))
+		if mail.KindOf(err) == mail.KindInvalid && len(data) > requestBudget {
+			// What does not fit into one request has to follow, and some Graphs
+			// add attachments to drafts only.
+			err = &mail.Error{Kind: mail.KindTooLarge, Op: c.op, Code: errCode(err), Message: "the provider stores messages of this size as drafts only", Err: err}
+		}
 		if err == nil && m.IsRead != nil && *m.IsRead != flags["isRead"] {
 			m, err = c.patch(ctx, m.ID, map[string]any{"isRead": flags["isRead"]})
 		}

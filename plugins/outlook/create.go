@@ -25,9 +25,9 @@ const propOperation = "String {5b9f8a0e-7c43-4d0e-9a55-2f6d3c1be871} Name Poster
 // come.
 const building = "building:"
 
-// inlineBudget is how many bytes of attachments go along with the message; the
-// request must stay below 4 MB with base64.
-const inlineBudget = 2 << 20
+// requestBudget is how much of text and encoded attachments goes along with a
+// message that is made; the request must stay below 4 MB.
+const requestBudget = 3_600_000
 
 // draftSelect is what has to be known of a message found again.
 const draftSelect = "id,changeKey,parentFolderId,conversationId,internetMessageId,isDraft,createdDateTime," +
@@ -213,10 +213,10 @@ func (ct *content) jsonMessage(extra map[string]any, properties []msgraph.Proper
 func (c *call) createJSON(ctx context.Context, folder string, ct *content, operation string, extra map[string]any, properties []msgraph.Property) (*msgraph.Message, error) {
 	var inline []msgraph.Attachment
 	var later []int
-	budget := inlineBudget
+	budget := requestBudget - 2*len(ct.body) - 2*len(ct.headerBlock)
 	for i := range ct.attachments {
 		a := &ct.attachments[i]
-		if len(a.raw) > budget {
+		if a.encodedLen() > budget {
 			later = append(later, i)
 			continue
 		}
@@ -224,7 +224,7 @@ func (c *call) createJSON(ctx context.Context, folder string, ct *content, opera
 		if err != nil {
 			data = a.raw // an unknown encoding goes as it stands
 		}
-		budget -= len(a.raw)
+		budget -= a.encodedLen()
 		inline = append(inline, a.resource(data))
 	}
 	mark := operation
@@ -268,6 +268,14 @@ func (c *call) createJSON(ctx context.Context, folder string, ct *content, opera
 		return c.state(ctx, m.ID)
 	}
 	return c.patch(ctx, m.ID, map[string]any{"singleValueExtendedProperties": operationProperty(operation)})
+}
+
+// encodedLen is an upper bound of what a part takes in JSON.
+func (a *attachment) encodedLen() int {
+	if a.encoding == "base64" {
+		return len(a.raw)
+	}
+	return base64.StdEncoding.EncodedLen(len(a.raw))
 }
 
 func (a *attachment) resource(data []byte) msgraph.Attachment {

@@ -407,4 +407,3 @@ func (c *clock) forward(d time.Duration) {
 	defer c.mu.Unlock()
 	c.offset += d
 }
-

@@ -45,7 +45,10 @@ func (c *Client) Upload(ctx context.Context, op string, p Priority, path string,
 		chunk = DefaultChunk
 	}
 	item.Type, item.Size = "file", len(data)
-	var err error
+	before, err := c.countAttachments(ctx, op, p, path)
+	if err != nil {
+		return err
+	}
 	for range uploadTries {
 		var session struct {
 			UploadURL string `json:"uploadUrl"`
@@ -62,21 +65,41 @@ func (c *Client) Upload(ctx context.Context, op string, p Priority, path string,
 		if err == nil {
 			return nil
 		}
+		// The answer to the last piece may be what was lost.
+		if n, cerr := c.countAttachments(ctx, op, p, path); cerr == nil && n > before {
+			return nil
+		}
 		c.cancelUpload(ctx, p, session.UploadURL)
-		if k := mail.KindOf(err); ctx.Err() != nil || (k != mail.KindUnavailable && k != mail.KindNotFound) {
+		k, outOfStep := mail.KindOf(err), StatusOf(err) == http.StatusRequestedRangeNotSatisfiable
+		if ctx.Err() != nil || (k != mail.KindUnavailable && k != mail.KindNotFound && !outOfStep) {
 			return err
 		}
 	}
 	return err
 }
 
+// countAttachments is how a finished upload is noticed.
+func (c *Client) countAttachments(ctx context.Context, op string, p Priority, path string) (int, error) {
+	var page Page[struct{}]
+	err := c.Do(ctx, &Request{Op: op, Method: http.MethodGet, Path: path + "/attachments", Priority: p,
+		Query: url.Values{"$select": {"id"}, "$top": {"999"}}}, &page)
+	return len(page.Value), err
+}
+
 // uploadAll puts the pieces in order. A piece whose answer was lost is put
 // again; where the service says which bytes it wants, it gets those.
 func (c *Client) uploadAll(ctx context.Context, op string, p Priority, target string, data []byte, chunk int) error {
 	at, tries := 0, 0
+	lost := false // the answer to the last piece
 	for at < len(data) {
 		end := min(at+chunk, len(data))
 		next, done, err := c.putChunk(ctx, op, p, target, data, at, end)
+		if lost && StatusOf(err) == http.StatusRequestedRangeNotSatisfiable && end < len(data) {
+			// It was not the piece that was lost, but the answer to it.
+			at, lost = end, false
+			continue
+		}
+		lost = err != nil && StatusOf(err) == 0
 		if err != nil {
 			tries++
 			if ctx.Err() != nil || tries >= uploadTries || mail.KindOf(err) != mail.KindUnavailable {

@@ -23,10 +23,18 @@ type uploadServer struct {
 	cutAt    map[int]bool // by number of the PUT
 	refuse   map[int]int
 	puts     int
+	strict   bool // a piece that is there already is refused
+	done     bool
 }
 
 func (u *uploadServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch r.Method {
+	case http.MethodGet:
+		list := []map[string]string{}
+		if u.done {
+			list = append(list, map[string]string{"id": "a"})
+		}
+		_ = json.NewEncoder(w).Encode(map[string]any{"value": list})
 	case http.MethodPost:
 		u.sessions++
 		u.data = nil
@@ -47,8 +55,16 @@ func (u *uploadServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			graphError(w, s, "X", "x")
 			return
 		}
-		if from == len(u.data) {
+		switch {
+		case u.done:
+			graphError(w, 404, "ErrorItemNotFound", "the session has ended")
+			return
+		case from == len(u.data):
 			u.data = append(u.data, body...)
+			u.done = len(u.data) == total
+		case u.strict:
+			graphError(w, 416, "InvalidRange", "not the next range")
+			return
 		}
 		if u.cutAt[u.puts] {
 			cut(w)
@@ -75,6 +91,10 @@ func TestUpload(t *testing.T) {
 		{"in order", uploadServer{}, []string{"bytes 0-99/250", "bytes 100-199/250", "bytes 200-249/250"}, 1},
 		{"answer lost in the middle", uploadServer{cutAt: map[int]bool{2: true}},
 			[]string{"bytes 0-99/250", "bytes 100-199/250", "bytes 100-199/250", "bytes 200-249/250"}, 1},
+		{"answer lost, strict service", uploadServer{cutAt: map[int]bool{2: true}, strict: true},
+			[]string{"bytes 0-99/250", "bytes 100-199/250", "bytes 100-199/250", "bytes 200-249/250"}, 1},
+		{"last answer lost", uploadServer{cutAt: map[int]bool{3: true}},
+			[]string{"bytes 0-99/250", "bytes 100-199/250", "bytes 200-249/250", "bytes 200-249/250"}, 1},
 		{"session gone", uploadServer{refuse: map[int]int{2: 404}},
 			[]string{"bytes 0-99/250", "bytes 100-199/250", "bytes 0-99/250", "bytes 100-199/250", "bytes 200-249/250"}, 2},
 	} {
