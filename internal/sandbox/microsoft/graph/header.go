@@ -57,20 +57,23 @@ func parseHeader(raw []byte) (header, []byte) {
 		name, value, ok := cutField(line)
 		switch {
 		case line[0] == ' ' || line[0] == '\t':
-			if len(h) > 0 {
-				f := &h[len(h)-1]
-				if len(bytes.TrimSpace(line)) > 0 {
-					f.value = append(append(f.value[:len(f.value):len(f.value)], ' '), bytes.TrimSpace(line)...)
-				}
-			}
+			h.extend(line)
 		case ok:
 			h = append(h, headerField{name, value})
-		case len(h) > 0:
-			f := &h[len(h)-1]
-			f.value = append(append(f.value[:len(f.value):len(f.value)], ' '), bytes.TrimSpace(line)...)
+		default:
+			h.extend(line)
 		}
 	}
 	return h, nil
+}
+
+// extend adds a line to the last field. The value is copied: it was a slice of
+// the message.
+func (h header) extend(line []byte) {
+	if line = bytes.TrimSpace(line); len(line) > 0 && len(h) > 0 {
+		f := &h[len(h)-1]
+		f.value = append(append(f.value[:len(f.value):len(f.value)], ' '), line...)
+	}
 }
 
 // cutLine cuts the first line off, without its line end.
