@@ -281,6 +281,7 @@ func (o *Outbox) conclude(l *lane, class trust, j job, out Outcome) {
 		o.ready(l)
 	}
 	a.delivery = d
+	l.newest = a
 	o.acks = append(o.acks, a)
 	o.ackCond.Signal()
 	o.list(l.ep, now)

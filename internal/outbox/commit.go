@@ -24,6 +24,9 @@ type ack struct {
 	failed int
 }
 
+// settles reports whether the delivery leaves its lane.
+func (a *ack) settles() bool { return a.step == stepDelivered || a.step == stepDead }
+
 // maxFailed is how often writing one decision is tried when others succeed.
 const maxFailed = 3
 
@@ -159,7 +162,7 @@ func (o *Outbox) apply(tx store.Tx, batch []*ack) error {
 			return fmt.Errorf("write attempt: %w", err)
 		}
 		var err error
-		if a.step == stepDelivered || a.step == stepDead {
+		if a.settles() {
 			err = tx.Settle(&d)
 		} else {
 			err = tx.Reschedule(&d)
@@ -228,10 +231,12 @@ func (o *Outbox) durable(batch []*ack) {
 
 func (o *Outbox) settled(a *ack) {
 	l := a.lane
-	delete(l.behind, a.delivery.ID)
+	if a.settles() {
+		delete(l.behind, a.delivery.ID)
+	}
 	switch l.state {
 	case laneWaiting:
-		if len(l.head) == 1 && l.head[0].ID == a.delivery.ID && a.step == stepRetry {
+		if l.newest == a {
 			l.head = nil // the store has it as we know it
 		}
 	case laneStalled:
@@ -253,7 +258,9 @@ func (o *Outbox) giveUp(a *ack) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	l := a.lane
-	delete(l.behind, a.delivery.ID)
+	if a.settles() {
+		delete(l.behind, a.delivery.ID)
+	}
 	if l.ep.dropping {
 		return
 	}

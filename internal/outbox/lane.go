@@ -41,6 +41,8 @@ type lane struct {
 	// behind are deliveries that were settled but whose transaction is not
 	// durable yet: the store still shows them.
 	behind map[string]struct{}
+	// newest is the last decision that was taken.
+	newest *ack
 	// noticed: something was enqueued since the head was last read.
 	noticed bool
 	// same and lastLocal count identical local errors.
