@@ -104,8 +104,10 @@ func (s *Server) describe(ctx context.Context, err error) fault {
 		known = &mail.Error{Kind: mail.KindNotFound}
 	case errors.Is(err, context.DeadlineExceeded):
 		known = &mail.Error{Kind: mail.KindUnavailable, Message: "this took too long"}
-	case errors.Is(err, context.Canceled), errors.Is(err, store.ErrClosed):
+	case errors.Is(err, context.Canceled):
 		known = &mail.Error{Kind: mail.KindUnavailable, Message: "the request was cancelled"}
+	case errors.Is(err, store.ErrClosed):
+		known = &mail.Error{Kind: mail.KindUnavailable, Message: "the gateway is stopping"}
 	default:
 		known = &mail.Error{Kind: mail.KindInternal}
 	}

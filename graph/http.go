@@ -149,7 +149,7 @@ func decodeJSON(r io.Reader, into any) error {
 }
 
 func errTooLarge(limit int64) error {
-	return mail.Errorf(mail.KindTooLarge, "", "the request is larger than %d bytes", limit)
+	return mail.Errorf(mail.KindTooLarge, "", "the request is larger than %d bytes; files may be larger as parts of a multipart request", limit)
 }
 
 func statusOf(err error) int {

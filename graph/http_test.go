@@ -108,6 +108,13 @@ func TestPersistedQueries(t *testing.T) {
 		t.Error(r.Data)
 	}
 	w.post(`{"query": "{ viewer { id } }", "extensions": ` + hash + `}`).refused("BAD_INPUT")
+
+	// A very long query is answered and not kept.
+	long := query + strings.Repeat(" ", 20_000)
+	sum = sha256.Sum256([]byte(long))
+	hash = fmt.Sprintf(`{"persistedQuery": {"version": 1, "sha256Hash": %q}}`, hex.EncodeToString(sum[:]))
+	w.post(`{"query": "` + long + `", "extensions": ` + hash + `}`).ok()
+	w.getQuery("extensions", hash).refused("PERSISTED_QUERY_NOT_FOUND")
 }
 
 func TestLimits(t *testing.T) {

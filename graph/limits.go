@@ -17,6 +17,24 @@ import (
 // maxPage is the largest `first`.
 const maxPage = 500
 
+// smallCache keeps what belongs to queries of a usual size, so that a thousand of
+// them fit into memory.
+type smallCache[T any] struct{ graphql.Cache[T] }
+
+// maxCached is the longest query that is kept, parsed or by its hash.
+const maxCached = 16 << 10
+
+// Add keeps a value under a key. One of the two is the query.
+func (c smallCache[T]) Add(ctx context.Context, key string, value T) {
+	query := key
+	if text, ok := any(value).(string); ok {
+		query = text
+	}
+	if len(query) <= maxCached {
+		c.Cache.Add(ctx, key, value)
+	}
+}
+
 // limits refuses operations that ask for too much, before anything runs.
 type limits struct {
 	server *Server

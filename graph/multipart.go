@@ -13,6 +13,8 @@ import (
 	"strings"
 
 	"github.com/99designs/gqlgen/graphql"
+
+	"github.com/postern-mail/postern/plugins/sdk/mail"
 )
 
 // maxInMemory is how much of an uploaded file is kept in memory; a larger one
@@ -99,7 +101,7 @@ func partError(err error) error {
 	}
 	var tooLarge *http.MaxBytesError
 	if errors.As(err, &tooLarge) {
-		return errTooLarge(tooLarge.Limit)
+		return mail.Errorf(mail.KindTooLarge, "", "the request is larger than %d bytes", tooLarge.Limit)
 	}
 	return invalid("the multipart form is broken")
 }

@@ -157,11 +157,11 @@ func New(st store.Store, bus *event.Bus, services Services, opts Options) (*Serv
 	s.exec = executor.New(schema)
 	s.exec.SetErrorPresenter(s.present)
 	s.exec.SetRecoverFunc(s.recovered)
-	s.exec.SetQueryCache(lru.New[*ast.QueryDocument](1000))
+	s.exec.SetQueryCache(smallCache[*ast.QueryDocument]{lru.New[*ast.QueryDocument](1000)})
 	// What a query of the largest body could hold is no question any more.
 	s.exec.SetParserTokenLimit(20_000)
 	s.exec.Use(extension.Introspection{})
-	s.exec.Use(extension.AutomaticPersistedQuery{Cache: lru.New[string](1000)})
+	s.exec.Use(extension.AutomaticPersistedQuery{Cache: smallCache[string]{lru.New[string](1000)}})
 	s.exec.Use(&limits{server: s, schema: schema})
 	s.exec.AroundOperations(s.aroundOperation)
 	s.exec.AroundResponses(s.aroundResponse)

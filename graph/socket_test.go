@@ -24,7 +24,7 @@ type frame struct {
 }
 
 type conn struct {
-	t *testing.T
+	t testing.TB
 	*websocket.Conn
 }
 

@@ -26,6 +26,9 @@ func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request, op *graphql
 	w.Header().Set("X-Accel-Buffering", "no") // some proxies hold streams back otherwise
 	w.WriteHeader(http.StatusOK)
 	out := &eventWriter{w: w, rc: http.NewResponseController(w)}
+	// The server's deadline for reading a request would end the stream: its body is
+	// read, and what comes now is only the client's leaving.
+	_ = out.rc.SetReadDeadline(time.Time{})
 	if out.write(":\n\n") != nil {
 		return
 	}

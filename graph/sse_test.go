@@ -16,7 +16,7 @@ import (
 
 // stream reads server-sent events.
 type stream struct {
-	t *testing.T
+	t testing.TB
 	r *bufio.Reader
 }
 

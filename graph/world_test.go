@@ -35,7 +35,7 @@ var epoch0 = time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC)
 
 // world is a server over a real store, with services that work on that store.
 type world struct {
-	t       *testing.T
+	t       testing.TB
 	store   store.Store
 	bus     *event.Bus
 	journal *journal.Journal
@@ -49,7 +49,7 @@ type world struct {
 	now time.Time
 }
 
-func newWorld(t *testing.T, change ...func(*graph.Options)) *world {
+func newWorld(t testing.TB, change ...func(*graph.Options)) *world {
 	t.Helper()
 	w := &world{t: t, bus: &event.Bus{}, metrics: prometheus.NewRegistry(), log: &lockedBuffer{}, now: epoch0}
 	w.store = openStore(t, w.clock)
@@ -87,7 +87,7 @@ func newWorld(t *testing.T, change ...func(*graph.Options)) *world {
 	return w
 }
 
-func openStore(t *testing.T, now func() time.Time) store.Store {
+func openStore(t testing.TB, now func() time.Time) store.Store {
 	t.Helper()
 	master, err := seal.GenerateMasterKey()
 	if err != nil {
@@ -224,7 +224,7 @@ func (w *world) message(a *store.Account, n int, in ...*store.Mailbox) *store.Me
 // Asking.
 
 type answer struct {
-	t      *testing.T
+	t      testing.TB
 	status int
 	header http.Header
 	Data   map[string]any
@@ -349,7 +349,7 @@ func (a *answer) each(list, field string) []string {
 	return out
 }
 
-func dig(t *testing.T, v any, path string) any {
+func dig(t testing.TB, v any, path string) any {
 	t.Helper()
 	for _, name := range strings.Split(path, ".") {
 		switch at := v.(type) {

@@ -2516,7 +2516,7 @@ type Query {
   ): DeliveryConnection!
   "One delivery, null where there is none of this id."
   delivery(
-    "Id of the delivery, as in the header ` + "`" + `webhook-id` + "`" + ` of a request that carried it or in ` + "`" + `deliveries` + "`" + `."
+    "Id of the delivery, as in ` + "`" + `deliveries` + "`" + `."
     id: ID!
   ): Delivery
   "One submission, null where there is none of this id (any more)."
