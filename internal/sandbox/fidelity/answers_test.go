@@ -17,9 +17,9 @@ type question struct {
 	prefer                 string
 }
 
-// TestAnswers asks what mail clients ask, rightly and wrongly, and validates
+// TestFidelityAnswers asks what mail clients ask, rightly and wrongly, and validates
 // every answer.
-func TestAnswers(t *testing.T) {
+func TestFidelityAnswers(t *testing.T) {
 	w := newWorld(t)
 	one := w.deliver("inbox")
 	two := w.deliver("inbox")
@@ -90,8 +90,8 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
-// TestRounds follows delta through everything that can happen to a message.
-func TestRounds(t *testing.T) {
+// TestFidelityRounds follows delta through everything that can happen to a message.
+func TestFidelityRounds(t *testing.T) {
 	w := newWorld(t)
 	const template = "/me/mailFolders/{mailFolder-id}/messages/delta()"
 	read, moved, purged := w.deliver("inbox"), w.deliver("inbox"), w.deliver("inbox")

@@ -15,9 +15,9 @@ import (
 // mustServe are the parts of the description in which nothing may be missing.
 var mustServe = []string{"mailFolder", "message", "attachment", "subscription"}
 
-// TestOperations calls every operation of the description on targets made for
+// TestFidelityOperations calls every operation of the description on targets made for
 // it, and says what became of each.
-func TestOperations(t *testing.T) {
+func TestFidelityOperations(t *testing.T) {
 	w := newWorld(t)
 	if w.spec == nil {
 		t.Skip("../shared is not present")

@@ -91,8 +91,8 @@ func (s *spec) validate(template string, r *reply) error {
 	})
 }
 
-// TestValidation shows that validation can fail.
-func TestValidation(t *testing.T) {
+// TestFidelityValidation shows that validation can fail.
+func TestFidelityValidation(t *testing.T) {
 	w := newWorld(t)
 	if w.spec == nil {
 		t.Skip("../shared is not present")

@@ -65,9 +65,9 @@ func readTrace(t *testing.T, name string) []*exchange {
 	return all
 }
 
-// TestTraces makes the recorded requests again, with the ids of the sandbox in
+// TestFidelityTraces makes the recorded requests again, with the ids of the sandbox in
 // place of the recorded ones.
-func TestTraces(t *testing.T) {
+func TestFidelityTraces(t *testing.T) {
 	dir, ok := contracts(t, "graph-traces")
 	if !ok {
 		t.Skip("../shared is not present")

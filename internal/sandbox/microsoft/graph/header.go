@@ -54,13 +54,9 @@ func parseHeader(raw []byte) (header, []byte) {
 			return h, rest
 		}
 		raw = rest
-		name, value, ok := cutField(line)
-		switch {
-		case line[0] == ' ' || line[0] == '\t':
-			h.extend(line)
-		case ok:
+		if name, value, ok := cutField(line); ok && line[0] != ' ' && line[0] != '\t' {
 			h = append(h, headerField{name, value})
-		default:
+		} else {
 			h.extend(line)
 		}
 	}
