@@ -62,7 +62,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case errs != nil:
 		resp := s.exec.DispatchError(graphql.WithOperationContext(ctx, op), errs)
-		writeResponse(w, statusOfList(resp.Errors), resp)
+		writeErrors(w, statusOfList(resp.Errors), resp.Errors)
 	case r.Method == http.MethodGet && op.Operation.Operation != ast.Query:
 		w.Header().Set("Allow", "POST")
 		s.refuse(w, r, http.StatusMethodNotAllowed, invalid("GET answers queries only"))
@@ -208,8 +208,13 @@ func writeFault(w http.ResponseWriter, status int, f fault) {
 	if f.retryAfter > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(retrySeconds(f.retryAfter)))
 	}
+	writeErrors(w, status, gqlerror.List{{Message: f.message, Extensions: f.extensions}})
+}
+
+// writeErrors answers without data: nothing was begun.
+func writeErrors(w http.ResponseWriter, status int, errs gqlerror.List) {
 	var b bytes.Buffer
-	_ = json.NewEncoder(&b).Encode(map[string]any{"errors": []*gqlerror.Error{{Message: f.message, Extensions: f.extensions}}})
+	_ = json.NewEncoder(&b).Encode(map[string]any{"errors": errs})
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
