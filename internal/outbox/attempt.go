@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -30,11 +31,14 @@ type job struct {
 func (o *Outbox) attempt(l *lane, class trust) {
 	defer o.attempts.Done()
 	j, err := o.read(l)
+	if err != nil && o.attemptCtx.Err() == nil {
+		o.opts.Log.Error("outbox cannot read", "endpoint", l.ep.id, "error", err)
+	}
 	if err != nil || j.body == nil && j.spoilt == "" {
 		o.mu.Lock()
 		defer o.mu.Unlock()
 		o.land(l, class)
-		o.park(l, j, err)
+		o.park(l, j, err != nil)
 		o.dispatch(o.opts.Now())
 		return
 	}
@@ -85,7 +89,7 @@ func (o *Outbox) read(l *lane) (job, error) {
 			j.record = found
 		}
 		if len(head) == 0 {
-			rows, err := tx.Head(ep.id, l.id, len(behind)+readAhead)
+			rows, err := tx.Head(ep.id, l.id, len(behind)+max(readAhead, len(behind)))
 			if err != nil {
 				return fmt.Errorf("read lane: %w", err)
 			}
@@ -121,12 +125,14 @@ func (o *Outbox) read(l *lane) (job, error) {
 		j.body = body
 		return nil
 	})
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if record == nil {
+		ep.reading = false
+	}
 	if err != nil {
 		return job{}, err
 	}
-
-	o.mu.Lock()
-	defer o.mu.Unlock()
 	l.head = head
 	if ep.edition == edition {
 		ep.record = j.record
@@ -134,19 +140,20 @@ func (o *Outbox) read(l *lane) (job, error) {
 			// It was failing when we last ran: one more failure is enough.
 			ep.breaker.failures = max(ep.breaker.failures, ep.breaker.threshold-1)
 		}
+		if record == nil {
+			o.list(ep, now)
+			o.dispatch(now)
+		}
 	}
 	return j, nil
 }
 
 // park puts a lane away that has nothing to send now.
-func (o *Outbox) park(l *lane, j job, err error) {
+func (o *Outbox) park(l *lane, j job, unread bool) {
 	now := o.opts.Now()
 	switch {
-	case err != nil:
-		if o.running {
-			o.opts.Log.Error("outbox cannot read", "endpoint", l.ep.id, "error", err)
-		}
-		l.head = nil
+	case unread:
+		l.unread()
 		o.waitFor(l, now.Add(time.Second))
 	case l.ep.dropping:
 	case j.deleted:
@@ -163,11 +170,12 @@ func (o *Outbox) park(l *lane, j job, err error) {
 		o.forget(l)
 		o.list(l.ep, now)
 	case j.delivery.NextAt.After(now):
-		l.head = l.head[:1]
+		l.unread()
 		o.waitFor(l, j.delivery.NextAt)
 		o.list(l.ep, now)
-	default:
-		o.ready(l) // its endpoint is disabled or paused
+	default: // its endpoint is disabled or paused
+		l.unread()
+		o.ready(l)
 	}
 }
 
@@ -189,6 +197,7 @@ func (o *Outbox) deliver(j job) (out Outcome) {
 				out.Class = ClassOK
 			}
 		}
+		out.Error = plain(out.Error)
 		if out.Duration == 0 {
 			out.Duration = o.opts.Now().Sub(began)
 		}
@@ -201,10 +210,22 @@ func (o *Outbox) deliver(j job) (out Outcome) {
 	return o.carrier.Deliver(ctx, j.record, j.delivery, j.body)
 }
 
+// plain makes a text fit for a record: valid, and not endless.
+func plain(s string) string {
+	const longest = 1000
+	return strings.ToValidUTF8(s[:min(len(s), longest)], "\uFFFD")
+}
+
 // conclude decides what an outcome leads to, in memory, and hands the decision
 // to be written.
 func (o *Outbox) conclude(l *lane, class trust, j job, out Outcome) {
 	now := o.opts.Now()
+	var dead *store.Delivery
+	defer func() {
+		if dead != nil {
+			o.opts.Log.Warn("delivery is dead", "delivery", dead.ID, "endpoint", dead.Endpoint, "account", dead.Account, "reason", dead.LastError)
+		}
+	}()
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.land(l, class)
@@ -255,7 +276,7 @@ func (o *Outbox) conclude(l *lane, class trust, j job, out Outcome) {
 		d.State, d.DoneAt = store.DeliveryDelivered, now
 		if v.step == stepDead {
 			d.State, d.LastError = store.DeliveryDead, v.reason
-			o.opts.Log.Warn("delivery is dead", "delivery", d.ID, "endpoint", d.Endpoint, "account", d.Account, "reason", v.reason)
+			dead = &d
 		} else {
 			o.metrics.latency(now.Sub(d.CreatedAt))
 		}

@@ -143,11 +143,6 @@ func (o *Outbox) apply(tx store.Tx, batch []*ack) error {
 	newest := map[string]*ack{}
 	for _, a := range batch {
 		d, attempt := a.delivery, a.attempt
-		if _, err := tx.Delivery(d.ID); errors.Is(err, store.ErrNotFound) {
-			continue
-		} else if err != nil {
-			return fmt.Errorf("read delivery: %w", err)
-		}
 		if d.Replays > 0 {
 			// Earlier rounds have used the numbers up to here.
 			earlier, err := tx.AttemptsOf(d.ID)
@@ -158,10 +153,13 @@ func (o *Outbox) apply(tx store.Tx, batch []*ack) error {
 				attempt.Number = earlier[n-1].Number + 1
 			}
 		}
-		if err := tx.PutAttempt(&attempt); err != nil {
+		err := tx.PutAttempt(&attempt)
+		if errors.Is(err, store.ErrNotFound) {
+			continue
+		}
+		if err != nil {
 			return fmt.Errorf("write attempt: %w", err)
 		}
-		var err error
 		if a.settles() {
 			err = tx.Settle(&d)
 		} else {
@@ -234,11 +232,12 @@ func (o *Outbox) settled(a *ack) {
 	if a.settles() {
 		delete(l.behind, a.delivery.ID)
 	}
+	if l.newest == a {
+		l.newest = nil
+	}
 	switch l.state {
 	case laneWaiting:
-		if l.newest == a {
-			l.head = nil // the store has it as we know it
-		}
+		l.unread()
 	case laneStalled:
 		if len(l.behind) <= maxBehind/2 && !l.ep.dropping {
 			o.ready(l)
@@ -263,6 +262,9 @@ func (o *Outbox) giveUp(a *ack) {
 	}
 	if l.ep.dropping {
 		return
+	}
+	if l.newest == a {
+		l.newest = nil
 	}
 	switch l.state {
 	case laneStalled, laneIdle:

@@ -136,6 +136,9 @@ func (o *Outbox) dispatch(now time.Time) {
 		l.state = laneBusy
 		ep.flying++
 		o.flying++
+		if ep.record == nil {
+			ep.reading = true
+		}
 		class := ep.breaker.trust
 		o.flights[class]++
 		o.attempts.Add(1)

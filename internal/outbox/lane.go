@@ -28,8 +28,9 @@ const (
 // repeat, and what reading a head must skip.
 const maxBehind = 256
 
-// readAhead is how many deliveries are read at once.
-const readAhead = 32
+// readAhead is how many deliveries are read at once, where there is not more to
+// be skipped.
+const readAhead = 8
 
 // lane is one account's queue to one endpoint.
 type lane struct {
@@ -41,7 +42,7 @@ type lane struct {
 	// behind are deliveries that were settled but whose transaction is not
 	// durable yet: the store still shows them.
 	behind map[string]struct{}
-	// newest is the last decision that was taken.
+	// newest is the last decision, nil once it is durable.
 	newest *ack
 	// noticed: something was enqueued since the head was last read.
 	noticed bool
@@ -51,14 +52,25 @@ type lane struct {
 	timer     *timer
 }
 
+// unread forgets what was read ahead, as far as the store knows the same.
+func (l *lane) unread() {
+	if l.newest == nil {
+		l.head = nil
+	} else if len(l.head) > 1 {
+		l.head = l.head[:1:1]
+	}
+}
+
 // endpoint is an endpoint as the dispatcher sees it.
 type endpoint struct {
 	id string
 	// record is a copy of the store's, nil until it was read; health in it is
 	// ahead of the store.
 	record *store.Endpoint
-	lanes  map[string]*lane
-	queue  fifo[*lane]
+	// reading: an attempt is about to read the record.
+	reading bool
+	lanes   map[string]*lane
+	queue   fifo[*lane]
 	// listed: it stands in a ring.
 	listed bool
 	flying int
@@ -90,7 +102,7 @@ func (ep *endpoint) mayStart(now time.Time) (ok bool, until time.Time) {
 	}
 	if ep.record == nil {
 		// The first attempt reads the record, before any other starts.
-		return ep.flying == 0, time.Time{}
+		return !ep.reading, time.Time{}
 	}
 	if ep.record.Disabled {
 		return false, time.Time{}
