@@ -18,8 +18,8 @@ demo: ## Build and run everything with a sandbox, no account needed (KEEP=1 keep
 	@$(MAKE) --no-print-directory build
 	@exec $(BIN)/postern demo $(if $(MAIL),--mail $(MAIL))
 
-test: ## Run all tests, with the race detector where it can
-	@$(GO) run ./internal/testrun
+test: ## Run all tests, with the race detector where it can (NO_SKIP=1 fails where one is skipped)
+	@$(GO) run ./internal/testrun $(if $(NO_SKIP),-no-skip)
 
 race: ## Run all tests with the race detector, or fail
 	CGO_ENABLED=1 $(GO) test -race ./...
@@ -27,6 +27,7 @@ race: ## Run all tests with the race detector, or fail
 lint: ## Check formatting, vet and staticcheck
 	@out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "not formatted:"; echo "$$out"; exit 1; fi
 	$(GO) vet ./...
+	cd internal/tools && $(GO) vet ./...
 	$(TOOLS) staticcheck ./...
 
 generate: ## Write generated files anew
@@ -35,7 +36,7 @@ generate: ## Write generated files anew
 	$(TOOLS) gqlgen generate
 
 verify: ## Check that generated files are current
-	@sh internal/tools/verify.sh "$(MAKE)"
+	@sh internal/tools/verify.sh $(MAKE)
 
 fidelity: ## Hold the sandbox against what the providers document and answer
 	$(GO) test -count=1 -v -run 'TestFidelity' ./internal/sandbox/fidelity/

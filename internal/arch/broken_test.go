@@ -61,7 +61,7 @@ func TestImportsBroken(t *testing.T) {
 		{"a test's import in the code", "store/up.go", importing("store", module+"/store/bolt"), "store may not import store/bolt"},
 		{"undeclared import in a test", "plugins/sdk/mail/mail_test.go", importing("mail", module+"/store"), "a test of plugins/sdk/mail may not import store"},
 		{"a dependency where only the standard library is", "store/cmp.go", importing("store", "golang.org/x/sync/errgroup"), "standard library alone"},
-		{"a test's dependency in the code", "store/bolt/cmp.go", importing("bolt", "github.com/google/go-cmp/cmp"), "this dependency belongs to tests"},
+		{"a test's dependency in the code", "store/bolt/cmp.go", importing("bolt", "github.com/jhillyerd/enmime/v2"), "this dependency belongs to tests"},
 		{"missing package", "store/bolt/bolt.go", "", "package store/bolt does not exist"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -148,6 +148,8 @@ func TestFilesBroken(t *testing.T) {
 		{"machine", "x/x.go", "package x\n\nconst f = \"/ro" + "ot/go\"\n", "a path of one machine"},
 		{"path of a URL", "x/x.go", "package x\n\nconst f = \"https://example.org/ro" + "ot/go\"\n", ""},
 		{"sleep", "x/x_test.go", "package x\n\nimport \"time\"\n\nfunc f() { time.Sleep(1) }\n", "x/x_test.go:5: a test sleeps"},
+		{"long sleep in a loop", "x/x_test.go", "package x\n\nimport \"time\"\n\nfunc f() {\n\tfor {\n\t\ttime.Sleep(50 * time.Millisecond)\n\t}\n}\n", "x/x_test.go:7: a test sleeps"},
+		{"poll", "x/x_test.go", "package x\n\nimport \"time\"\n\nfunc f() {\n\tfor !ok() {\n\t\ttime.Sleep(5 * time.Millisecond)\n\t}\n\tfor ; !ok(); time.Sleep(time.Millisecond) {\n\t}\n}\n", ""},
 		{"sleep in a bubble", "x/x_test.go", "package x\n\nimport (\n\t\"testing/synctest\"\n\t\"time\"\n)\n\nfunc f() { synctest.Wait(); time.Sleep(1) }\n", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {

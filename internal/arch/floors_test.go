@@ -38,7 +38,7 @@ var packages = map[string]pkg{
 	"store/record":        {floor: 3, imports: []string{"internal/event", "plugins/sdk/mail", "store", "store/record/recordpb"}},
 	"store/table":         {floor: 3, imports: []string{"internal/event", "internal/seal", "plugins/sdk/mail", "store", "store/record"}},
 	"store/blobfile":      {floor: 3, imports: []string{"internal/seal", "store", "store/table"}},
-	"store/bolt":          {floor: 3, imports: []string{"internal/seal", "store", "store/blobfile", "store/table"}, tests: []string{"internal/event", "plugins/sdk/mail"}},
+	"store/bolt":          {floor: 3, imports: []string{"internal/seal", "store", "store/blobfile", "store/table"}, tests: []string{"internal/event", "plugins/sdk/mail", "store/storetest"}},
 	"internal/journal":    {floor: 3, imports: []string{"internal/event", "store"}},
 	"internal/outbox":     {floor: 3, imports: []string{"plugins/sdk/mail", "store"}, tests: []string{"internal/seal", "store/bolt"}},
 	"internal/pluginhost": {floor: 3, imports: []string{"plugins/sdk/mail", "plugins/sdk/provider"}},
@@ -92,6 +92,7 @@ var packages = map[string]pkg{
 	"cmd/postern-provider-outlook": {floor: 8, imports: []string{"plugins/outlook", "plugins/sdk/provider"}},
 	"cmd/postern-sandbox":          {floor: 8, imports: []string{"internal/sandbox/program"}},
 	"internal/arch":                {floor: 8},
+	"internal/e2e":                 {floor: 8}, // drives the programs from outside
 	"internal/testrun":             {floor: 8},
 	"internal/tools/protogen":      {floor: 8},
 }
@@ -114,7 +115,7 @@ var external = map[string][]string{
 	"go.yaml.in/":                   {"internal/config", "plugins/sdk/providertest", "cmd"},
 	"github.com/standard-webhooks/": {"cmd/postern"}, // the demo's receiver verifies as a stranger would
 	// In tests alone.
-	"github.com/google/go-cmp":    {},
+	"github.com/google/go-cmp":    {"store/storetest"},
 	"github.com/jhillyerd/enmime": {},
 	"github.com/getkin/":          {},
 	"github.com/rogpeppe/":        {},

@@ -1,6 +1,6 @@
 // Command testrun runs all tests and ends with how many ran, passed and were
 // skipped, each skip with its reason. It uses the race detector where cgo and
-// a C compiler are there, and says which it was.
+// a C compiler are there, and says which it was. It installs nothing.
 //
 // usage: testrun [-no-skip] [packages...]
 package main
@@ -9,8 +9,10 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"slices"
@@ -29,14 +31,15 @@ func main() {
 
 // event is one line of `go test -json` (cmd/test2json).
 type event struct {
-	Action, Package, Test, Output string
-	Elapsed                       float64
+	Action, Package, ImportPath, Test, Output string
+	Elapsed                                   float64
 }
 
 type key struct{ pkg, test string }
 
 // tally is what has been seen.
 type tally struct {
+	w              io.Writer
 	passed, failed int
 	skips          []string
 	output         map[key][]string
@@ -63,24 +66,18 @@ func run(packages []string, noSkip bool) int {
 		fmt.Fprintln(os.Stderr, "testrun:", err)
 		return 1
 	}
-	t := &tally{output: map[key][]string{}}
-	lines := bufio.NewScanner(out)
-	lines.Buffer(nil, 16<<20)
-	for lines.Scan() {
-		var e event
-		if json.Unmarshal(lines.Bytes(), &e) != nil {
-			fmt.Println(lines.Text()) // a build error, say
-			continue
-		}
-		t.add(e)
-	}
-	err = cmd.Wait()
+	t := &tally{w: os.Stdout, output: map[key][]string{}}
+	readErr := t.read(out)
+	err = errors.Join(readErr, cmd.Wait())
 	if stderr.Len() > 0 {
 		fmt.Print(stderr.String())
 	}
 	t.report()
 	switch {
-	case err != nil || t.failed > 0:
+	case err != nil:
+		fmt.Println("go test:", err)
+		return 1
+	case len(t.failures) > 0:
 		return 1
 	case noSkip && len(t.skips) > 0:
 		fmt.Println("a test was skipped where none should be")
@@ -89,8 +86,26 @@ func run(packages []string, noSkip bool) int {
 	return 0
 }
 
+// read takes the lines of `go test -json` until they end.
+func (t *tally) read(r io.Reader) error {
+	lines := bufio.NewScanner(r)
+	lines.Buffer(nil, 16<<20)
+	for lines.Scan() {
+		var e event
+		if json.Unmarshal(lines.Bytes(), &e) != nil {
+			fmt.Fprintln(t.w, lines.Text())
+			continue
+		}
+		t.add(e)
+	}
+	return lines.Err()
+}
+
 func (t *tally) add(e event) {
 	k := key{e.Package, e.Test}
+	if e.Package == "" {
+		k.pkg = e.ImportPath // a build that failed has no test yet
+	}
 	switch e.Action {
 	case "output", "build-output":
 		t.output[k] = append(t.output[k], e.Output)
@@ -99,14 +114,14 @@ func (t *tally) add(e event) {
 			t.passed++
 			delete(t.output, k)
 		} else {
-			fmt.Printf("ok    %s  %.1fs\n", e.Package, e.Elapsed)
+			fmt.Fprintf(t.w, "ok    %s  %.1fs\n", e.Package, e.Elapsed)
 		}
 	case "fail", "build-fail":
 		t.failures = append(t.failures, k)
 		if e.Test != "" {
 			t.failed++
 		} else {
-			fmt.Printf("FAIL  %s  %.1fs\n", e.Package, e.Elapsed)
+			fmt.Fprintf(t.w, "FAIL  %s  %.1fs\n", k.pkg, e.Elapsed)
 		}
 	case "skip":
 		if e.Test != "" {
@@ -130,12 +145,12 @@ func reason(lines []string) string {
 
 func (t *tally) report() {
 	for _, k := range t.failures {
-		fmt.Printf("\n--- %s %s\n%s", k.pkg, k.test, strings.Join(t.output[k], ""))
+		fmt.Fprintf(t.w, "\n--- %s %s\n%s", k.pkg, k.test, strings.Join(t.output[k], ""))
 	}
 	for _, s := range t.skips {
-		fmt.Println("skip:", s)
+		fmt.Fprintln(t.w, "skip:", s)
 	}
-	fmt.Printf("%d passed, %d failed, %d skipped\n", t.passed, t.failed, len(t.skips))
+	fmt.Fprintf(t.w, "%d tests run: %d passed, %d failed; %d skipped\n", t.passed+t.failed, t.passed, t.failed, len(t.skips))
 }
 
 // raceable reports whether the race detector can be used here: it needs cgo
