@@ -319,7 +319,7 @@ func (c *call) createAttachment() (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	if !m.st.draft {
+	if c.s.set.AttachToDraftsOnly && !m.st.draft {
 		return answer{}, errDraftOnly("attachments")
 	}
 	c.addAttachment(m, a)

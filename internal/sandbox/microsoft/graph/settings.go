@@ -77,6 +77,10 @@ type Settings struct {
 	// SendGap is how long a message that was just sent answers 404.
 	SendGap time.Duration
 
+	// AttachToDraftsOnly refuses attachments for a message that is no draft. The
+	// real service takes them: tools that restore mailboxes make a message with
+	// PidTagMessageFlags and add its attachments afterwards.
+	AttachToDraftsOnly bool
 	// SmallAttachmentBytes is the smallest file of an upload session and the
 	// limit of an attachment given in JSON.
 	SmallAttachmentBytes int64

@@ -50,7 +50,7 @@ func (c *call) createUploadSession() (answer, error) {
 		return answer{}, err
 	}
 	switch {
-	case !m.st.draft:
+	case c.s.set.AttachToDraftsOnly && !m.st.draft:
 		return answer{}, errDraftOnly("attachments")
 	case u.size < c.s.set.SmallAttachmentBytes:
 		return answer{}, errSmallAttachment()
@@ -227,7 +227,7 @@ func (s *Server) putRange(mb *mailbox, r *http.Request, find func() (*upload, er
 func (s *Server) finishUpload(mb *mailbox, u *upload, r *http.Request) (answer, error) {
 	delete(mb.uploads, u.id)
 	m := mb.byNum[u.message]
-	if m == nil || !m.st.draft {
+	if m == nil || s.set.AttachToDraftsOnly && !m.st.draft {
 		return answer{}, errItemNotFound()
 	}
 	u.att.data = u.data
