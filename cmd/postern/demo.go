@@ -35,6 +35,8 @@ type demoInfo struct {
 	Webhook      demoWebhook       `json:"webhook"`
 	Config       string            `json:"config"`
 	PID          int               `json:"pid"`
+	// Processes are the demo's programs and their process ids.
+	Processes map[string]int `json:"processes"`
 }
 
 type demoSandbox struct {
@@ -211,7 +213,10 @@ func (d *demo) waitSynced(ctx context.Context) error {
 
 // ready writes demo.json and tells what to try.
 func (d *demo) ready(context.Context) error {
-	d.info.PID = os.Getpid()
+	d.info.PID, d.info.Processes = os.Getpid(), map[string]int{}
+	for _, c := range d.procs {
+		d.info.Processes[c.name] = c.cmd.Process.Pid
+	}
 	b, err := json.MarshalIndent(d.info, "", "  ")
 	if err != nil {
 		return err

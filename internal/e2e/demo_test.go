@@ -37,10 +37,14 @@ type demo struct {
 		Accounts []struct{ ID, Address, Provider string }
 		Webhook  struct{ Endpoint, URL string }
 		Config   string
+		// Processes by name: sandbox, receiver, gateway.
+		Processes map[string]int
 	}
 	lines *lines
 	done  chan struct{}
 	err   error
+	// lastDiff is shown when the mirror does not come into step.
+	lastDiff string
 }
 
 // lines are what a program printed; readers wait for the one they want.
@@ -279,7 +283,7 @@ func (d *demo) eventually(what string, cond func() bool) {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			d.t.Fatalf("not so in time: %s", what)
+			d.t.Fatalf("not so in time: %s\n%s", what, d.lastDiff)
 		}
 	}
 }
