@@ -31,3 +31,5 @@ func backend(t testing.TB) storetest.Backend {
 		},
 	}
 }
+
+func TestCrash(t *testing.T) { storetest.RunCrash(t, backend(t)) }

@@ -237,26 +237,24 @@ func updateSerial(w *World) {
 	var taken atomic.Int64
 	w.none(each(n, func(i int) error {
 		from := []string{"left", "right"}[i%2]
-		for {
-			var took bool
-			err := w.Store.Update(w.ctx(), func(tx store.Tx) error {
-				took = false
-				left, err := readInt(tx, "left")
-				if err != nil {
-					return err
-				}
-				right, err := readInt(tx, "right")
-				if err != nil || left+right < 1 {
-					return err
-				}
-				took = true
-				return addTo(tx, from, -1)
-			})
-			if took && err == nil {
-				taken.Add(1)
+		var took bool
+		err := w.Store.Update(w.ctx(), func(tx store.Tx) error {
+			took = false
+			left, err := readInt(tx, "left")
+			if err != nil {
+				return err
 			}
-			return err
+			right, err := readInt(tx, "right")
+			if err != nil || left+right < 1 {
+				return err
+			}
+			took = true
+			return addTo(tx, from, -1)
+		})
+		if took && err == nil {
+			taken.Add(1)
 		}
+		return err
 	}))
 	w.view(func(tx store.Tx) error {
 		left, err := readInt(tx, "left")
