@@ -120,8 +120,8 @@ func (c *call) find(ctx context.Context, operation, messageID string) (*found, e
 	return f, nil
 }
 
-// discard removes what was begun and cannot be used. It may fail: then a
-// draft stays behind.
+// discard removes for good what was begun and cannot be used. It may fail:
+// then a draft stays behind.
 func (c *call) discard(ctx context.Context, messages []msgraph.Message) {
 	ids := make([]string, len(messages))
 	for i := range messages {
@@ -131,10 +131,7 @@ func (c *call) discard(ctx context.Context, messages []msgraph.Message) {
 		return
 	}
 	w := newWork(ids)
-	err := c.each(ctx, w, func(i int) (msgraph.Item, bool) {
-		return msgraph.Item{Method: http.MethodDelete, Path: messagePath(ids[i])}, true
-	})
-	if err != nil {
+	if err := c.purge(ctx, w); err != nil {
 		c.p.log().Warn("an unfinished draft stays behind", "account", c.acct.id, "err", err)
 	}
 }

@@ -68,7 +68,11 @@ func (p *Provider) Purge(ctx context.Context, req *provider.DeleteRequest) (*pro
 	}
 	defer done()
 	w := newWork(req.IDs)
-	err = c.each(ctx, w, func(i int) (msgraph.Item, bool) {
+	return w.response(c.purge(ctx, w))
+}
+
+func (c *call) purge(ctx context.Context, w *work) error {
+	err := c.each(ctx, w, func(i int) (msgraph.Item, bool) {
 		return msgraph.Item{Method: http.MethodPost, Path: messagePath(w.ids[i]) + "/permanentDelete"}, true
 	})
 	lacking := map[int]bool{}
@@ -95,7 +99,7 @@ func (p *Provider) Purge(ctx context.Context, req *provider.DeleteRequest) (*pro
 			w.results[i] = provider.Result{ID: w.ids[i], Message: mail.Message{ProviderID: w.ids[i]}}
 		}
 	}
-	return w.response(err)
+	return err
 }
 
 // lacksVerb: this Graph has no such action. "Resource not found for the

@@ -16,7 +16,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/postern-mail/postern/internal/sandbox"
 	"github.com/postern-mail/postern/internal/sandbox/cloud"
+	"github.com/postern-mail/postern/internal/sandbox/microsoft/graph"
 	"github.com/postern-mail/postern/internal/sandbox/traffic"
 	"github.com/postern-mail/postern/plugins/sdk/mail"
 	"github.com/postern-mail/postern/plugins/sdk/provider"
@@ -321,8 +323,8 @@ func TestFailedUploadLeavesNoDraft(t *testing.T) {
 	}
 	_, err := w.prepare("op", raw, grace)
 	wantKind(t, err, mail.KindForbidden)
-	if drafts := w.in(mail.RoleDrafts); len(drafts) != 0 {
-		t.Errorf("drafts left: %+v", drafts)
+	if left := w.truth(ada); len(left) != 0 {
+		t.Errorf("left behind: %+v", left)
 	}
 }
 
@@ -361,6 +363,7 @@ func TestAppend(t *testing.T) {
 				t.Errorf("attachment has %d of %d bytes", len(byName["part-0.bin"]), len(data))
 			}
 		}},
+		{"larger", larger, box, nil, nil, nil},
 		{"large draft", larger, drafts, []string{mail.Draft, mail.Seen}, []string{mail.Draft, mail.Seen}, nil},
 	} {
 		var first string
@@ -391,17 +394,26 @@ func TestAppend(t *testing.T) {
 			tc.check(t, header, byName)
 		}
 	}
-	// What must follow the message is refused where it is no draft, and
-	// nothing is left behind.
-	_, err := w.p.Append(t.Context(), &provider.AppendRequest{Call: w.call(), OperationID: "op", Mailbox: box, Size: int64(len(larger))}, strings.NewReader(larger))
-	wantKind(t, err, mail.KindTooLarge)
 	inBox := 0
 	for _, m := range w.truth(ada) {
 		if slices.Contains(m.Mailboxes, box) || slices.Contains(m.Mailboxes, drafts) {
 			inBox++
 		}
 	}
-	if inBox != 5 {
+	if inBox != 6 {
 		t.Errorf("%d messages", inBox)
+	}
+}
+
+func TestAppendWhereOnlyDraftsTakeAttachments(t *testing.T) {
+	w := connected(t, func(o *sandbox.Options) {
+		o.Settings.Mail = func(s *graph.Settings) { s.AttachToDraftsOnly = true }
+	})
+	box := w.createMailbox("", "Box").ID
+	raw, _ := withAttachment(4 << 20)
+	_, err := w.p.Append(t.Context(), &provider.AppendRequest{Call: w.call(), OperationID: "op", Mailbox: box, Size: int64(len(raw))}, strings.NewReader(raw))
+	wantKind(t, err, mail.KindTooLarge)
+	if left := w.truth(ada); len(left) != 0 {
+		t.Errorf("left behind: %v", left)
 	}
 }

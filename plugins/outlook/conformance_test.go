@@ -1,0 +1,219 @@
+package outlook_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/postern-mail/postern/internal/sandbox"
+	"github.com/postern-mail/postern/internal/sandbox/cloud"
+	"github.com/postern-mail/postern/internal/sandbox/traffic"
+	"github.com/postern-mail/postern/plugins/outlook"
+	"github.com/postern-mail/postern/plugins/sdk/provider"
+	"github.com/postern-mail/postern/plugins/sdk/providertest"
+)
+
+// TestConformance holds the provider to the contract against the sandbox,
+// directly and as the gateway sees it, across gRPC.
+func TestConformance(t *testing.T) {
+	suite := providertest.Suite{New: func(t providertest.T) (provider.Provider, providertest.World) {
+		w, err := newSandboxWorld(t)
+		if err != nil {
+			t.Fatalf("sandbox: %v", err)
+		}
+		return outlook.New(outlook.Options{}), w
+	}}
+	t.Run("direct", func(t *testing.T) {
+		t.Parallel()
+		providertest.Run(t, suite)
+	})
+	t.Run("wire", func(t *testing.T) {
+		t.Parallel()
+		providertest.Run(t, suite.Across(provider.Pipe))
+	})
+}
+
+const alan = "alan@contoso.example"
+
+// sandboxWorld is the sandbox as the conformance suite wants it.
+type sandboxWorld struct {
+	providertest.NoHooks
+	sandbox *sandbox.Sandbox
+	ca      string
+	notify  *httptest.Server
+	handler func(*provider.NotifyRequest) *provider.NotifyResponse
+}
+
+func newSandboxWorld(t providertest.T) (*sandboxWorld, error) {
+	w := &sandboxWorld{}
+	w.notify = httptest.NewTLSServer(http.HandlerFunc(w.serveNotify))
+	t.Cleanup(w.notify.Close)
+	opts := sandbox.Options{NoSeed: true, NotifyRoots: w.notify.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs}
+	opts.Settings.Push.BatchWindow = time.Millisecond
+	sb, err := sandbox.Start(context.WithoutCancel(t.Context()), opts)
+	if err != nil {
+		return nil, err
+	}
+	t.Cleanup(func() {
+		if err := sb.Close(); err != nil {
+			t.Errorf("sandbox: %v", err)
+		}
+	})
+	w.sandbox = sb
+	if _, err := sb.Microsoft().AddUser(alan, "Alan Turing"); err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "conformance")
+	if err != nil {
+		return nil, err
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	w.ca = filepath.Join(dir, "ca.pem")
+	return w, os.WriteFile(w.ca, []byte(sb.State().CA), 0o600)
+}
+
+func (w *sandboxWorld) Settings() map[string]string {
+	st := w.sandbox.State()
+	return map[string]string{
+		"client_id": st.ClientID, "client_secret": st.ClientSecret,
+		"authority": st.Authority, "graph_url": st.Graph, "ca_file": w.ca,
+	}
+}
+
+func (w *sandboxWorld) BadSettings() []map[string]string {
+	var out []map[string]string
+	for k, v := range map[string]string{
+		"client_id": "", "authority": "http://localhost/common", "graph_url": "nowhere", "ca_file": "/nowhere.pem", "max_concurrent": "none",
+	} {
+		s := w.Settings()
+		s[k] = v
+		out = append(out, s)
+	}
+	return out
+}
+
+func (w *sandboxWorld) RedirectURL() string  { return redirect }
+func (w *sandboxWorld) Address() string      { return ada }
+func (w *sandboxWorld) Recipients() []string { return []string{grace, alan} }
+
+func (w *sandboxWorld) Connect(ctx context.Context, authorize string) (url.Values, error) {
+	return w.decide(ctx, authorize, "approve")
+}
+
+func (w *sandboxWorld) Deny(ctx context.Context, authorize string) (url.Values, error) {
+	return w.decide(ctx, authorize, "deny")
+}
+
+// decide answers the sign-in page.
+func (w *sandboxWorld) decide(ctx context.Context, authorize, decision string) (url.Values, error) {
+	form := url.Values{"user": {ada}, "decision": {decision}}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, authorize, strings.NewReader(form.Encode()))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	client := &http.Client{
+		Transport:     &http.Transport{TLSClientConfig: w.sandbox.TLS()},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	defer client.CloseIdleConnections()
+	resp, err := client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	to, err := resp.Location()
+	if err != nil {
+		return nil, fmt.Errorf("sign-in page: %s: %w", resp.Status, err)
+	}
+	return to.Query(), nil
+}
+
+func (w *sandboxWorld) Deliver(ctx context.Context, address, mailbox string, raw []byte) error {
+	_, err := w.sandbox.Microsoft().Deliver(ctx, address, cloud.Delivery{Mailbox: mailbox, Notify: true, Raw: raw})
+	return err
+}
+
+func (w *sandboxWorld) Remove(_ context.Context, address, id string) error {
+	return w.sandbox.Microsoft().Delete(address, id)
+}
+
+func (w *sandboxWorld) Truth(_ context.Context, address string) ([]providertest.Message, error) {
+	list, err := w.sandbox.Microsoft().Messages(address)
+	out := make([]providertest.Message, len(list))
+	for i, m := range list {
+		out[i] = providertest.Message{ProviderID: m.ID, Mailboxes: m.Mailboxes, Keywords: m.Keywords, Size: m.Size, SHA256: m.SHA256}
+	}
+	return out, err
+}
+
+func (w *sandboxWorld) ForgetCursors(_ context.Context, address string) error {
+	return w.sandbox.Microsoft().ForgetCursors(address)
+}
+
+func (w *sandboxWorld) Revoke(_ context.Context, address string) error {
+	return w.sandbox.Microsoft().Revoke(address, false)
+}
+
+// ExpireTokens: the next request with an access token is refused.
+func (w *sandboxWorld) ExpireTokens(_ context.Context, address string) error {
+	return w.sandbox.Faults().Put(traffic.Fault{User: address, Match: "/v1.0/", Status: http.StatusUnauthorized, Times: 1})
+}
+
+func (w *sandboxWorld) TokenRequests(context.Context) (int, error) {
+	n := 0
+	for _, count := range w.sandbox.Counters().Report("", "").Tokens["refresh_token"] {
+		n += int(count)
+	}
+	return n, nil
+}
+
+func (w *sandboxWorld) Fault(_ context.Context, address string, fault providertest.Fault) (func(context.Context) error, error) {
+	f := traffic.Fault{User: address}
+	switch fault {
+	case providertest.FaultThrottled:
+		f.Status, f.Match = http.StatusTooManyRequests, "/v1.0/"
+	case providertest.FaultUnavailable:
+		f.Status, f.Match = http.StatusServiceUnavailable, "/v1.0/"
+	case providertest.FaultLostAnswer:
+		f.CutAfter, f.Match, f.Times = true, "POST /me/messages/{id}/send", 1
+	default:
+		return nil, providertest.NoHook(string(fault))
+	}
+	if err := w.sandbox.Faults().Put(f); err != nil {
+		return nil, err
+	}
+	return func(context.Context) error { w.sandbox.Faults().Clear(); return nil }, nil
+}
+
+func (w *sandboxWorld) Listen(_ context.Context, handler func(*provider.NotifyRequest) *provider.NotifyResponse) (string, error) {
+	w.handler = handler
+	return w.notify.URL + "/notify/outlook", nil
+}
+
+func (w *sandboxWorld) serveNotify(rw http.ResponseWriter, r *http.Request) {
+	body := make([]byte, 0, 1024)
+	buf := make([]byte, 4096)
+	for {
+		n, err := r.Body.Read(buf)
+		body = append(body, buf[:n]...)
+		if err != nil {
+			break
+		}
+	}
+	resp := w.handler(&provider.NotifyRequest{
+		Method: r.Method, Path: strings.TrimPrefix(r.URL.Path, "/notify/outlook"), Query: r.URL.RawQuery, Header: r.Header, Body: body,
+	})
+	for k, v := range resp.Header {
+		rw.Header()[k] = v
+	}
+	rw.WriteHeader(resp.Status)
+	_, _ = rw.Write(resp.Body)
+}

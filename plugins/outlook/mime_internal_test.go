@@ -1,0 +1,126 @@
+package outlook
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/postern-mail/postern/plugins/outlook/msgraph"
+	"github.com/postern-mail/postern/plugins/sdk/provider"
+)
+
+func crlf(lines ...string) string { return strings.Join(lines, "\r\n") }
+
+func TestForEnvelope(t *testing.T) {
+	const rest = "Subject: s\r\n\r\nbody\r\n.\r\n"
+	for _, tc := range []struct {
+		name, header string
+		rcpts        []string
+		want         string
+	}{
+		{"as it is", "To: A <a@x>, b@x\r\nCc: c@x\r\n", []string{"a@x", "b@x", "C@X"}, "To: A <a@x>, b@x\r\nCc: c@x\r\n" + rest},
+		{"no envelope", "To: a@x\r\nBcc: b@x\r\n", nil, "To: a@x\r\nBcc: b@x\r\n" + rest},
+		{"hidden", "To: a@x\r\n", []string{"a@x", "h@x", "H@x", "i@x"}, "To: a@x\r\nSubject: s\r\nBcc: <h@x>,\r\n <i@x>\r\n\r\nbody\r\n.\r\n"},
+		{"header only", "To: A <a@x>,\r\n B <b@x>\r\nCc: c@x\r\n", []string{"a@x"}, "To: \"A\" <a@x>\r\n" + rest},
+		{"Bcc of the header", "To: a@x\r\nBcc: b@x, c@x\r\n", []string{"a@x", "c@x"}, "To: a@x\r\nSubject: s\r\nBcc: <c@x>\r\n\r\nbody\r\n.\r\n"},
+		{"undisclosed", "To: undisclosed-recipients:;\r\n", []string{"a@x"}, "To: undisclosed-recipients:;\r\nSubject: s\r\nBcc: <a@x>\r\n\r\nbody\r\n.\r\n"},
+		{"unreadable", "To: a@x b@x <<>>\r\n", []string{"a@x"}, "Subject: s\r\nBcc: <a@x>\r\n\r\nbody\r\n.\r\n"},
+		{"encoded name", "To: =?utf-8?q?J=C3=BCrgen?= <a@x>\r\nX: y\r\n z\r\n", []string{"a@x"}, "To: =?utf-8?q?J=C3=BCrgen?= <a@x>\r\nX: y\r\n z\r\n" + rest},
+	} {
+		got := string(forEnvelope([]byte(tc.header+rest), provider.Envelope{Recipients: tc.rcpts}))
+		if diff := cmp.Diff(tc.want, got); diff != "" {
+			t.Errorf("%s: %s", tc.name, diff)
+		}
+	}
+	if got := string(forEnvelope([]byte("To: a@x\n\nbody\n"), provider.Envelope{Recipients: []string{"a@x"}})); got != "To: a@x\n\nbody\n" {
+		t.Errorf("bare line ends: %q", got)
+	}
+}
+
+func TestParseContent(t *testing.T) {
+	type part struct {
+		Name, Type, ID string
+		Inline         bool
+		Data           string
+	}
+	for _, tc := range []struct {
+		name, raw      string
+		bodyType, body string
+		parts          []part
+		sealed         bool
+	}{
+		{name: "plain", raw: crlf("Subject: s", "", "hello", ""), bodyType: "text", body: "hello\r\n"},
+		{name: "no body", raw: "Subject: s\r\n", bodyType: "text"},
+		{name: "charset", raw: crlf("Content-Type: text/plain; charset=iso-8859-15", "Content-Transfer-Encoding: quoted-printable", "", "=A4=20=E9"), bodyType: "text", body: "€ é"},
+		{name: "unknown charset", raw: crlf("Content-Type: text/plain; charset=martian", "", "caf\xe9"), bodyType: "text", body: "caf\uFFFD"},
+		{name: "html with picture", bodyType: "html", body: "<img src=cid:p>",
+			raw: crlf("Content-Type: multipart/related; boundary=r", "", "--r", "Content-Type: multipart/alternative; boundary=a", "", "--a", "Content-Type: text/plain", "", "t", "--a", "Content-Type: text/html", "", "<img src=cid:p>", "--a--",
+				"--r", "Content-Type: image/png", "Content-ID: <p>", "Content-Disposition: inline; filename=p.png", "Content-Transfer-Encoding: base64", "", "aGkg dGhl\r\ncmU=", "--r--", ""),
+			parts: []part{{"p.png", "image/png", "p", true, "hi there"}}},
+		{name: "html before plain", bodyType: "html", body: "<p>",
+			raw: crlf("Content-Type: multipart/alternative; boundary=a", "", "--a", "Content-Type: text/html", "", "<p>", "--a", "Content-Type: text/plain", "", "t", "--a--", "")},
+		{name: "text attachment", bodyType: "text", body: "t",
+			raw:   crlf("Content-Type: multipart/mixed; boundary=m", "", "--m", "", "t", "--m", "Content-Type: text/csv; charset=iso-8859-1; name=\"=?utf-8?q?=C3=A4.csv?=\"", "Content-Disposition: attachment; filename=\"../../etc/a.csv\"", "", "\xe4;1", "--m--", ""),
+			parts: []part{{"a.csv", "text/csv", "", false, "\xe4;1"}}},
+		{name: "message inside", bodyType: "text", body: "t",
+			raw:   crlf("Content-Type: multipart/mixed; boundary=m", "", "--m", "", "t", "--m", "Content-Type: message/rfc822", "", "Subject: in", "", "x", "--m--", ""),
+			parts: []part{{"attachment-1.eml", "message/rfc822", "", false, "Subject: in\r\n\r\nx"}}},
+		{name: "signed", bodyType: "text", body: "t", sealed: true,
+			raw:   crlf("Content-Type: multipart/signed; boundary=m; protocol=x", "", "--m", "", "t", "--m", "Content-Type: application/pgp-signature; name=sig.asc", "", "S", "--m--", ""),
+			parts: []part{{"sig.asc", "application/pgp-signature", "", false, "S"}}},
+		{name: "cut off", bodyType: "text", body: "t", raw: crlf("Content-Type: multipart/mixed; boundary=m", "", "--m", "", "t", "--m", "Content-Type: image/gif", "", "GIF")},
+	} {
+		c := parseContent([]byte(tc.raw))
+		if c.bodyType != tc.bodyType || c.body != tc.body || c.sealed != tc.sealed {
+			t.Errorf("%s: %s %q sealed %v", tc.name, c.bodyType, c.body, c.sealed)
+		}
+		if tc.name == "cut off" {
+			continue // what becomes of the rest depends on the reader
+		}
+		var got []part
+		for i := range c.attachments {
+			a := &c.attachments[i]
+			data, err := a.decode()
+			if err != nil {
+				t.Errorf("%s: %v", tc.name, err)
+			}
+			got = append(got, part{a.name, a.contentType, a.contentID, a.inline, string(data)})
+		}
+		if diff := cmp.Diff(tc.parts, got); diff != "" {
+			t.Errorf("%s: %s", tc.name, diff)
+		}
+	}
+}
+
+func TestParseHeader(t *testing.T) {
+	c := parseContent([]byte(crlf("From: =?iso-8859-1?q?J=FCrgen?= <j@x>", "To: a@x, \"B, C\" <b@x>", "to: d@x", "Subject: =?utf-8?b?w6Q=?=",
+		" tail", "Date: Fri, 20 Nov 2026 10:00:00 +0100 (CET)", "X-Priority: 1 (Highest)", "Importance: High", "Message-ID: <m@x>", "In-Reply-To: <p@x>", "not a field", "", "x")))
+	m := c.message
+	if m.Subject != "ä tail" || m.From.EmailAddress != (msgraph.EmailAddress{Name: "Jürgen", Address: "j@x"}) || len(m.To) != 3 || m.To[1].EmailAddress.Name != "B, C" ||
+		m.Importance != "high" || m.InternetMessageID != "<m@x>" || !c.date.Equal(time.Date(2026, 11, 20, 9, 0, 0, 0, time.UTC)) {
+		t.Errorf("%+v date %v", m, c.date)
+	}
+	if diff := cmp.Diff([]msgraph.Property{{ID: propInReplyTo, Value: "<p@x>"}}, m.Properties); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func FuzzMIME(f *testing.F) {
+	f.Add("To: a@x\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nx\r\n--b--\r\n")
+	f.Add(" folded first\n\nbody")
+	f.Fuzz(func(t *testing.T, s string) {
+		parseContent([]byte(s))
+		fields, body := splitHeader([]byte(s))
+		var whole strings.Builder
+		for _, fl := range fields {
+			whole.Write(fl.raw)
+		}
+		whole.Write(body)
+		if whole.String() != s {
+			t.Errorf("%q came back as %q", s, whole.String())
+		}
+		forEnvelope([]byte(s), provider.Envelope{Recipients: []string{"a@x"}})
+	})
+}
