@@ -19,6 +19,7 @@ type Cloud interface {
 	Delete(address, id string) error
 	Revoke(address string, keepAccess bool) error
 	Block(address string, code int) error
+	ExpireTokens(address string) error
 	ForgetCursors(address string) error
 	Lifecycle(address, event string) (told int, err error)
 	SetDeltaLag(d time.Duration)

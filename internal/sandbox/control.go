@@ -72,6 +72,7 @@ func (s *Sandbox) controlHandler() http.Handler {
 	api("POST /control/users/{address}/forget-cursors", s.forgetCursors)
 	api("POST /control/users/{address}/lifecycle", s.lifecycle)
 	api("POST /control/users/{address}/block", s.block)
+	api("POST /control/users/{address}/expire-tokens", s.expireTokens)
 	api("GET /control/faults", func(*http.Request) (int, any, error) { return http.StatusOK, s.faults.List(), nil })
 	api("PUT /control/faults", s.putFaults)
 	api("DELETE /control/faults", s.clearFaults)
@@ -291,6 +292,14 @@ func (s *Sandbox) block(r *http.Request) (int, any, error) {
 		return 0, nil, err
 	}
 	return http.StatusNoContent, nil, c.Block(u.Address, body.Code)
+}
+
+func (s *Sandbox) expireTokens(r *http.Request) (int, any, error) {
+	c, u, err := s.owner(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	return http.StatusNoContent, nil, c.ExpireTokens(u.Address)
 }
 
 // putFaults takes one fault or a list.

@@ -38,6 +38,7 @@
 //	POST   /control/users/{address}/forget-cursors
 //	POST   /control/users/{address}/lifecycle        {event}: reauthorizationRequired, subscriptionRemoved, missed
 //	POST   /control/users/{address}/block            {code}: every sign-in and refresh ends with this AADSTS code; 0 ends it
+//	POST   /control/users/{address}/expire-tokens    access tokens that are out answer 401 from now on; refresh tokens live
 //	GET    /control/faults                           the faults in force
 //	PUT    /control/faults                           one fault, or a list of them (traffic.Fault)
 //	DELETE /control/faults                           ends them all

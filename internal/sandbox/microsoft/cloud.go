@@ -68,6 +68,16 @@ func (s *Server) Block(address string, code int) error {
 	return s.identity.Block(u, code)
 }
 
+// ExpireTokens ends the access tokens of a user that are out, as if their time
+// had come. Refresh tokens live on.
+func (s *Server) ExpireTokens(address string) error {
+	u, err := s.user(address)
+	if err == nil {
+		s.identity.ExpireTokens(u)
+	}
+	return err
+}
+
 // ForgetCursors makes all delta tokens of a user answer 410.
 func (s *Server) ForgetCursors(address string) error { return s.graph.ForgetCursors(address) }
 

@@ -162,6 +162,21 @@ func (p *Provider) Revoke(user cloud.User, keepAccess bool) {
 	}
 }
 
+// ExpireTokens ends the access tokens of a user that are out, as if their time
+// had come.
+func (p *Provider) ExpireTokens(user cloud.User) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := p.now()
+	for hash, a := range p.access {
+		if a.user == user.ID && a.expires.After(now) {
+			ended := *a // what was handed out is read without the lock
+			ended.expires = now
+			p.access[hash] = &ended
+		}
+	}
+}
+
 // Block makes every sign-in and every refresh of a user end with an AADSTS
 // code (50057 disabled, 50076 second factor wanted, 53003 conditional access,
 // 90094 administrator's approval wanted, ...); 0 lets the user in again.
