@@ -63,6 +63,14 @@ type houseOptions struct {
 
 func newHouse(t testing.TB, opts houseOptions) *house {
 	t.Helper()
+	h := buildHouse(t, opts)
+	h.run()
+	return h
+}
+
+// buildHouse makes a house whose outbox does not run yet.
+func buildHouse(t testing.TB, opts houseOptions) *house {
+	t.Helper()
 	h := &house{t: t, store: openStore(t, t.TempDir(), testMaster, nil)}
 	guard := mustGuard(t, "127.0.0.0/8", "::1")
 	logger := slog.New(slog.NewTextHandler(&lockedWriter{w: &h.log}, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -75,23 +83,29 @@ func newHouse(t testing.TB, opts houseOptions) *house {
 	h.outbox = outbox.New(h.store, NewCarrier(guard, opts.carrier), opts.outbox)
 	opts.webhook.Bus, opts.webhook.AllowHTTP, opts.webhook.Log = &h.bus, true, logger
 	h.service = New(h.store, h.outbox, guard, opts.webhook)
+	h.stop = func() {
+		if err := h.store.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	t.Cleanup(func() { h.stop() })
+	return h
+}
+
+// run starts the outbox. stop ends it and closes the store.
+func (h *house) run() {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- h.outbox.Run(ctx) }()
-	var once sync.Once
-	h.stop = func() {
-		once.Do(func() {
-			cancel()
-			if err := <-done; err != nil {
-				t.Logf("outbox: %v", err)
-			}
-			if err := h.store.Close(); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	t.Cleanup(h.stop)
-	return h
+	h.stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
+			h.t.Logf("outbox: %v", err)
+		}
+		if err := h.store.Close(); err != nil {
+			h.t.Error(err)
+		}
+	})
 }
 
 type lockedWriter struct {
