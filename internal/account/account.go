@@ -175,14 +175,14 @@ func (s *Service) Disconnect(ctx context.Context, id string, revoke bool) error 
 		if _, err := b.Add(e); err != nil {
 			return err
 		}
-		return s.dropGrant(tx, a)
+		if err := s.dropGrant(tx, a); err != nil {
+			return err
+		}
+		b.Finally(func() error { return tx.DeleteAccount(id) })
+		return nil
 	})
 	if err != nil {
-		return err
-	}
-	// Apart from the event's transaction: its hooks still need the record.
-	if err := s.store.Update(ctx, func(tx store.Tx) error { return tx.DeleteAccount(id) }); err != nil {
-		return err
+		return notFound(err)
 	}
 	if perr == nil {
 		if err := p.Close(ctx, &provider.CloseRequest{Account: id}); err != nil {

@@ -38,7 +38,12 @@ type Batch struct {
 	tx     store.Tx
 	now    time.Time
 	events []event.Event
+	last   []func() error
 }
+
+// Finally runs fn in the same transaction after the hooks: for a record that
+// they must still see.
+func (b *Batch) Finally(fn func() error) { b.last = append(b.last, fn) }
 
 // Add appends an event and gives its sequence, for the records that it
 // changes. Time is set where it is zero.
@@ -60,7 +65,15 @@ func (j *Journal) Update(ctx context.Context, fn func(tx store.Tx, b *Batch) err
 		if err := fn(tx, b); err != nil {
 			return err
 		}
-		return j.finish(tx, b)
+		if err := j.finish(tx, b); err != nil {
+			return err
+		}
+		for _, fn := range b.last {
+			if err := fn(); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 }
 
