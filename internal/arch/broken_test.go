@@ -150,10 +150,27 @@ func TestFilesBroken(t *testing.T) {
 		{"sleep", "x/x_test.go", "package x\n\nimport \"time\"\n\nfunc f() { time.Sleep(1) }\n", "x/x_test.go:5: a test sleeps"},
 		{"long sleep in a loop", "x/x_test.go", "package x\n\nimport \"time\"\n\nfunc f() {\n\tfor {\n\t\ttime.Sleep(50 * time.Millisecond)\n\t}\n}\n", "x/x_test.go:7: a test sleeps"},
 		{"poll", "x/x_test.go", "package x\n\nimport \"time\"\n\nfunc f() {\n\tfor !ok() {\n\t\ttime.Sleep(5 * time.Millisecond)\n\t}\n\tfor ; !ok(); time.Sleep(time.Millisecond) {\n\t}\n}\n", ""},
-		{"sleep in a bubble", "x/x_test.go", "package x\n\nimport (\n\t\"testing/synctest\"\n\t\"time\"\n)\n\nfunc f() { synctest.Wait(); time.Sleep(1) }\n", ""},
+		{"sleep in a bubble", "x/x_test.go", "package x\n\nimport \"time\"\n\nfunc TestX(t *T) { synctest.Test(t, func(t *T) { time.Sleep(1) }) }\n", ""},
+		{"sleep in a bubble of the package's own", "x/x_test.go", "package x\n\nimport \"time\"\n\nfunc bubble(f func()) { synctest.Test(f) }\n\nfunc TestX(t *T) { bubble(func() { time.Sleep(1) }) }\n", ""},
+		{"sleep beside a bubble", "x/x_test.go", "package x\n\nimport \"time\"\n\nfunc bubble(f func()) { synctest.Test(f) }\n\nfunc TestX(t *T) { other(func() { time.Sleep(1) }) }\n", "x/x_test.go:7: a test sleeps"},
+		{"sleep of a helper in a bubble", "x/x_test.go", "package x\n\nimport \"time\"\n\nfunc settle() {\n\tsynctest.Wait()\n\ttime.Sleep(time.Second)\n}\n", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			problems, err := checkFiles(tree(map[string]string{c.file: c.src}))
+			complains(t, problems, err, c.want)
+		})
+	}
+}
+
+func TestDocumentsBroken(t *testing.T) {
+	const makefile = "build: ## Build\n"
+	for _, c := range []struct{ name, src, want string }{
+		{"sound", "[a](Makefile) [b](https://example.org/x) [c](docs/../Makefile#x) `make build`\n", ""},
+		{"link", "[a](docs/nothing.md)\n", "the link to docs/nothing.md leads nowhere"},
+		{"target", "```sh\nmake nothing\n```\n", "there is no `make nothing`"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			problems, err := checkDocuments(tree(map[string]string{"README.md": c.src, "Makefile": makefile}))
 			complains(t, problems, err, c.want)
 		})
 	}

@@ -3,13 +3,11 @@ package arch
 import (
 	"bytes"
 	"fmt"
-	"go/ast"
-	"go/parser"
-	"go/token"
 	"io/fs"
+	"maps"
+	"path"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 )
@@ -30,6 +28,7 @@ var (
 
 func checkFiles(tree fs.FS) ([]string, error) {
 	var problems []string
+	tests := map[string][]string{} // by folder
 	err := walk(tree, func(name string) error {
 		if !text(name) || strings.Contains(name, "/dist/") {
 			return nil
@@ -55,76 +54,20 @@ func checkFiles(tree fs.FS) ([]string, error) {
 				problems = append(problems, fmt.Sprintf("%s:%d: %q is a path of one machine: find it from the working directory", name, i+1, strings.TrimSpace(machine.FindString(line))))
 			}
 		}
-		if strings.HasSuffix(name, "_test.go") {
-			return sleeps(name, src, func(p string) { problems = append(problems, p) })
+		if strings.HasSuffix(name, "_test.go") && bytes.Contains(src, []byte("time.")) {
+			tests[path.Dir(name)] = append(tests[path.Dir(name)], name)
 		}
 		return nil
 	})
-	return problems, err
-}
-
-// sleeps finds tests that wait for time to pass instead of for what they want
-// to see. In a synctest bubble time costs nothing, and a loop that looks every
-// few milliseconds is the way to see what nobody tells.
-func sleeps(name string, src []byte, add func(string)) error {
-	if !bytes.Contains(src, []byte("time.Sleep")) || bytes.Contains(src, []byte(`"testing/synctest"`)) {
-		return nil
-	}
-	set := token.NewFileSet()
-	file, err := parser.ParseFile(set, name, src, parser.SkipObjectResolution)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	loops := 0
-	var visit func(n ast.Node) bool
-	visit = func(n ast.Node) bool {
-		switch n := n.(type) {
-		case *ast.ForStmt:
-			loops++
-			ast.Inspect(n.Body, visit)
-			if n.Post != nil {
-				ast.Inspect(n.Post, visit)
-			}
-			loops--
-			return false
-		case *ast.CallExpr:
-			if selects(n.Fun, "Sleep") && (loops == 0 || !moment(n.Args)) {
-				add(fmt.Sprintf("%s:%d: a test sleeps: wait for what it wants to see, or run it in testing/synctest", name, set.Position(n.Pos()).Line))
-			}
+	for _, dir := range slices.Sorted(maps.Keys(tests)) {
+		found, err := sleeps(tree, tests[dir])
+		if err != nil {
+			return nil, err
 		}
-		return true
+		problems = append(problems, found...)
 	}
-	ast.Inspect(file, visit)
-	return nil
-}
-
-// moment reports whether an argument is time.Millisecond or a few of them.
-func moment(args []ast.Expr) bool {
-	const most = 20
-	if len(args) != 1 {
-		return false
-	}
-	if selects(args[0], "Millisecond") {
-		return true
-	}
-	product, ok := args[0].(*ast.BinaryExpr)
-	if !ok || product.Op != token.MUL || !selects(product.Y, "Millisecond") {
-		return false
-	}
-	n, ok := product.X.(*ast.BasicLit)
-	if !ok {
-		return false
-	}
-	value, err := strconv.Atoi(n.Value)
-	return err == nil && value <= most
-}
-
-// selects reports whether an expression is time.NAME.
-func selects(e ast.Expr, name string) bool {
-	s, ok := e.(*ast.SelectorExpr)
-	if !ok || s.Sel.Name != name {
-		return false
-	}
-	x, ok := s.X.(*ast.Ident)
-	return ok && x.Name == "time"
+	return problems, nil
 }
