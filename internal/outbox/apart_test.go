@@ -52,7 +52,7 @@ func TestHangingEndpointsDoNotDelayOthers(t *testing.T) {
 			if last.endpoint+":"+last.event != id || last.at.Sub(before) > 60*time.Millisecond {
 				t.Fatalf("%s was not sent at once: the last attempt was of %s, %s later", id, last.event, last.at.Sub(before))
 			}
-			time.Sleep(300 * time.Millisecond)
+			pass(300 * time.Millisecond)
 		}
 		reached := map[string]bool{}
 		for _, try := range c.all() {
@@ -62,7 +62,7 @@ func TestHangingEndpointsDoNotDelayOthers(t *testing.T) {
 			t.Errorf("only %d endpoints were tried: the hanging ones do not take turns", len(reached))
 		}
 		// Once all of them are known to hang, a new endpoint need not wait.
-		time.Sleep(5 * time.Minute)
+		pass(5 * time.Minute)
 		r.endpoint("new", true)
 		r.owe("new", "n", true, 1, 1)
 		synctest.Wait()
@@ -105,7 +105,7 @@ func TestGoneDisablesAndEnablingGoesOn(t *testing.T) {
 			t.Error(diff)
 		}
 		r.owe("e", "a", true, 4, 1)
-		time.Sleep(48 * time.Hour)
+		pass(48 * time.Hour)
 		if n := len(c.all()); n != 1 {
 			t.Errorf("%d attempts while it was disabled", n)
 		}
@@ -151,7 +151,7 @@ func TestRetryAfterHoldsTheWholeEndpointAndSurvives(t *testing.T) {
 		r.owe("busy", "b", true, 1, 1)
 		r.owe("free", "b", true, 1, 1)
 		settle()
-		time.Sleep(90 * time.Minute)
+		pass(90 * time.Minute)
 		if n := len(c.events("busy")); n != 1 {
 			t.Errorf("%d attempts to the busy endpoint", n)
 		}
@@ -165,7 +165,7 @@ func TestRetryAfterHoldsTheWholeEndpointAndSurvives(t *testing.T) {
 		if n := len(c.events("busy")); n != 1 {
 			t.Errorf("%d attempts to the busy endpoint after a restart", n)
 		}
-		time.Sleep(31 * time.Minute)
+		pass(31 * time.Minute)
 		settle()
 		if st := again.stats(); st.Pending != 0 {
 			t.Errorf("%+v after the pause", st)
@@ -195,12 +195,12 @@ func TestOutageCostsByEndpointAndComesBackSlowly(t *testing.T) {
 		for a := range lanes {
 			r.owe("e", fmt.Sprintf("a%03d", a), true, 1, 2)
 		}
-		time.Sleep(time.Hour - time.Since(began))
+		pass(time.Hour - time.Since(began))
 		outage := len(c.all())
 		if outage > 120 {
 			t.Errorf("%d attempts in an hour of outage for %d lanes", outage, lanes)
 		}
-		time.Sleep(26 * time.Hour)
+		pass(26 * time.Hour)
 		tries := c.all()[outage:]
 		for i, limit := range []int{1, 2, 2, 4, 4, 4, 4, 8, 8, 8} {
 			if tries[i].flying > limit {
@@ -226,7 +226,7 @@ func TestBacklogOfADeadEndpointDoesNotTakeForever(t *testing.T) {
 		r.endpoint("e", true)
 		r.owe("e", "a", true, 1, 50)
 		for range 4 * 24 {
-			time.Sleep(time.Hour)
+			pass(time.Hour)
 		}
 		settle()
 		if st := r.stats(); st.Pending != 0 || st.Dead != 50 {
@@ -234,7 +234,7 @@ func TestBacklogOfADeadEndpointDoesNotTakeForever(t *testing.T) {
 		}
 		r.owe("e", "b", true, 1, 1)
 		for range 5 * 24 {
-			time.Sleep(time.Hour)
+			pass(time.Hour)
 		}
 		settle()
 		if !disabled {
@@ -263,7 +263,7 @@ func TestMemoryIsBoundedAndNothingIsForgotten(t *testing.T) {
 			}
 			r.outbox.mu.Unlock()
 		}
-		time.Sleep(2 * time.Hour)
+		pass(2 * time.Hour)
 		settle()
 		if st := r.stats(); st.Pending != 0 || st.Dead != 0 {
 			t.Errorf("%+v", st)

@@ -93,11 +93,11 @@ func TestFullDiskStopsLanesAndLosesNothing(t *testing.T) {
 		filler.owe("e", "a", true, 1, 900)
 		r := start(t, m, c, Options{})
 		defer r.stop()
-		time.Sleep(30 * time.Second)
+		pass(30 * time.Second)
 		if n := len(c.all()); n != maxBehind {
 			t.Errorf("%d attempts while nothing could be written, want %d", n, maxBehind)
 		}
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		settle()
 		if st := r.stats(); st.Pending != 0 {
 			t.Errorf("%+v", st)

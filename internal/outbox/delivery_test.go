@@ -56,7 +56,7 @@ func TestShortScheduleThenDeadLetterThenTheNext(t *testing.T) {
 		r.endpoint("e", true)
 		began := time.Now()
 		ids := r.owe("e", "a", true, 1, 2)
-		time.Sleep(50 * time.Minute)
+		pass(50 * time.Minute)
 		settle()
 		// The last is the next delivery of the lane: the breaker's probe.
 		var at []time.Duration
@@ -92,7 +92,7 @@ func TestWholeScheduleTakesThreeDays(t *testing.T) {
 		began := time.Now()
 		id := r.owe("e", "a", true, 1, 1)[0]
 		for range 5 * 24 {
-			time.Sleep(time.Hour)
+			pass(time.Hour)
 		}
 		settle()
 		d := r.delivery(id)
@@ -142,9 +142,9 @@ func lanesKeepOrder(t *testing.T, policy Policy) {
 				r.owe("e", fmt.Sprintf("a%02d", a), true, batch*each/3+1, each/3)
 				r.owe("f", fmt.Sprintf("b%02d", a), true, batch*each/3+1, each/3)
 			}
-			time.Sleep(time.Second)
+			pass(time.Second)
 		}
-		time.Sleep(time.Hour)
+		pass(time.Hour)
 		settle()
 		if st := r.stats(); st.Pending != 0 || st.Dead != 0 {
 			t.Fatalf("%+v", st)
@@ -207,7 +207,7 @@ func TestPoisonBecomesADeadLetterAndTheLaneMovesOn(t *testing.T) {
 		defer r.stop()
 		r.endpoint("e", true)
 		ids := r.owe("e", "a", true, 1, 2)
-		time.Sleep(2 * time.Minute)
+		pass(2 * time.Minute)
 		settle()
 		d := r.delivery(ids[0])
 		if d.State != store.DeliveryDead || d.Attempts != 3 || !strings.Contains(d.LastError, "the same local error 3 times: panic: no such template") {
@@ -249,7 +249,7 @@ func TestOldDeliveriesAreTrimmed(t *testing.T) {
 		r.endpoint("e", true)
 		good, bad := r.owe("e", "good", true, 1, 1)[0], r.owe("e", "bad", true, 1, 1)[0]
 		for range 8 * 24 {
-			time.Sleep(time.Hour)
+			pass(time.Hour)
 		}
 		settle()
 		if _, _, err := r.outbox.Delivery(context.Background(), good); mail.KindOf(err) != mail.KindNotFound {
@@ -281,10 +281,10 @@ func TestMetrics(t *testing.T) {
 		r.owe("e", "good", true, 1, 3)
 		r.owe("f", "bad", true, 1, 1)
 		settle()
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		r.owe("g", "late", true, 1, 2)
 		settle()
-		time.Sleep(2 * time.Second)
+		pass(2 * time.Second)
 		families, err := reg.Gather()
 		if err != nil {
 			t.Fatal(err)

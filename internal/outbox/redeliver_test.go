@@ -34,7 +34,7 @@ func TestRedeliver(t *testing.T) {
 		dead := r.owe("e", "a", true, 1, 5)
 		fineOnes := r.owe("e", "b", true, 1, 2)
 		r.owe("f", "b", true, 1, 2)
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		settle()
 		if st := r.stats(); st.Dead != 5 {
 			t.Fatalf("%+v", st)

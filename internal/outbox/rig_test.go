@@ -211,10 +211,15 @@ func (r *rig) stats() (s store.OutboxStats) {
 	return s
 }
 
+// pass lets time go by on the fake clock.
+func pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
 // settle lets everything happen that needs no time, and the writes that may
 // be held back.
 func settle() {
 	synctest.Wait()
-	time.Sleep(time.Second)
-	synctest.Wait()
+	pass(time.Second)
 }
