@@ -18,8 +18,8 @@ import (
 )
 
 const (
-	// segmentSize is from where on a segment is not appended to any more.
-	segmentSize = 64 << 20
+	// fullSegment is from where on a segment is not appended to any more.
+	fullSegment = 64 << 20
 	// flushStep is how many places one transaction records.
 	flushStep = 250
 )
@@ -42,6 +42,8 @@ type packs struct {
 	number  uint32
 	size    int64
 
+	segmentSize int64
+
 	kick chan struct{}
 	stop chan struct{}
 	done chan struct{}
@@ -49,7 +51,7 @@ type packs struct {
 
 func openPacks(b *Blobs) (*packs, error) {
 	p := &packs{
-		blobs: b, waiting: map[table.BlobName]table.Place{},
+		blobs: b, waiting: map[table.BlobName]table.Place{}, segmentSize: fullSegment,
 		kick: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
 	}
 	numbers, err := p.segments()
@@ -115,7 +117,7 @@ func packAAD(n table.BlobName) []byte {
 
 // append writes sealed bytes to the active segment. The lock is held.
 func (p *packs) append(sealed []byte, size int) (table.Place, error) {
-	if p.size >= segmentSize {
+	if p.size >= p.segmentSize {
 		if err := p.active.Sync(); err != nil {
 			return table.Place{}, err
 		}
