@@ -107,12 +107,26 @@ func (g *Gateway) Run(ctx context.Context) error {
 		if err := s.stop(); err != nil {
 			errs = append(errs, err)
 		}
+		if s == doors {
+			errs = append(errs, g.endStreams())
+		}
 	}
 	errs = append(errs, g.tracing.close(), g.Close())
 	if err := errors.Join(errs...); err != nil || cause != nil {
 		return errors.Join(cause, err)
 	}
 	g.log.Info("gateway stopped")
+	return nil
+}
+
+// endStreams waits for the subscriptions' sockets, which the HTTP server no
+// longer knows.
+func (g *Gateway) endStreams() error {
+	ctx, cancel := context.WithTimeout(context.Background(), grace)
+	defer cancel()
+	if err := g.graph.Shutdown(ctx); err != nil {
+		return fmt.Errorf("subscriptions: %w", err)
+	}
 	return nil
 }
 

@@ -25,7 +25,7 @@ const ann = "ann@example.com"
 
 // world is a mirror over a real store and a provider in memory.
 type world struct {
-	t       *testing.T
+	t       testing.TB
 	ctx     context.Context
 	cloud   *memory.Cloud
 	plugin  *memory.Provider
@@ -51,7 +51,7 @@ func (h hostSide) GrantRefused(context.Context, string, error) error { return ni
 
 // newWorld connects ann's account; folders and labels are the two kinds of
 // provider there are.
-func newWorld(t *testing.T, opts memory.Options) *world {
+func newWorld(t testing.TB, opts memory.Options) *world {
 	t.Helper()
 	key, err := seal.GenerateMasterKey()
 	if err != nil {
