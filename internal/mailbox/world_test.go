@@ -247,7 +247,7 @@ func (w *world) told() state {
 	return s
 }
 
-func fold(t *testing.T, seq uint64, have, added, removed []string) []string {
+func fold(t testing.TB, seq uint64, have, added, removed []string) []string {
 	t.Helper()
 	out := slices.Clone(have)
 	for _, x := range removed {
