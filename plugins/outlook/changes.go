@@ -73,7 +73,14 @@ func (p *Provider) Changes(ctx context.Context, req *provider.ChangesRequest, ea
 	for {
 		asOf := p.now().UTC()
 		var page msgraph.Page[msgraph.Message]
-		if err := c.graph.Do(ctx, r, &page); err != nil {
+		err := c.graph.Do(ctx, r, &page)
+		if mail.KindOf(err) == mail.KindInvalid && r.Query.Has("$orderby") {
+			// An order is documented for deltas, but of little use to us
+			// compared with the delta itself.
+			r.Query.Del("$orderby")
+			continue
+		}
+		if err != nil {
 			return c.changesError(ctx, req, err)
 		}
 		b := &mail.Batch{Items: items(page.Value, req.Mailbox), AsOf: asOf.Truncate(time.Millisecond)}

@@ -3,12 +3,14 @@ package outlook_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,60 +25,57 @@ import (
 // TestConformance holds the provider to the contract against the sandbox,
 // directly and as the gateway sees it, across gRPC.
 func TestConformance(t *testing.T) {
-	suite := providertest.Suite{New: func(t providertest.T) (provider.Provider, providertest.World) {
-		w, err := newSandboxWorld(t)
-		if err != nil {
-			t.Fatalf("sandbox: %v", err)
+	t.Parallel()
+	sb, err := sandbox.Start(context.WithoutCancel(t.Context()), conformanceOptions())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := sb.Close(); err != nil {
+			t.Error(err)
 		}
+	})
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(ca, []byte(sb.State().CA), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var cases atomic.Int64
+	suite := providertest.Suite{New: func(t providertest.T) (provider.Provider, providertest.World) {
+		w := &sandboxWorld{sandbox: sb, ca: ca}
+		// Every case has people of its own.
+		n := cases.Add(1)
+		for _, name := range []string{"Ada", "Grace", "Alan"} {
+			u, err := sb.Microsoft().AddUser(fmt.Sprintf("%s-%d@contoso.example", strings.ToLower(name), n), name)
+			if err != nil {
+				t.Fatalf("add user: %v", err)
+			}
+			w.people = append(w.people, u.Address)
+		}
+		w.notify = httptest.NewTLSServer(http.HandlerFunc(w.serveNotify))
+		t.Cleanup(w.notify.Close)
 		return outlook.New(outlook.Options{}), w
 	}}
-	t.Run("direct", func(t *testing.T) {
-		t.Parallel()
-		providertest.Run(t, suite)
-	})
-	t.Run("wire", func(t *testing.T) {
-		t.Parallel()
-		providertest.Run(t, suite.Across(provider.Pipe))
-	})
+	t.Run("direct", func(t *testing.T) { providertest.Run(t, suite) })
+	t.Run("wire", func(t *testing.T) { providertest.Run(t, suite.Across(provider.Pipe)) })
 }
 
-const alan = "alan@contoso.example"
+func conformanceOptions() sandbox.Options {
+	// All servers of httptest have one certificate.
+	some := httptest.NewTLSServer(http.NotFoundHandler())
+	defer some.Close()
+	opts := sandbox.Options{NoSeed: true, NotifyRoots: some.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs}
+	opts.Settings.Push.BatchWindow = time.Millisecond
+	return opts
+}
 
 // sandboxWorld is the sandbox as the conformance suite wants it.
 type sandboxWorld struct {
 	providertest.NoHooks
 	sandbox *sandbox.Sandbox
 	ca      string
+	people  []string
 	notify  *httptest.Server
 	handler func(*provider.NotifyRequest) *provider.NotifyResponse
-}
-
-func newSandboxWorld(t providertest.T) (*sandboxWorld, error) {
-	w := &sandboxWorld{}
-	w.notify = httptest.NewTLSServer(http.HandlerFunc(w.serveNotify))
-	t.Cleanup(w.notify.Close)
-	opts := sandbox.Options{NoSeed: true, NotifyRoots: w.notify.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs}
-	opts.Settings.Push.BatchWindow = time.Millisecond
-	sb, err := sandbox.Start(context.WithoutCancel(t.Context()), opts)
-	if err != nil {
-		return nil, err
-	}
-	t.Cleanup(func() {
-		if err := sb.Close(); err != nil {
-			t.Errorf("sandbox: %v", err)
-		}
-	})
-	w.sandbox = sb
-	if _, err := sb.Microsoft().AddUser(alan, "Alan Turing"); err != nil {
-		return nil, err
-	}
-	dir, err := os.MkdirTemp("", "conformance")
-	if err != nil {
-		return nil, err
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	w.ca = filepath.Join(dir, "ca.pem")
-	return w, os.WriteFile(w.ca, []byte(sb.State().CA), 0o600)
 }
 
 func (w *sandboxWorld) Settings() map[string]string {
@@ -100,8 +99,8 @@ func (w *sandboxWorld) BadSettings() []map[string]string {
 }
 
 func (w *sandboxWorld) RedirectURL() string  { return redirect }
-func (w *sandboxWorld) Address() string      { return ada }
-func (w *sandboxWorld) Recipients() []string { return []string{grace, alan} }
+func (w *sandboxWorld) Address() string      { return w.people[0] }
+func (w *sandboxWorld) Recipients() []string { return w.people[1:] }
 
 func (w *sandboxWorld) Connect(ctx context.Context, authorize string) (url.Values, error) {
 	return w.decide(ctx, authorize, "approve")
@@ -113,7 +112,7 @@ func (w *sandboxWorld) Deny(ctx context.Context, authorize string) (url.Values, 
 
 // decide answers the sign-in page.
 func (w *sandboxWorld) decide(ctx context.Context, authorize, decision string) (url.Values, error) {
-	form := url.Values{"user": {ada}, "decision": {decision}}
+	form := url.Values{"user": {w.Address()}, "decision": {decision}}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, authorize, strings.NewReader(form.Encode()))
 	if err != nil {
 		return nil, err
@@ -169,7 +168,7 @@ func (w *sandboxWorld) ExpireTokens(_ context.Context, address string) error {
 
 func (w *sandboxWorld) TokenRequests(context.Context) (int, error) {
 	n := 0
-	for _, count := range w.sandbox.Counters().Report("", "").Tokens["refresh_token"] {
+	for _, count := range w.sandbox.Counters().Report("", w.Address()).Tokens["refresh_token"] {
 		n += int(count)
 	}
 	return n, nil
@@ -190,7 +189,10 @@ func (w *sandboxWorld) Fault(_ context.Context, address string, fault providerte
 	if err := w.sandbox.Faults().Put(f); err != nil {
 		return nil, err
 	}
-	return func(context.Context) error { w.sandbox.Faults().Clear(); return nil }, nil
+	return func(context.Context) error {
+		f.Status, f.CutAfter = 0, false
+		return w.sandbox.Faults().Put(f)
+	}, nil
 }
 
 func (w *sandboxWorld) Listen(_ context.Context, handler func(*provider.NotifyRequest) *provider.NotifyResponse) (string, error) {
@@ -199,14 +201,10 @@ func (w *sandboxWorld) Listen(_ context.Context, handler func(*provider.NotifyRe
 }
 
 func (w *sandboxWorld) serveNotify(rw http.ResponseWriter, r *http.Request) {
-	body := make([]byte, 0, 1024)
-	buf := make([]byte, 4096)
-	for {
-		n, err := r.Body.Read(buf)
-		body = append(body, buf[:n]...)
-		if err != nil {
-			break
-		}
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		rw.WriteHeader(http.StatusBadRequest)
+		return
 	}
 	resp := w.handler(&provider.NotifyRequest{
 		Method: r.Method, Path: strings.TrimPrefix(r.URL.Path, "/notify/outlook"), Query: r.URL.RawQuery, Header: r.Header, Body: body,

@@ -32,9 +32,9 @@ type pending struct {
 // the library itself, which refuses to be given them.
 var oidcScopes = []string{"openid", "profile", "email", "offline_access"}
 
-func (c *config) resourceScopes() []string {
+func resourceScopes(scopes []string) []string {
 	var out []string
-	for _, s := range c.scopes {
+	for _, s := range scopes {
 		if !slices.Contains(oidcScopes, strings.ToLower(s)) {
 			out = append(out, s)
 		}
@@ -188,7 +188,7 @@ func (p *Provider) redeem(ctx context.Context, conf *config, code, redirect stri
 	if err != nil {
 		return nil, nil, redeemed{}, &mail.Error{Kind: mail.KindMisconfigured, Op: opFinish, Message: "the sign-in settings cannot be used", Err: err}
 	}
-	result, err := client.AcquireTokenByAuthCode(ctx, code, redirect, conf.resourceScopes(), confidential.WithChallenge(pend.Verifier))
+	result, err := client.AcquireTokenByAuthCode(ctx, code, redirect, resourceScopes(conf.scopes), confidential.WithChallenge(pend.Verifier))
 	if err != nil {
 		return nil, nil, redeemed{}, redeemError(x, err)
 	}

@@ -45,7 +45,7 @@ func (c *call) readMessage(ctx context.Context, raw io.Reader, size int64) (data
 		case c.p.large <- struct{}{}:
 			done = func() { <-c.p.large }
 		case <-ctx.Done():
-			return nil, done, ctx.Err()
+			return nil, done, cancelled(c.op, ctx)
 		}
 	}
 	data, err = io.ReadAll(io.LimitReader(raw, maxMessage+1))

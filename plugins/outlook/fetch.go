@@ -3,7 +3,6 @@ package outlook
 import (
 	"bytes"
 	"context"
-	"errors"
 	"io"
 	"net/http"
 	"sync"
@@ -92,7 +91,7 @@ func (c *call) fetchOne(ctx context.Context, id string, mu *sync.Mutex, sink pro
 		}
 	}
 	if ctx.Err() != nil {
-		return ctx.Err()
+		return cancelled(c.op, ctx)
 	}
 	mu.Lock()
 	defer mu.Unlock()
@@ -135,13 +134,16 @@ func (c *call) openRaw(ctx context.Context, id string) (head []byte, rest io.Rea
 	return head, body, nil
 }
 
-// endsCall: errors that are no message's own.
+// endsCall: errors that are no message's own. A fault that Graph itself
+// answers with may be one of this message alone.
 func endsCall(err error) bool {
 	switch mail.KindOf(err) {
-	case mail.KindGrantExpired, mail.KindMisconfigured, mail.KindThrottled, mail.KindUnavailable:
+	case mail.KindGrantExpired, mail.KindMisconfigured, mail.KindThrottled:
 		return true
+	case mail.KindUnavailable:
+		return msgraph.StatusOf(err) == 0
 	}
-	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+	return false
 }
 
 // watchedReader remembers an error of its source, so that it can be told from

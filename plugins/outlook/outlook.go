@@ -191,6 +191,11 @@ func (p *Provider) begin(ctx context.Context, c provider.Call, op string) (conte
 	}, done, nil
 }
 
+// cancelled is the error of a call whose context has ended.
+func cancelled(op string, ctx context.Context) error {
+	return &mail.Error{Kind: mail.KindUnavailable, Op: op, Message: "the call was cancelled", Err: ctx.Err()}
+}
+
 func notConfigured(op string) error {
 	return &mail.Error{Kind: mail.KindMisconfigured, Op: op, Code: "not_configured", Message: "the provider has no settings yet"}
 }

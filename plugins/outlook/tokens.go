@@ -20,6 +20,10 @@ const (
 	// short life are used for four fifths of it. (The library itself renews
 	// at every call what lives for five minutes or less.)
 	maxMargin = 5 * time.Minute
+	// minRenewal is how soon a token that was renewed because Graph refused it
+	// is renewed again for that reason: a Graph that refuses every token must
+	// not make us ask for one at every call (AADSTS50196).
+	minRenewal = 30 * time.Second
 	// blipsAllowed is how often in a row AADSTS70000 is taken for a passing
 	// fault: the same refresh token has worked again after it.
 	blipsAllowed = 3
@@ -42,6 +46,7 @@ type tokens struct {
 	unsaved  *grant
 	access   string
 	usable   time.Time // until when
+	renewed  time.Time // when Graph last refused one
 	flight   *flight
 	refusal  refusal
 	blips    int
@@ -80,8 +85,8 @@ func (t *tokens) Renew(ctx context.Context, refused string) (string, error) {
 func (t *tokens) get(ctx context.Context, refused string) (string, error) {
 	t.mu.Lock()
 	now := t.p.now()
-	if t.access != "" && t.access == refused {
-		t.access = ""
+	if t.access != "" && t.access == refused && now.Sub(t.renewed) >= minRenewal {
+		t.access, t.renewed = "", now
 	}
 	if t.access != "" && now.Before(t.usable) {
 		defer t.mu.Unlock()
@@ -103,7 +108,7 @@ func (t *tokens) get(ctx context.Context, refused string) (string, error) {
 	case <-f.done:
 		return f.token, f.err
 	case <-ctx.Done():
-		return "", ctx.Err()
+		return "", cancelled(opRenew, ctx)
 	}
 }
 
@@ -201,7 +206,7 @@ func (t *tokens) renew(ctx context.Context, conf *config) (string, time.Time, er
 	if err != nil {
 		return "", time.Time{}, &mail.Error{Kind: mail.KindMisconfigured, Op: opRenew, Message: "the sign-in settings cannot be used", Err: err}
 	}
-	result, err := client.AcquireTokenSilent(ctx, conf.resourceScopes(),
+	result, err := client.AcquireTokenSilent(ctx, resourceScopes(g.Scopes),
 		confidential.WithSilentAccount(confidential.Account{HomeAccountID: g.HomeAccountID}))
 	if err != nil {
 		return "", time.Time{}, t.judge(x, store, err)

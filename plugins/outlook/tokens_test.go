@@ -2,6 +2,7 @@ package outlook_test
 
 import (
 	"errors"
+	"fmt"
 	"sync"
 	"testing"
 	"time"
@@ -139,5 +140,43 @@ func TestDiscoveryIsRemembered(t *testing.T) {
 	}
 	if n != 1 {
 		t.Errorf("discovery was asked for %d times", n)
+	}
+}
+
+func TestRefusedTokensAreNotRenewedWithoutEnd(t *testing.T) {
+	w := connected(t)
+	w.mailboxes()
+	w.sandbox.Counters().Reset()
+	if err := w.sandbox.Faults().Put(traffic.Fault{Match: "/v1.0/", Status: 401}); err != nil {
+		t.Fatal(err)
+	}
+	for range 10 {
+		_, err := w.p.Mailboxes(t.Context(), &provider.MailboxesRequest{Call: w.call()})
+		wantKind(t, err, mail.KindUnavailable)
+	}
+	if n := w.report().Tokens["refresh_token"]["ok"]; n != 1 {
+		t.Errorf("%d renewals", n)
+	}
+}
+
+func TestLimitsAreKept(t *testing.T) {
+	w := connected(t) // the sandbox refuses the fifth request at once
+	var ids []string
+	for i := range 60 {
+		ids = append(ids, w.deliver(ada, fmt.Sprintf("m%d", i)))
+	}
+	inbox := w.mailboxes()[mail.RoleInbox].ID
+	var wg sync.WaitGroup
+	for range 3 {
+		wg.Go(func() { w.raw(ids...) })
+		wg.Go(func() { w.fetch(ids...) })
+		wg.Go(func() { w.mustChanges(inbox, nil) })
+		wg.Go(func() { w.modify(&provider.ModifyRequest{IDs: ids, AddKeywords: []string{mail.Seen}}) })
+	}
+	wg.Wait()
+	for _, q := range w.report().Requests {
+		if q.Status == 429 {
+			t.Errorf("%d refusals of %s %s", q.Count, q.Method, q.Path)
+		}
 	}
 }

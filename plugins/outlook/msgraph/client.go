@@ -3,9 +3,9 @@ package msgraph
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"math/rand/v2"
@@ -308,14 +308,17 @@ func (c *Client) transportError(ctx context.Context, r *Request, err error, sent
 		err = ue.Err
 	}
 	kind, msg := mail.KindUnavailable, "the connection to the provider failed"
+	var cert *tls.CertificateVerificationError
 	switch {
+	case errors.As(err, &cert):
+		kind, msg = mail.KindMisconfigured, "the provider's certificate is not trusted"
 	case sent && r.Once:
 		kind, msg = mail.KindOutcomeUnknown, "the connection failed after the request was sent"
-	case errors.Is(ctx.Err(), context.Canceled):
-		// The caller has gone: nobody waits for a second attempt.
-		return fmt.Errorf("%s: %w", r.Op, ctx.Err())
 	case ctx.Err() != nil:
-		msg = "the provider did not answer in time"
+		msg = "the call was cancelled"
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			msg = "the provider did not answer in time"
+		}
 		return &mail.Error{Kind: kind, Op: r.Op, Message: msg, Err: ctx.Err()}
 	case errors.Is(err, errTooLarge):
 		kind, msg = mail.KindTooLarge, "the provider's answer is too large"

@@ -164,10 +164,10 @@ func cut(w http.ResponseWriter) {
 }
 
 func TestCutConnection(t *testing.T) {
-	calls := 0
+	var calls atomic.Int64
 	h := func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
-		if calls++; calls == 1 {
+		if calls.Add(1) == 1 {
 			cut(w)
 			return
 		}
@@ -175,14 +175,14 @@ func TestCutConnection(t *testing.T) {
 	}
 	c, _ := testClient(t, h)
 	var m Message
-	if err := c.Do(t.Context(), &Request{Op: "op", Method: "PATCH", Path: "/x", Body: map[string]bool{"isRead": true}}, &m); err != nil || m.ID != "x" || calls != 2 {
-		t.Errorf("harmless request: %v after %d calls", err, calls)
+	if err := c.Do(t.Context(), &Request{Op: "op", Method: "PATCH", Path: "/x", Body: map[string]bool{"isRead": true}}, &m); err != nil || m.ID != "x" || calls.Load() != 2 {
+		t.Errorf("harmless request: %v after %d calls", err, calls.Load())
 	}
-	calls = 0
+	calls.Store(0)
 	c, _ = testClient(t, h)
 	err := c.Do(t.Context(), &Request{Op: "send", Method: "POST", Path: "/x/send", Once: true}, nil)
-	if mail.KindOf(err) != mail.KindOutcomeUnknown || calls != 1 {
-		t.Errorf("send: %v after %d calls", err, calls)
+	if mail.KindOf(err) != mail.KindOutcomeUnknown || calls.Load() != 1 {
+		t.Errorf("send: %v after %d calls", err, calls.Load())
 	}
 }
 
@@ -388,15 +388,15 @@ func TestBatchIsCutIntoTwenties(t *testing.T) {
 }
 
 func TestCutBatch(t *testing.T) {
-	calls := 0
+	var calls atomic.Int64
 	c, _ := testClient(t, func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
-		calls++
+		calls.Add(1)
 		cut(w)
 	})
 	answers, err := c.Batch(t.Context(), "op", 0, []Item{{Method: "GET", Path: "/a"}, {Method: "POST", Path: "/b/copy", Once: true}})
-	if mail.KindOf(err) != mail.KindOutcomeUnknown || calls != 1 {
-		t.Fatalf("%v after %d calls", err, calls)
+	if mail.KindOf(err) != mail.KindOutcomeUnknown || calls.Load() != 1 {
+		t.Fatalf("%v after %d calls", err, calls.Load())
 	}
 	if a, b := mail.KindOf(answers[0].Err), mail.KindOf(answers[1].Err); a != mail.KindUnavailable || b != mail.KindOutcomeUnknown {
 		t.Errorf("items: %s and %s", a, b)
