@@ -53,8 +53,8 @@ func cancelDeadline(f *fixture) {
 }
 
 // streams runs a streaming verb whose caller gives up at the first call back.
-// What is on its way may still come; but the verb must end, and must not say
-// that it told everything when it did not.
+// The verb must end without calling back again, and must not say that it told
+// everything when it did not.
 func (f *fixture) streams(what string, all func() int, stream func(ctx context.Context, each func(items int)) error) {
 	f.Helper()
 	ctx, cancel := context.WithCancel(f.ctx)
@@ -82,11 +82,24 @@ func cancelFetch(f *fixture) {
 		ids = append(ids, f.deliver("", newLetter(f.w.Address(), attached(400_000))))
 	}
 	call := f.call()
-	for mode, name := range map[provider.FetchMode]string{provider.FetchMetadata: "fetch metadata", provider.FetchRaw: "fetch raw"} {
-		f.streams(name, func() int { return len(ids) }, func(ctx context.Context, each func(int)) error {
-			s := &sink{stop: func(string) error { each(1); return nil }}
-			return f.p.Fetch(ctx, &provider.FetchRequest{Call: call, IDs: ids, Mode: mode}, s)
-		})
+	f.streams("fetch raw", func() int { return len(ids) }, func(ctx context.Context, each func(int)) error {
+		s := &sink{stop: func(string) error { each(1); return nil }}
+		return f.p.Fetch(ctx, &provider.FetchRequest{Call: call, IDs: ids, Mode: provider.FetchRaw}, s)
+	})
+	// Metadata of a few messages is one answer of the provider, which may be
+	// told to its end.
+	ctx, cancel := context.WithCancel(f.ctx)
+	defer cancel()
+	s := &sink{stop: func(string) error { cancel(); return nil }}
+	err, ended := f.within("fetch metadata", func() error {
+		return f.p.Fetch(ctx, &provider.FetchRequest{Call: call, IDs: ids}, s)
+	})
+	switch {
+	case !ended:
+	case err != nil && !f.gaveUp(err):
+		f.Errorf("fetch metadata: %v, want the context's error or unavailable", err)
+	case err == nil && len(s.order) < len(ids):
+		f.Errorf("fetch metadata: ended without an error after %d of %d", len(s.order), len(ids))
 	}
 }
 

@@ -282,13 +282,15 @@ func sendLarge(f *fixture) {
 	})
 }
 
+// sendGoneDraft: a draft is gone after sending, too, so that a provider may not
+// know at once what happened. Probe must.
 func sendGoneDraft(f *fixture) {
 	to := f.recipient(0)
 	arrived := f.arrivals(to)
 	s := f.prepare(f.outgoing(to), to)
 	f.remove(s.prepared.ProviderID)
 	_, err := f.send(s)
-	f.kind("send a draft that is gone", err, mail.KindNotFound, mail.KindInvalid, mail.KindConflict)
+	f.kind("send a draft that is gone", err, mail.KindNotFound, mail.KindInvalid, mail.KindConflict, mail.KindOutcomeUnknown)
 	if got := f.probe(s).Outcome; got == provider.OutcomeSent {
 		f.Errorf("probe says %s of what was never sent", got)
 	}

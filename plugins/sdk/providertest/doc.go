@@ -19,6 +19,9 @@
 // On any plugin binary, without Go tests: `postern plugins test PATH --world
 // FILE`, which is LoadWorld and RunSuite.
 //
+// Cases that cannot apply are skipped, with their reason. Name them in
+// Suite.Inapplicable when they are to be no news any more.
+//
 // # Worlds
 //
 // A World is everything around the provider: the settings that work, and what
@@ -40,10 +43,11 @@
 // knows it, started by
 //
 //	postern-sandbox --ca-out ca.pem --allow-http-notifications \
+//		--user ada@contoso.example --user grace@contoso.example --user alan@contoso.example \
 //		--redirect-uri http://localhost:8080/oauth/providertest/callback
 //
 //	settings:
-//	  client_id: 00000000-0000-0000-0000-000000000000   # GET /control/state has it
+//	  client_id: "{env.CLIENT_ID}"           # GET /control/state has both
 //	  client_secret: "{env.CLIENT_SECRET}"
 //	  authority: https://localhost:8090/common
 //	  graph_url: https://localhost:8090/v1.0

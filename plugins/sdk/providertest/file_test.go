@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"html"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -125,7 +126,9 @@ func served(t *testing.T, whole *memory.Provider) *httptest.Server {
 		}
 		http.Redirect(rw, r, r.URL.Query().Get("redirect_uri")+"?"+back.Encode(), http.StatusFound)
 	})
-	server := httptest.NewTLSServer(mux)
+	server := httptest.NewUnstartedServer(mux)
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // TestUntrusted breaks handshakes
+	server.StartTLS()
 	t.Cleanup(server.Close)
 	return server
 }
@@ -348,5 +351,34 @@ func TestFormPost(t *testing.T) {
 	}
 	if err := w.SetKeywords(t.Context(), ann, "m1", []string{mail.Seen}); !errors.Is(err, providertest.ErrNoHook) {
 		t.Errorf("set keywords: %v, want ErrNoHook", err)
+	}
+}
+
+// TestManual: the example of the package's doc is a world file.
+func TestManual(t *testing.T) {
+	text, err := os.ReadFile("doc.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var example strings.Builder
+	for line := range strings.Lines(string(text)) {
+		if code, ok := strings.CutPrefix(line, "//\t"); ok && (example.Len() > 0 || code == "settings:\n") {
+			example.WriteString(code)
+		} else if example.Len() > 0 {
+			break
+		}
+	}
+	t.Setenv("CLIENT_ID", "c1")
+	path := worldFile(t, served(t, memory.New(memory.Options{}))) // beside its ca.pem
+	write(t, path, example.String())
+	w, err := providertest.LoadWorld(path)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, example.String())
+	}
+	if got := w.Settings(); got["client_id"] != "c1" || got["ca_file"] != filepath.Join(filepath.Dir(path), "ca.pem") {
+		t.Errorf("settings: %v", got)
+	}
+	if len(w.Recipients()) != 2 || w.Address() == "" || len(w.BadSettings()) != 1 || w.BadSettings()[0]["client_id"] != "c1" {
+		t.Errorf("the world is %+v", w)
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"github.com/postern-mail/postern/plugins/sdk/mail"
@@ -301,17 +300,3 @@ func (f *fixture) checkItem(item mail.Item) error {
 	}
 	return nil
 }
-
-// busy notes whether a function was entered while it was still running.
-type busy struct {
-	inside  atomic.Int32
-	clashed atomic.Bool
-}
-
-func (b *busy) enter() {
-	if b.inside.Add(1) > 1 {
-		b.clashed.Store(true)
-	}
-}
-
-func (b *busy) leave() { b.inside.Add(-1) }

@@ -3,7 +3,10 @@ package providertest_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/url"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -182,3 +185,72 @@ var errFull = errors.New("disk full")
 type full struct{}
 
 func (full) Write([]byte) (int, error) { return 0, errFull }
+
+// recorder is a T that runs one case and remembers how it ended.
+type recorder struct {
+	only     string
+	ctx      context.Context
+	failures []string
+	skips    int
+	cleanups []func()
+}
+
+func (r *recorder) Name() string             { return r.only }
+func (r *recorder) Context() context.Context { return r.ctx }
+func (r *recorder) Helper()                  {}
+func (r *recorder) Logf(string, ...any)      {}
+func (r *recorder) Failed() bool             { return len(r.failures) > 0 }
+func (r *recorder) Cleanup(f func())         { r.cleanups = append(r.cleanups, f) }
+
+func (r *recorder) Errorf(format string, args ...any) {
+	r.failures = append(r.failures, fmt.Sprintf(format, args...))
+}
+
+func (r *recorder) Fatalf(format string, args ...any) {
+	r.Errorf(format, args...)
+	runtime.Goexit()
+}
+
+func (r *recorder) Skipf(string, ...any) {
+	r.skips++
+	runtime.Goexit()
+}
+
+func (r *recorder) Run(name string, part func(providertest.T)) bool {
+	if name != r.only {
+		return true
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		part(r)
+	}()
+	<-done
+	for _, f := range slices.Backward(r.cleanups) {
+		f()
+	}
+	return !r.Failed()
+}
+
+// TestInapplicable: a case on the list passes where it is skipped, and fails
+// where it could run.
+func TestInapplicable(t *testing.T) {
+	base := memory.Options{Without: []provider.Capability{provider.CapSearch}}
+	for name, want := range map[string]string{
+		"search/finds": "", "mailboxes/stable": "take it off Suite.Inapplicable",
+	} {
+		p := memory.New(base)
+		w := p.Cloud().World(ann)
+		r := &recorder{only: name, ctx: t.Context()}
+		providertest.Suite{
+			New:          func(providertest.T) (provider.Provider, providertest.World) { return p, w },
+			Inapplicable: []string{name},
+		}.Run(r)
+		if got := strings.Join(r.failures, " "); (got == "") != (want == "") || !strings.Contains(got, want) {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+		if r.skips > 0 {
+			t.Errorf("%s was skipped", name)
+		}
+	}
+}

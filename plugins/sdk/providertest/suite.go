@@ -3,6 +3,8 @@ package providertest
 import (
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/postern-mail/postern/plugins/sdk/provider"
@@ -15,6 +17,11 @@ type Suite struct {
 	// Patience is how long to wait for what should happen soon:
 	// DefaultPatience where it is 0.
 	Patience time.Duration
+	// Inapplicable names the cases that are known to be skipped, because the
+	// provider has no such capability or the world no such hook. They pass with
+	// the reason in their log, so that a skip is news; one that could run after
+	// all fails.
+	Inapplicable []string
 }
 
 // Run holds a provider to the contract, one subtest for each case.
@@ -30,9 +37,27 @@ func (s Suite) Run(t T) {
 				t.Fatalf("start: %v", err)
 			}
 			t.Cleanup(e.close)
+			if slices.Contains(s.Inapplicable, c.Name) {
+				c.inapplicable(t, e)
+				return
+			}
 			c.run(t, e)
 		})
 	}
+}
+
+// inapplicable runs a case that should be skipped, on a T that can tell.
+func (c Case) inapplicable(t T, e *env) {
+	t.Helper()
+	aside := &run{name: t.Name(), ctx: t.Context()}
+	aside.do(func(t T) { c.run(t, e) })
+	switch {
+	case aside.failed:
+		t.Fatalf("%s", strings.Join(aside.log, "\n"))
+	case !aside.skipped:
+		t.Fatalf("the case applies: take it off Suite.Inapplicable")
+	}
+	t.Logf("inapplicable: %s", aside.reason)
 }
 
 // Across is the same suite with the provider seen through a wire:

@@ -143,20 +143,10 @@ func (c *Cloud) find(address string) (*account, error) {
 	return a, nil
 }
 
-// mailbox gives a mailbox by id. Role and name serve the outside world, which
-// knows no ids.
+// mailbox gives a mailbox by id.
 func (a *account) mailbox(id string) *mail.Mailbox {
 	for _, m := range a.mailboxes {
 		if m.ID == id {
-			return m
-		}
-	}
-	return nil
-}
-
-func (a *account) byRole(role mail.Role) *mail.Mailbox {
-	for _, m := range a.mailboxes {
-		if m.Role == role {
 			return m
 		}
 	}
