@@ -30,14 +30,14 @@ var packages = map[string]pkg{
 
 	// 2: contracts and their suites.
 	"store":                           {floor: 2, imports: []string{"internal/event", "plugins/sdk/mail"}},
-	"store/storetest":                 {floor: 2, imports: []string{"internal/event", "plugins/sdk/mail", "store"}},
+	"store/storetest":                 {floor: 2, imports: []string{"internal/event", "plugins/sdk/mail", "store"}, tests: []string{"internal/seal", "store/bolt"}},
 	"plugins/sdk/providertest":        {floor: 2, imports: []string{"plugins/sdk/mail", "plugins/sdk/provider"}, tests: []string{"plugins/sdk/providertest/memory"}},
 	"plugins/sdk/providertest/memory": {floor: 2, imports: []string{"plugins/sdk/mail", "plugins/sdk/provider", "plugins/sdk/providertest"}},
 
 	// 3: what keeps, carries and hosts.
 	"store/record":        {floor: 3, imports: []string{"internal/event", "plugins/sdk/mail", "store", "store/record/recordpb"}},
 	"store/table":         {floor: 3, imports: []string{"internal/event", "internal/seal", "plugins/sdk/mail", "store", "store/record"}},
-	"store/blobfile":      {floor: 3, imports: []string{"internal/seal", "store", "store/table"}},
+	"store/blobfile":      {floor: 3, imports: []string{"internal/seal", "store", "store/table"}, tests: []string{"store/bolt"}},
 	"store/bolt":          {floor: 3, imports: []string{"internal/seal", "store", "store/blobfile", "store/table"}, tests: []string{"internal/event", "plugins/sdk/mail", "store/storetest"}},
 	"internal/journal":    {floor: 3, imports: []string{"internal/event", "store"}},
 	"internal/outbox":     {floor: 3, imports: []string{"plugins/sdk/mail", "store"}, tests: []string{"internal/seal", "store/bolt"}},
@@ -46,9 +46,9 @@ var packages = map[string]pkg{
 
 	// 4: the services. They do not know each other; what one needs of another
 	// it declares as a small interface, and gateway hands it in.
-	"internal/account":    {floor: 4, imports: []string{"internal/event", "internal/journal", "plugins/sdk/mail", "plugins/sdk/provider", "store"}},
+	"internal/account":    {floor: 4, imports: []string{"internal/event", "internal/journal", "plugins/sdk/mail", "plugins/sdk/provider", "store"}, tests: []string{"internal/seal", "plugins/sdk/providertest/memory", "store/bolt"}},
 	"internal/mailbox":    {floor: 4, imports: []string{"internal/event", "internal/journal", "internal/mime", "plugins/sdk/mail", "plugins/sdk/provider", "store"}, tests: []string{"internal/seal", "plugins/sdk/providertest/memory", "store/bolt"}},
-	"internal/submission": {floor: 4, imports: []string{"internal/event", "internal/journal", "plugins/sdk/mail", "plugins/sdk/provider", "store"}},
+	"internal/submission": {floor: 4, imports: []string{"internal/event", "internal/journal", "plugins/sdk/mail", "plugins/sdk/provider", "store"}, tests: []string{"internal/seal", "plugins/sdk/providertest/memory", "store/bolt"}},
 	"internal/webhook":    {floor: 4, imports: []string{"internal/event", "internal/outbox", "plugins/sdk/mail", "store"}, tests: []string{"internal/seal", "store/bolt"}},
 
 	// 5: GraphQL's ground.
@@ -69,7 +69,7 @@ var packages = map[string]pkg{
 		"internal/submission", "internal/webhook", "plugins/sdk/mail", "plugins/sdk/provider", "store", "store/bolt"}},
 
 	"plugins/outlook": {floor: 7, imports: []string{"plugins/outlook/msgraph", "plugins/sdk/mail", "plugins/sdk/provider"},
-		tests: []string{"internal/sandbox", "internal/sandbox/cloud", "internal/sandbox/microsoft/identity", "internal/sandbox/traffic", "plugins/sdk/providertest"}},
+		tests: []string{"internal/sandbox", "internal/sandbox/cloud", "internal/sandbox/microsoft/graph", "internal/sandbox/microsoft/identity", "internal/sandbox/traffic", "plugins/sdk/providertest"}},
 	"plugins/outlook/msgraph": {floor: 7, imports: []string{"plugins/sdk/mail"}},
 
 	"internal/sandbox": {floor: 7, imports: []string{"internal/sandbox/certs", "internal/sandbox/cloud", "internal/sandbox/mailfile", "internal/sandbox/microsoft",
@@ -92,7 +92,7 @@ var packages = map[string]pkg{
 	"cmd/postern-provider-outlook": {floor: 8, imports: []string{"plugins/outlook", "plugins/sdk/provider"}},
 	"cmd/postern-sandbox":          {floor: 8, imports: []string{"internal/sandbox/program"}},
 	"internal/arch":                {floor: 8},
-	"internal/e2e":                 {floor: 8}, // drives the programs from outside
+	"internal/e2e":                 {floor: 8, tests: []string{"internal/event"}}, // drives the programs from outside
 	"internal/testrun":             {floor: 8},
 	"internal/tools/protogen":      {floor: 8},
 }
