@@ -16,7 +16,9 @@ import (
 
 // job is what an attempt needs from the store.
 type job struct {
-	record   *store.Endpoint
+	record *store.Endpoint
+	// budget is how many attempts the endpoint grants.
+	budget   int
 	delivery *store.Delivery
 	body     []byte
 	// spoilt says why the body cannot be had.
@@ -60,7 +62,7 @@ func (o *Outbox) land(l *lane, class trust) {
 // if it may be sent now.
 func (o *Outbox) read(l *lane) (job, error) {
 	o.mu.Lock()
-	ep, head, record, edition := l.ep, l.head, l.ep.record, l.ep.edition
+	ep, head, record, edition, budget := l.ep, l.head, l.ep.record, l.ep.edition, l.ep.budget
 	l.noticed = false
 	var behind map[string]struct{}
 	if len(head) == 0 {
@@ -76,7 +78,7 @@ func (o *Outbox) read(l *lane) (job, error) {
 	now := o.opts.Now()
 	var j job
 	err := o.store.View(o.attemptCtx, func(tx store.Tx) error {
-		j = job{record: record}
+		j = job{record: record, budget: budget}
 		if record == nil {
 			found, err := tx.Endpoint(ep.id)
 			if errors.Is(err, store.ErrNotFound) {
@@ -86,7 +88,7 @@ func (o *Outbox) read(l *lane) (job, error) {
 			if err != nil {
 				return fmt.Errorf("read endpoint: %w", err)
 			}
-			j.record = found
+			j.record, j.budget = found, o.opts.Attempts(found)
 		}
 		if len(head) == 0 {
 			rows, err := tx.Head(ep.id, l.id, len(behind)+max(readAhead, len(behind)))
@@ -135,7 +137,7 @@ func (o *Outbox) read(l *lane) (job, error) {
 	}
 	l.head = head
 	if ep.edition == edition {
-		ep.record = j.record
+		ep.record, ep.budget = j.record, j.budget
 		if record == nil && j.record != nil && !j.record.Failing.IsZero() {
 			// It was failing when we last ran: one more failure is enough.
 			ep.breaker.failures = max(ep.breaker.failures, ep.breaker.threshold-1)
@@ -222,6 +224,8 @@ func (o *Outbox) conclude(l *lane, class trust, j job, out Outcome) {
 	now := o.opts.Now()
 	var dead *store.Delivery
 	defer func() {
+		o.opts.Log.Debug("delivery attempted", "delivery", j.delivery.ID, "endpoint", j.delivery.Endpoint, "account", j.delivery.Account,
+			"class", out.Class, "status", out.Status, "duration", out.Duration)
 		if dead != nil {
 			o.opts.Log.Warn("delivery is dead", "delivery", dead.ID, "endpoint", dead.Endpoint, "account", dead.Account, "reason", dead.LastError)
 		}
@@ -260,7 +264,7 @@ func (o *Outbox) conclude(l *lane, class trust, j job, out Outcome) {
 		judged.Failing = now
 	}
 	v := o.opts.Policy.decide(trial{
-		outcome: out, delivery: &d, endpoint: &judged, attempts: o.opts.Attempts(&record),
+		outcome: out, delivery: &d, endpoint: &judged, attempts: j.budget,
 		same: l.same, now: now, random: o.opts.Random(),
 	})
 

@@ -127,7 +127,7 @@ func (o *Outbox) list(ep *endpoint, now time.Time) {
 // dispatch starts attempts while there is room, one lane of one endpoint after
 // the other.
 func (o *Outbox) dispatch(now time.Time) {
-	for o.running && o.flying < o.opts.Workers {
+	for o.running && o.flying < o.opts.Workers && len(o.acks) < maxUndurable {
 		ep := o.pick(now)
 		if ep == nil {
 			return

@@ -28,6 +28,10 @@ const (
 // repeat, and what reading a head must skip.
 const maxBehind = 256
 
+// maxUndurable is how many decisions of all lanes may wait to be written before
+// no more attempts begin.
+const maxUndurable = 8192
+
 // readAhead is how many deliveries are read at once, where there is not more to
 // be skipped.
 const readAhead = 8
@@ -67,6 +71,8 @@ type endpoint struct {
 	// record is a copy of the store's, nil until it was read; health in it is
 	// ahead of the store.
 	record *store.Endpoint
+	// budget is how many attempts it grants its deliveries.
+	budget int
 	// reading: an attempt is about to read the record.
 	reading bool
 	lanes   map[string]*lane

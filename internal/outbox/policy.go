@@ -25,8 +25,10 @@ type Policy struct {
 	// MaxRetryAfter bounds what a receiver can ask for.
 	MaxRetryAfter time.Duration
 	// DisableAfter is how long an endpoint may fail without a single success
-	// before it is disabled.
-	DisableAfter time.Duration
+	// before it is disabled, and DisableFailures how many attempts must have
+	// failed meanwhile: one that is seldom sent to is not judged by two.
+	DisableAfter    time.Duration
+	DisableFailures int
 	// Breaker is how many failures in a row, over all lanes, reduce an endpoint
 	// to one probe at a time; Probe and MaxProbe are the shortest and longest
 	// wait between probes.
@@ -43,14 +45,15 @@ func DefaultPolicy() Policy {
 			0, 5 * time.Second, 30 * time.Second, 2 * time.Minute, 10 * time.Minute, 30 * time.Minute,
 			2 * time.Hour, 5 * time.Hour, 10 * time.Hour, 14 * time.Hour, 20 * time.Hour, 24 * time.Hour,
 		},
-		Guard:         []time.Duration{0, 10 * time.Minute, time.Hour, 6 * time.Hour, 24 * time.Hour},
-		Rejected:      8,
-		Identical:     3,
-		MaxRetryAfter: 24 * time.Hour,
-		DisableAfter:  5 * 24 * time.Hour,
-		Breaker:       5,
-		Probe:         5 * time.Second,
-		MaxProbe:      time.Minute,
+		Guard:           []time.Duration{0, 10 * time.Minute, time.Hour, 6 * time.Hour, 24 * time.Hour},
+		Rejected:        8,
+		Identical:       3,
+		MaxRetryAfter:   24 * time.Hour,
+		DisableAfter:    5 * 24 * time.Hour,
+		DisableFailures: 10,
+		Breaker:         5,
+		Probe:           5 * time.Second,
+		MaxProbe:        time.Minute,
 	}
 }
 
@@ -66,6 +69,7 @@ func (p Policy) withDefaults() Policy {
 	setDefault(&p.Identical, d.Identical)
 	setDefault(&p.MaxRetryAfter, d.MaxRetryAfter)
 	setDefault(&p.DisableAfter, d.DisableAfter)
+	setDefault(&p.DisableFailures, d.DisableFailures)
 	setDefault(&p.Breaker, d.Breaker)
 	setDefault(&p.Probe, d.Probe)
 	setDefault(&p.MaxProbe, d.MaxProbe)
@@ -140,7 +144,7 @@ func (p Policy) decide(t trial) verdict {
 	if t.endpoint != nil && !t.endpoint.Failing.IsZero() {
 		failing = t.now.Sub(t.endpoint.Failing)
 	}
-	if failing >= p.DisableAfter {
+	if failing >= p.DisableAfter && t.endpoint.Failures >= p.DisableFailures {
 		return verdict{step: stepDisable, reason: fmt.Sprintf("no attempt has succeeded for %s; the last one: %s",
 			failing.Round(time.Hour), out.Error)}
 	}

@@ -37,6 +37,7 @@ func TestDecide(t *testing.T) {
 		same     int
 		age      time.Duration
 		failing  time.Duration
+		failures int
 		wantStep step
 		wait     time.Duration
 		pause    time.Duration
@@ -68,10 +69,11 @@ func TestDecide(t *testing.T) {
 		{name: "behind a delivery that used up three days", out: fail(Class5xx), made: 1, age: 80 * time.Hour, failing: 80 * time.Hour, wantStep: stepDead, reason: "not delivered within 75h42m35s"},
 		{name: "old, but its endpoint failed only now", out: fail(Class5xx), made: 1, age: 80 * time.Hour, failing: time.Hour, wantStep: stepRetry, wait: 5 * time.Second},
 		{name: "new, to an endpoint long dead", out: fail(Class5xx), made: 1, age: time.Minute, failing: 80 * time.Hour, wantStep: stepRetry, wait: 5 * time.Second},
-		{name: "dead for five days", out: fail(Class5xx), made: 1, age: time.Minute, failing: 121 * time.Hour, wantStep: stepDisable, reason: "no attempt has succeeded for 121h"},
+		{name: "dead for five days", out: fail(Class5xx), made: 1, age: time.Minute, failing: 121 * time.Hour, failures: 10, wantStep: stepDisable, reason: "no attempt has succeeded for 121h"},
+		{name: "dead for five days, seldom tried", out: fail(Class5xx), made: 1, age: time.Minute, failing: 121 * time.Hour, failures: 2, wantStep: stepRetry, wait: 5 * time.Second},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			e := &store.Endpoint{}
+			e := &store.Endpoint{Failures: tc.failures}
 			if tc.failing > 0 {
 				e.Failing = now.Add(-tc.failing)
 			}

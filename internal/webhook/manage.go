@@ -75,7 +75,7 @@ func (s *Service) CreateEndpoint(ctx context.Context, in Create) (*Endpoint, str
 		if err := tx.PutEndpoint(r); err != nil {
 			return fmt.Errorf("%s: %w", op, err)
 		}
-		s.changed(tx, func() {})
+		s.changed(tx, op, r.ID, func(string) {})
 		return nil
 	})
 	if err != nil {
@@ -187,7 +187,7 @@ func (s *Service) modify(ctx context.Context, op, id string, fn func(store.Tx, *
 		if err := tx.PutEndpoint(r); err != nil {
 			return fmt.Errorf("%s: %w", op, err)
 		}
-		s.changed(tx, func() { s.queue.Refresh(id) })
+		s.changed(tx, op, id, s.queue.Refresh)
 		e, err = describe(r, s.opts.Now())
 		return err
 	})
@@ -204,7 +204,7 @@ func (s *Service) DeleteEndpoint(ctx context.Context, id string) error {
 		if err := outbox.Remove(tx, id); err != nil {
 			return fmt.Errorf("%s: %w", op, err)
 		}
-		s.changed(tx, func() { s.queue.Forget(id) })
+		s.changed(tx, op, id, s.queue.Forget)
 		return nil
 	})
 }
@@ -233,7 +233,7 @@ func (s *Service) SendTest(ctx context.Context, id string) (delivery string, err
 
 // GetEndpoint gives one endpoint.
 func (s *Service) GetEndpoint(ctx context.Context, id string) (e *Endpoint, err error) {
-	err = s.view(ctx, func(tx store.Tx) error {
+	err = s.store.View(ctx, func(tx store.Tx) error {
 		r, err := endpoint(tx, "read endpoint", id)
 		if err != nil {
 			return err
@@ -246,7 +246,7 @@ func (s *Service) GetEndpoint(ctx context.Context, id string) (e *Endpoint, err 
 
 // ListEndpoints gives all endpoints, oldest first.
 func (s *Service) ListEndpoints(ctx context.Context) (list []*Endpoint, err error) {
-	err = s.view(ctx, func(tx store.Tx) error {
+	err = s.store.View(ctx, func(tx store.Tx) error {
 		list = nil
 		records, err := tx.Endpoints()
 		if err != nil {

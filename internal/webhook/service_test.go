@@ -66,64 +66,6 @@ func TestEventBecomesAVerifiedWebhook(t *testing.T) {
 	}
 }
 
-func TestOweChoosesByTypeAccountAndBackfill(t *testing.T) {
-	h := newHouse(t, houseOptions{})
-	h.account("a")
-	h.account("b")
-	sink := receive(t, nil)
-	names := map[string]string{}
-	for name, in := range map[string]Create{
-		"all":      {},
-		"created":  {Events: []event.Type{event.MessageCreated}},
-		"of b":     {Accounts: []string{"b"}},
-		"backfill": {Backfill: true, Events: []event.Type{event.MessageCreated, event.MessageUpdated}},
-		"full":     {Payload: PayloadFull},
-		"disabled": {},
-	} {
-		in.URL = sink.URL
-		e, _ := h.create(in)
-		names[e.ID] = name
-		if name == "disabled" {
-			off := false
-			if _, err := h.service.UpdateEndpoint(context.Background(), Update{ID: e.ID, Enabled: &off}); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	created := event.Event{Type: event.MessageCreated, Account: "a", Message: "m1", Snapshot: &event.Snapshot{Subject: "s"}}
-	old := created
-	old.Backfill = true
-	internal := updated("a")
-	internal.Internal = true
-	for _, tc := range []struct {
-		name  string
-		event event.Event
-		want  string
-	}{
-		{"created", created, "all:thin backfill:thin created:thin disabled:thin full:full"},
-		{"created, backfill", old, "backfill:thin"},
-		{"updated of b", updated("b"), "all:thin backfill:thin disabled:thin full:full of b:thin"},
-		{"internal", internal, ""},
-		{"an event of no account", event.Event{Type: event.ProviderMisconfigured}, "all:thin disabled:thin full:thin"},
-		{"a ping to nobody here", event.Event{Type: event.Ping, Endpoint: "ep_other"}, ""},
-	} {
-		e := h.journal(tc.event)[0]
-		var got []string
-		for id, name := range names {
-			for _, p := range []Payload{PayloadThin, PayloadFull} {
-				if d, _, err := h.outbox.Delivery(context.Background(), deliveryID(id, &e, p)); err == nil {
-					got = append(got, name+":"+d.Rendition)
-				}
-			}
-		}
-		if have := strings.Join(sorted(got), " "); have != tc.want {
-			t.Errorf("%s: owed to %q, want %q", tc.name, have, tc.want)
-		}
-	}
-}
-
-func sorted(list []string) []string { return distinct(list) }
-
 func TestOrderPerAccountThroughFailures(t *testing.T) {
 	h := newHouse(t, houseOptions{outbox: outbox.Options{Policy: fastPolicy()}})
 	sink := receive(t, func(n int, w http.ResponseWriter, _ request) {

@@ -25,7 +25,6 @@
 package webhook
 
 import (
-	"context"
 	"log/slog"
 	"sync"
 	"time"
@@ -107,7 +106,6 @@ func New(s store.Store, q Queue, guard *Guard, opts Options) *Service {
 type target struct {
 	id      string
 	ordered bool
-	created time.Time
 	config  *config
 }
 
@@ -129,9 +127,11 @@ func (s *Service) targets(tx store.Tx) ([]*target, error) {
 	for _, r := range records {
 		c, err := decodeConfig(r.Config)
 		if err != nil {
-			return nil, err
+			// It must not keep the mirror from going on.
+			s.opts.Log.Error("endpoint is damaged and owed nothing", "endpoint", r.ID, "error", err)
+			continue
 		}
-		list = append(list, &target{id: r.ID, ordered: r.Ordered, created: r.CreatedAt, config: c})
+		list = append(list, &target{id: r.ID, ordered: r.Ordered, config: c})
 	}
 	tx.AfterCommit(func() {
 		s.mu.Lock()
@@ -144,13 +144,14 @@ func (s *Service) targets(tx store.Tx) ([]*target, error) {
 }
 
 // changed forgets the endpoints in memory, once tx is committed.
-func (s *Service) changed(tx store.Tx, then func()) {
+func (s *Service) changed(tx store.Tx, op, id string, then func(id string)) {
 	tx.AfterCommit(func() {
 		s.mu.Lock()
 		s.edition++
 		s.valid = false
 		s.mu.Unlock()
-		then()
+		then(id)
+		s.opts.Log.Info("endpoint changed", "op", op, "endpoint", id)
 	})
 }
 
@@ -173,8 +174,4 @@ func (s *Service) journal(tx store.Tx, e event.Event) (event.Event, error) {
 	}
 	tx.AfterCommit(func() { s.opts.Bus.Publish(events) })
 	return e, nil
-}
-
-func (s *Service) view(ctx context.Context, fn func(store.Tx) error) error {
-	return s.store.View(ctx, fn)
 }
