@@ -5,15 +5,25 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"mime"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/emersion/go-message"
-	_ "github.com/emersion/go-message/charset" // teaches go-message every charset of the WHATWG
-	"golang.org/x/text/encoding/charmap"
+	"github.com/emersion/go-message/charset" // also teaches go-message every charset of the WHATWG
+	"github.com/emersion/go-message/textproto"
 
 	"github.com/postern-mail/postern/plugins/sdk/mail"
 )
+
+// readHeader reads the fields up to the empty line.
+func readHeader(br *bufio.Reader) (message.Header, error) {
+	block, err := headerBlock(br)
+	if err != nil {
+		return message.Header{}, err
+	}
+	h, err := textproto.ReadHeader(bufio.NewReader(bytes.NewReader(block)))
+	return message.Header{Header: h}, err
+}
 
 // headerBlock reads up to the empty line and gives back what a strict parser
 // accepts of it: an mbox From line and lines that are no field are left out,
@@ -84,28 +94,78 @@ func headers(h message.Header) []mail.Header {
 }
 
 // disposition gives how a part wants to be shown, and its file name
-// (RFC 2183, RFC 2231; the name parameter of Content-Type where there is none).
-func disposition(h *message.Header, params map[string]string) (string, string) {
-	disp, dparams, err := h.ContentDisposition()
-	if err != nil {
-		disp = ""
-	}
-	name := dparams["filename"]
+// (RFC 2183; the name parameter of Content-Type where there is none).
+func disposition(field string, typeParams map[string]string) (string, string) {
+	disp, params := parameters(field)
+	name := params["filename"]
 	if name == "" {
-		name = params["name"]
+		name = typeParams["name"]
 	}
-	return strings.ToLower(disp), toUTF8([]byte(name))
+	return disp, toUTF8([]byte(name))
 }
 
-// toUTF8 gives text as it is where it is UTF-8, and as windows-1252 where it
-// is not: what undeclared 8-bit mail almost always is.
-func toUTF8(b []byte) string {
-	if utf8.Valid(b) {
-		return string(b)
+// mediaType gives a Content-Type in lower case with its parameters. One that
+// is no type is text, as section 5.2 of RFC 2045 advises.
+func mediaType(field, fallback string) (string, map[string]string) {
+	if strings.TrimSpace(field) == "" {
+		return fallback, nil
 	}
-	out, err := charmap.Windows1252.NewDecoder().Bytes(b)
+	t, params := parameters(field)
+	if major, minor, ok := strings.Cut(t, "/"); !ok || major == "" || minor == "" {
+		return "text/plain", params
+	}
+	return t, params
+}
+
+// parameters reads a field of the form `value; name=value` (RFC 2045, 5.1,
+// RFC 2231), and what is meant where the grammar is broken: separators that
+// are doubled or missing, a boundary that should have been quoted, a name twice.
+func parameters(field string) (string, map[string]string) {
+	value, params, err := mime.ParseMediaType(field)
+	if err != nil && !errors.Is(err, mime.ErrInvalidMediaParameter) || params == nil {
+		value, params = looseParameters(field)
+	}
+	for k, v := range params {
+		params[k] = decodeWords(v)
+	}
+	return strings.ToLower(value), params
+}
+
+func looseParameters(field string) (string, map[string]string) {
+	value, rest := field, ""
+	if i := strings.IndexAny(field, "; \t\r\n"); i >= 0 && strings.TrimSpace(field[:i]) != "" {
+		value, rest = field[:i], field[i:]
+	}
+	params := map[string]string{}
+	for rest != "" {
+		rest = strings.TrimLeft(rest, "; \t\r\n")
+		name, after, ok := strings.Cut(rest, "=")
+		if !ok {
+			break
+		}
+		after = strings.TrimLeft(after, " \t\r\n")
+		var v string
+		if quoted, isQuoted := strings.CutPrefix(after, `"`); isQuoted {
+			v, rest, _ = strings.Cut(quoted, `"`)
+		} else if i := strings.IndexAny(after, "; \t\r\n"); i >= 0 {
+			v, rest = after[:i], after[i:]
+		} else {
+			v, rest = after, ""
+		}
+		if name = strings.ToLower(strings.TrimSpace(name)); params[name] == "" {
+			params[name] = v
+		}
+	}
+	return strings.TrimSpace(value), params
+}
+
+// decodeWords decodes RFC 2047 words where the standard has none: in the
+// parameters of real mail.
+func decodeWords(s string) string {
+	words := mime.WordDecoder{CharsetReader: charset.Reader}
+	out, err := words.DecodeHeader(s)
 	if err != nil {
-		return strings.ToValidUTF8(string(b), "\uFFFD")
+		return s
 	}
-	return string(out)
+	return out
 }

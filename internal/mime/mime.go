@@ -90,6 +90,7 @@ func Open(r io.Reader, id string, read func(Attachment, io.Reader) error) error 
 type part struct {
 	id          string
 	mediaType   string
+	charset     string // as declared
 	disposition string
 	name        string
 	contentID   string
@@ -115,7 +116,7 @@ func (c *Content) add(p *part) error {
 		c.Attachments = append(c.Attachments, a)
 		return nil
 	}
-	text, truncated := readText(p.body, MaxText)
+	text, truncated := readText(p, MaxText)
 	c.Truncated = c.Truncated || truncated
 	to := &c.Text
 	if p.mediaType == "text/html" {
@@ -129,18 +130,17 @@ func (c *Content) add(p *part) error {
 }
 
 // readText reads at most limit bytes of a body as UTF-8.
-func readText(r io.Reader, limit int64) (string, bool) {
-	b, _ := io.ReadAll(io.LimitReader(r, limit+1))
+func readText(p *part, limit int64) (string, bool) {
+	b, _ := io.ReadAll(io.LimitReader(p.body, limit+1))
 	truncated := int64(len(b)) > limit
 	if truncated {
 		b = b[:limit]
 	}
-	return strings.ReplaceAll(toUTF8(b), "\r\n", "\n"), truncated
+	return strings.ReplaceAll(text(b, p.mediaType, p.charset), "\r\n", "\n"), truncated
 }
 
 // watched remembers a failure of the reader below, which alone fails a parse:
-// everything else is the message's own ugliness. Parsers in between do not
-// always hand an error on as it was.
+// everything else is the message's own ugliness.
 type watched struct {
 	r   io.Reader
 	err error
@@ -157,72 +157,92 @@ func (w *watched) Read(p []byte) (int, error) {
 // walk visits the leaves of a message in order.
 func walk(r io.Reader, leaf func(*part) error, header func(message.Header)) error {
 	src := &watched{r: r}
-	br := bufio.NewReaderSize(src, 64<<10)
-	block, err := headerBlock(br)
-	if err != nil {
-		return fmt.Errorf("read message header: %w", err)
-	}
-	e, _ := message.Read(io.MultiReader(bytes.NewReader(block), br))
-	if e == nil {
-		if e, err = message.New(message.Header{}, br); e == nil {
-			return err
-		}
-	}
-	if header != nil {
-		header(e.Header)
-	}
-	w := &walker{leaf: leaf}
-	_ = w.entity(e, "", 0) // how far malformed mail could be read is all there is
-	switch {
-	case src.err != nil:
+	w := &walker{leaf: leaf, header: header}
+	err := w.entity(src, "", "text/plain", 0)
+	if src.err != nil {
 		return fmt.Errorf("read message: %w", src.err)
-	default:
-		return w.failed
 	}
+	return err
 }
 
 type walker struct {
-	leaf  func(*part) error
-	parts int
-	// failed is what the visitor said, to tell it from malformed mail.
-	failed error
+	leaf   func(*part) error
+	header func(message.Header) // for the message's own header
+	parts  int
 }
 
-func (w *walker) entity(e *message.Entity, id string, depth int) error {
-	mediaType, params, err := e.Header.ContentType()
-	mediaType = strings.ToLower(mediaType)
-	if err != nil || !strings.Contains(mediaType, "/") {
-		mediaType, params = "text/plain", nil
+// entity reads one header and what stands under it (RFC 2045, 2.4). fallback
+// is the type of a part that names none.
+func (w *walker) entity(r io.Reader, id, fallback string, depth int) error {
+	br := bufio.NewReaderSize(r, 16<<10)
+	h, err := readHeader(br)
+	if err != nil {
+		return err
 	}
-	if mr := e.MultipartReader(); mr != nil && depth < maxDepth {
-		for n := 1; w.parts < maxParts; n++ {
-			child, err := mr.NextPart()
-			if err == io.EOF {
-				return nil
+	if w.header != nil {
+		w.header(h)
+		w.header = nil
+	}
+	mediaType, params := mediaType(h.Get("Content-Type"), fallback)
+	body := io.Reader(br)
+	if strings.HasPrefix(mediaType, "multipart/") {
+		if depth < maxDepth {
+			found, kept, err := w.multipart(br, params["boundary"], id, mediaType, depth)
+			if !found && err == nil {
+				// The boundary is not the one that was named.
+				found, _, err = w.multipart(bytes.NewReader(kept), guessBoundary(kept), id, mediaType, depth)
 			}
-			if child == nil {
+			if found || err != nil {
 				return err
 			}
-			number := fmt.Sprint(n)
-			if id != "" {
-				number = id + "." + number
-			}
-			if err := w.entity(child, number, depth+1); err != nil {
-				return err
-			}
+			body = bytes.NewReader(kept)
 		}
-		return nil
+		// No parts are in it: what is in it is shown as text.
+		mediaType = "text/plain"
 	}
 	w.parts++
 	if id == "" {
 		id = "1"
 	}
-	p := &part{id: id, mediaType: mediaType, body: e.Body}
-	p.disposition, p.name = disposition(&e.Header, params)
-	p.contentID = strings.Trim(strings.TrimSpace(e.Header.Get("Content-Id")), "<>")
-	if err := w.leaf(p); err != nil {
-		w.failed = err
-		return err
+	p := &part{id: id, mediaType: mediaType, charset: params["charset"], body: decoded(h.Get("Content-Transfer-Encoding"), body)}
+	p.disposition, p.name = disposition(h.Get("Content-Disposition"), params)
+	p.contentID = strings.Trim(strings.TrimSpace(h.Get("Content-Id")), "<>")
+	return w.leaf(p)
+}
+
+// multipart visits the parts of a multipart body. Where no part is found it
+// gives the bytes back, as many as a text may have.
+func (w *walker) multipart(r io.Reader, boundary, id, mediaType string, depth int) (found bool, kept []byte, err error) {
+	fallback := "text/plain"
+	if mediaType == "multipart/digest" { // RFC 2046, 5.1.5
+		fallback = "message/rfc822"
 	}
-	return nil
+	seen := &prefix{r: r}
+	m := newMultipart(seen, boundary)
+	for n := 1; w.parts < maxParts && m.next(); n++ {
+		seen.full = true
+		number := fmt.Sprint(n)
+		if id != "" {
+			number = id + "." + number
+		}
+		if err := w.entity(m, number, fallback, depth+1); err != nil {
+			return true, nil, err
+		}
+	}
+	return seen.full, seen.b, nil
+}
+
+// prefix keeps what was read of a body until it is found to have parts.
+type prefix struct {
+	r    io.Reader
+	b    []byte
+	full bool
+}
+
+func (k *prefix) Read(p []byte) (int, error) {
+	n, err := k.r.Read(p)
+	if !k.full && len(k.b) <= MaxText {
+		k.b = append(k.b, p[:n]...)
+	}
+	return n, err
 }
