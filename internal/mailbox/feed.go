@@ -31,8 +31,7 @@ type feed struct {
 	// seen are the messages that a comparison was told of.
 	seen map[string]struct{}
 	// refetch are provider ids of messages that need to be read again.
-	refetch  map[string]struct{}
-	priority provider.Priority
+	refetch map[string]struct{}
 }
 
 // read asks the feed for everything since its cursor and applies it. A cursor
@@ -142,6 +141,7 @@ func (f *feed) batch(ctx context.Context, b *mail.Batch, begun time.Time) error 
 			return err
 		}
 	}
+	quiet := len(items) == 0 && b.Done && f.state.Complete && !f.state.Comparing && begun.Sub(f.state.Asked) < quietSave
 	next := f.state
 	next.Cursor = b.Next
 	if b.Done {
@@ -151,8 +151,16 @@ func (f *feed) batch(ctx context.Context, b *mail.Batch, begun time.Time) error 
 		next.Cursor = nil
 	}
 	f.state = next
+	if quiet {
+		// Nothing happened: the cursor on the disk is as good for a while, and
+		// an idle account costs no write.
+		return nil
+	}
 	return f.save(ctx)
 }
+
+// quietSave is how old a stored cursor may get while nothing happens.
+const quietSave = 10 * time.Minute
 
 // apply applies items in one transaction.
 func (f *feed) apply(ctx context.Context, items []mail.Item, asOf time.Time, also func(store.Tx) error) error {

@@ -23,6 +23,9 @@ func (s *Service) syncMailboxes(ctx context.Context, acct *store.Account, p prov
 	for i := range resp.Mailboxes {
 		told[resp.Mailboxes[i].ID] = &resp.Mailboxes[i]
 	}
+	if same, list, err := s.sameMailboxes(ctx, acct, told); err != nil || same {
+		return list, err
+	}
 	var gone []*store.Mailbox
 	err = s.journal.Update(ctx, func(tx store.Tx, b *journal.Batch) error {
 		gone = gone[:0]
@@ -65,6 +68,46 @@ func (s *Service) syncMailboxes(ctx context.Context, acct *store.Account, p prov
 	return list, err
 }
 
+// sameMailboxes reports whether the mirror has just what the provider told,
+// which is how almost every round finds it: then nothing is written.
+func (s *Service) sameMailboxes(ctx context.Context, acct *store.Account, told map[string]*mail.Mailbox) (same bool, list []*store.Mailbox, err error) {
+	err = s.store.View(ctx, func(tx store.Tx) (err error) {
+		list, err = tx.MailboxesOf(acct.ID)
+		return err
+	})
+	if err != nil || acct.SyncedAt.IsZero() {
+		return false, list, err
+	}
+	want := 0
+	for _, t := range told {
+		if !skip(t, told) {
+			want++
+		}
+	}
+	same = want == len(list)
+	for _, m := range list {
+		t := told[m.ProviderID]
+		same = same && t != nil && !skip(t, told) && *described(m, t, told) == *m
+	}
+	inboxFirst(list)
+	return same, list, nil
+}
+
+// described is a mailbox of the mirror as the provider tells it now, but for
+// its count.
+func described(m *store.Mailbox, t *mail.Mailbox, told map[string]*mail.Mailbox) *store.Mailbox {
+	next := *m
+	next.Parent = ""
+	if told[t.ParentID] != nil {
+		next.Parent = ID(m.Account, t.ParentID)
+	}
+	next.ParentProviderID, next.Name, next.Role, next.Hidden = t.ParentID, t.Name, t.Role, t.Hidden
+	if next.Kind = t.Kind; next.Kind == "" {
+		next.Kind = mail.KindFolder
+	}
+	return &next
+}
+
 // skip: what waits to be sent is nobody's mail yet.
 func skip(t *mail.Mailbox, told map[string]*mail.Mailbox) bool {
 	for ; t != nil; t = told[t.ParentID] {
@@ -92,43 +135,30 @@ func (s *Service) firstProgress(tx store.Tx, account string, total int64) error 
 // new about it.
 func (s *Service) putMailbox(tx store.Tx, b *journal.Batch, acct *store.Account, t *mail.Mailbox, told map[string]*mail.Mailbox) error {
 	id := ID(acct.ID, t.ID)
-	parent := ""
-	if told[t.ParentID] != nil {
-		parent = ID(acct.ID, t.ParentID)
-	}
 	old, err := tx.Mailbox(id)
-	if err != nil && !errors.Is(err, store.ErrNotFound) {
-		return err
-	}
-	kind := t.Kind
-	if kind == "" {
-		kind = mail.KindFolder
-	}
-	if old == nil {
+	if errors.Is(err, store.ErrNotFound) {
 		now := s.now()
-		m := &store.Mailbox{
-			ID: id, Account: acct.ID, ProviderID: t.ID, Parent: parent, ParentProviderID: t.ParentID,
-			Name: t.Name, Role: t.Role, Kind: kind, Hidden: t.Hidden, ProviderTotal: t.Total,
-			UIDValidity: s.uidValidity(now), CreatedAt: now,
-		}
+		m := described(&store.Mailbox{ID: id, Account: acct.ID, ProviderID: t.ID, ProviderTotal: t.Total,
+			UIDValidity: s.uidValidity(now), CreatedAt: now}, t, told)
 		e := &event.Event{Type: event.MailboxCreated, Account: acct.ID, Mailbox: id, Backfill: acct.SyncedAt.IsZero()}
 		if m.ModSeq, err = b.Add(e); err != nil {
 			return err
 		}
 		return tx.PutMailbox(m)
 	}
-	told1 := *old
-	told1.Parent, told1.ParentProviderID, told1.Name = parent, t.ParentID, t.Name
-	told1.Role, told1.Kind, told1.Hidden = t.Role, kind, t.Hidden
-	if told1 != *old {
-		if told1.ModSeq, err = b.Add(&event.Event{Type: event.MailboxUpdated, Account: acct.ID, Mailbox: id}); err != nil {
+	if err != nil {
+		return err
+	}
+	next := described(old, t, told)
+	if *next != *old {
+		if next.ModSeq, err = b.Add(&event.Event{Type: event.MailboxUpdated, Account: acct.ID, Mailbox: id}); err != nil {
 			return err
 		}
 	} else if old.ProviderTotal == t.Total {
 		return nil
 	}
-	told1.ProviderTotal = t.Total
-	return tx.PutMailbox(&told1)
+	next.ProviderTotal = t.Total
+	return tx.PutMailbox(next)
 }
 
 // uidValidity is the creation time in seconds (RFC 9051, 2.3.1.1), which a

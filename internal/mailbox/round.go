@@ -41,10 +41,11 @@ func (s *Service) Round(ctx context.Context, account string) error {
 	if acct, err = s.account(ctx, account); err != nil {
 		return err
 	}
-	if err := s.readFeeds(ctx, acct, p, info, mailboxes); err != nil {
+	asked, err := s.readFeeds(ctx, acct, p, info, mailboxes)
+	if err != nil {
 		return fmt.Errorf("read changes: %w", err)
 	}
-	if err := s.settleAbsences(ctx, acct, p, info, mailboxes); err != nil {
+	if err := s.settleAbsences(ctx, acct, p, info, asked); err != nil {
 		return fmt.Errorf("settle absences: %w", err)
 	}
 	if err := s.giveUIDs(ctx, mailboxes); err != nil {
@@ -57,8 +58,10 @@ func (s *Service) Round(ctx context.Context, account string) error {
 	return s.bringBodies(ctx, acct)
 }
 
-// readFeeds asks every scope, the inbox first.
-func (s *Service) readFeeds(ctx context.Context, acct *store.Account, p provider.Provider, info *provider.Info, mailboxes []*store.Mailbox) error {
+// readFeeds asks every scope, the inbox first, and gives the time after which
+// all of them were asked.
+func (s *Service) readFeeds(ctx context.Context, acct *store.Account, p provider.Provider, info *provider.Info, mailboxes []*store.Mailbox) (asked time.Time, err error) {
+	asked = s.now()
 	scopes := []string{""}
 	if info.Scope == mail.ScopeMailbox {
 		scopes = scopes[:0]
@@ -81,25 +84,15 @@ func (s *Service) readFeeds(ctx context.Context, acct *store.Account, p provider
 			return err
 		})
 	}
-	return g.Wait()
+	return asked, g.Wait()
 }
 
 // settleAbsences ends the waiting of messages that were in no mailbox any
 // more, once every feed was asked after they went missing. The provider has
 // the last word: only a message that it does not know is told deleted.
-func (s *Service) settleAbsences(ctx context.Context, acct *store.Account, p provider.Provider, info *provider.Info, mailboxes []*store.Mailbox) error {
+func (s *Service) settleAbsences(ctx context.Context, acct *store.Account, p provider.Provider, info *provider.Info, asked time.Time) error {
 	var due []string
 	err := s.store.View(ctx, func(tx store.Tx) error {
-		scopes, err := tx.Scopes(acct.ID)
-		if err != nil {
-			return err
-		}
-		asked := time.Time{}
-		for i, sc := range scopes {
-			if i == 0 || sc.Asked.Before(asked) {
-				asked = sc.Asked
-			}
-		}
 		absences, err := tx.Absences(acct.ID, store.MaxRecords)
 		if err != nil {
 			return err
@@ -148,6 +141,9 @@ func (s *Service) giveUIDs(ctx context.Context, mailboxes []*store.Mailbox) erro
 
 // finishRound notes that the account is in step, and tells so the first time.
 func (s *Service) finishRound(ctx context.Context, account string, begun time.Time) error {
+	if acct, err := s.account(ctx, account); err != nil || (acct.State == store.AccountReady && begun.Sub(acct.LastSyncAt) < time.Minute) {
+		return err // nothing to tell, and the time is near enough
+	}
 	return s.journal.Update(ctx, func(tx store.Tx, b *journal.Batch) error {
 		acct, err := tx.Account(account)
 		if err != nil {

@@ -303,9 +303,42 @@ func (s *Service) send(ctx context.Context, w *work, fields mail.Fields, call fu
 		if err != nil {
 			return nil, err
 		}
+		if fields == 0 && local == nil {
+			s.readCopies(ctx, w, results, rs)
+		}
 		out = append(out, rs...)
 	}
 	return out, nil
+}
+
+// readCopies reads the copies of which the provider's answer told too little
+// to mirror them. Where that fails, the feed tells of them later.
+func (s *Service) readCopies(ctx context.Context, w *work, told []provider.Result, rs []Result) {
+	missing := map[int]string{}
+	var ids []string
+	for i := range rs {
+		if id := told[i].Message.ProviderID; rs[i].Err == nil && rs[i].Message == nil && id != "" {
+			missing[i] = id
+			ids = append(ids, id)
+		}
+	}
+	if len(ids) == 0 {
+		return
+	}
+	f := &feed{s: s, acct: w.acct, p: w.p, info: w.info, refetch: map[string]struct{}{}}
+	f.state.Complete = true
+	if err := f.fetch(ctx, ids, false); err != nil {
+		s.log.WarnContext(ctx, "copies not read", "account", w.acct.ID, "error", err)
+		return
+	}
+	for i, id := range missing {
+		m, err := s.message(ctx, MessageID(w.acct.ID, id))
+		if err != nil {
+			s.log.DebugContext(ctx, "copy not mirrored", "account", w.acct.ID, "error", err)
+			continue
+		}
+		rs[i].Message = m
+	}
 }
 
 // settle writes the outcome of one provider call into mirror and journal.
