@@ -13,10 +13,11 @@ build: ## Build the programs into bin/
 	@mkdir -p $(BIN)
 	CGO_ENABLED=0 $(GO) build -o $(BIN)/ $(addprefix ./cmd/,$(PROGS))
 
+# MAIL counts where it is given to make: a shell's own names something else.
 demo: ## Build and run everything with a sandbox, no account needed (KEEP=1 keeps its state, MAIL=DIR shows your mail)
 	@test -x $(BIN)/postern || echo "Building; the first time this takes a few minutes."
 	@$(MAKE) --no-print-directory build
-	@exec $(BIN)/postern demo $(if $(filter command,$(origin MAIL)),--mail "$(MAIL)") # not the shell's own MAIL
+	@exec $(BIN)/postern demo $(if $(filter command,$(origin MAIL)),--mail "$(MAIL)")
 
 test: ## Run all tests, with the race detector where it can (NO_SKIP=1 fails where one is skipped)
 	@$(GO) run ./internal/testrun $(if $(NO_SKIP),-no-skip)
