@@ -89,7 +89,7 @@ func TestEventsOfOneTransactionShareABody(t *testing.T) {
 	h := buildHouse(t, houseOptions{})
 	h.account("a")
 	for range 3 {
-		h.create(Create{URL: "http://127.0.0.1:1/"})
+		h.create(Create{URL: "http://127.0.0.1:9000/"})
 	}
 	e := h.journal(updated("a"))[0]
 	err := h.store.View(context.Background(), func(tx store.Tx) error {
