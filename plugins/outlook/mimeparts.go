@@ -121,8 +121,10 @@ func (c *content) walk(h textproto.MIMEHeader, body []byte, depth int) {
 		c.sealed = true
 	}
 	if strings.HasPrefix(ctype, "multipart/") && params["boundary"] != "" && depth < maxDepth {
-		c.walkMultipart(params["boundary"], body, depth)
-		return
+		if c.walkMultipart(params["boundary"], body, depth) || len(bytes.TrimSpace(body)) == 0 {
+			return
+		}
+		ctype = "text/plain" // the boundary is nowhere: show what there is
 	}
 	disp, dparams, _ := mime.ParseMediaType(h.Get("Content-Disposition"))
 	name := decodeText(first(dparams["filename"], params["name"]))
@@ -145,17 +147,19 @@ func (c *content) walk(h textproto.MIMEHeader, body []byte, depth int) {
 	})
 }
 
-func (c *content) walkMultipart(boundary string, body []byte, depth int) {
+// walkMultipart reports whether there was any part.
+func (c *content) walkMultipart(boundary string, body []byte, depth int) (found bool) {
 	r := multipart.NewReader(bytes.NewReader(body), boundary)
 	for {
 		part, err := r.NextRawPart()
 		if err != nil {
-			return
+			return found
 		}
+		found = true
 		data, err := io.ReadAll(part)
 		c.walk(part.Header, data, depth+1)
 		if err != nil {
-			return // cut off: what is there has been filed
+			return found // cut off: what is there has been filed
 		}
 	}
 }
