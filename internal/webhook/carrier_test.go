@@ -284,7 +284,7 @@ func TestHostileReceivers(t *testing.T) {
 			if out.Class != tc.class || out.Status != tc.status || len(out.Answer) != tc.answer {
 				t.Errorf("class %s, status %d, %d bytes kept, error %q", out.Class, out.Status, len(out.Answer), out.Error)
 			}
-			if took := time.Since(began); took > short+2*time.Second {
+			if took := time.Since(began); took > short+10*time.Second {
 				t.Errorf("took %s with a budget of %s", took, short)
 			}
 		})

@@ -38,7 +38,7 @@ func (s *Service) Owe(tx store.Tx, events []event.Event) error {
 			d := &store.Delivery{
 				ID: deliveryID(t.id, e, rendition), Endpoint: t.id, Account: e.Account,
 				Event: e.ID, Type: string(e.Type), Position: e.Position, Sequence: e.Sequence,
-				Rendition: string(rendition), State: store.DeliveryPending, CreatedAt: now, NextAt: now,
+				Rendition: string(rendition), State: store.DeliveryPending, CreatedAt: now, NextAt: now, Trace: e.Trace,
 			}
 			d.Lane = laneOf(t, e, d.ID)
 			if err := tx.Enqueue(d); errors.Is(err, store.ErrNotFound) {
