@@ -2,6 +2,7 @@ package providertest_test
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -97,7 +98,7 @@ func brokenLife() []broken {
 					}
 					select { // stay until another one came, if one comes
 					case <-second:
-					case <-time.After(20 * time.Millisecond):
+					case <-time.After(200 * time.Millisecond):
 					}
 					return whole.Mailboxes(ctx, req)
 				}
@@ -121,7 +122,10 @@ func brokenLife() []broken {
 			}},
 		{name: "asks for a token in every call", caught: "token/coalesced",
 			spoil: func(_ context.Context, b *bent, whole *memory.Provider) {
+				var mu sync.Mutex // one after the other, or they would share
 				b.mailboxes = func(ctx context.Context, req *provider.MailboxesRequest) (*provider.MailboxesResponse, error) {
+					mu.Lock()
+					defer mu.Unlock()
 					if err := whole.Cloud().ExpireTokens(ann); err != nil {
 						return nil, err
 					}
