@@ -276,3 +276,23 @@ func FuzzCategories(f *testing.F) {
 		}
 	})
 }
+
+func TestSecond(t *testing.T) {
+	at := func(text string) *time.Time {
+		d, err := time.Parse(time.RFC3339Nano, text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return &d
+	}
+	for _, tc := range []struct{ in, want *time.Time }{
+		{nil, &time.Time{}},
+		{at("1601-01-01T00:00:00Z"), &time.Time{}},
+		{at("2024-05-06T07:08:09.5+02:00"), at("2024-05-06T05:08:09Z")},
+		{at("0102-07-23T03:26:35+10:00"), at("0102-07-22T17:26:35Z")},
+	} {
+		if got := second(tc.in); !got.Equal(*tc.want) {
+			t.Errorf("%v: %v, want %v", tc.in, got, tc.want)
+		}
+	}
+}
