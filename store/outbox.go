@@ -66,6 +66,8 @@ type Delivery struct {
 	DoneAt     time.Time
 	// Replays counts redeliveries by an operator.
 	Replays int
+	// Trace is the W3C traceparent of what led to the event, where it is traced.
+	Trace string
 }
 
 // Attempt is one try of a delivery.

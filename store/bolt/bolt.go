@@ -168,18 +168,19 @@ func (s *Store) start() (err error) {
 				return fmt.Errorf("make bucket %s: %w", name, err)
 			}
 		}
-		kv := newKV(btx)
-		if err := s.tables.Init(kv); err != nil {
+		b := s.tables.Begin(newKV(btx), true)
+		if err := s.tables.Init(b); err != nil {
 			return err
 		}
-		tx := s.tables.Tx(kv)
-		epoch, err := tx.Epoch()
+		epoch, err := b.Tx().Epoch()
 		if err != nil {
 			return err
 		}
 		s.epoch.Store(epoch)
-		opened, err = tx.CountOpen()
-		return err
+		if opened, err = b.Tx().CountOpen(); err != nil {
+			return err
+		}
+		return b.Finish()
 	})
 	if err != nil {
 		return err
@@ -254,7 +255,7 @@ func (s *Store) view(ctx context.Context, fn func(*table.Tx) error) error {
 		return fmt.Errorf("begin to read: %w", err)
 	}
 	defer func() { _ = btx.Rollback() }()
-	return fn(s.tables.Tx(newKV(btx)))
+	return fn(s.tables.Begin(newKV(btx), false).Tx())
 }
 
 // enter counts a reader in, unless the store is closed.

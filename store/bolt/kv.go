@@ -13,9 +13,6 @@ import (
 type kv struct {
 	tx      *bbolt.Tx
 	buckets [64]*bbolt.Bucket
-	// writes counts what was written, to tell a member that failed before it
-	// wrote anything from one that has to be rolled back.
-	writes int
 }
 
 var _ table.KV = (*kv)(nil)
@@ -41,13 +38,11 @@ func (e *kv) Get(b table.Bucket, key []byte) ([]byte, error) {
 
 // Put writes a value.
 func (e *kv) Put(b table.Bucket, key, value []byte) error {
-	e.writes++
 	return e.bucket(b).Put(key, value)
 }
 
 // Delete removes a value.
 func (e *kv) Delete(b table.Bucket, key []byte) error {
-	e.writes++
 	return e.bucket(b).Delete(key)
 }
 

@@ -234,7 +234,7 @@ func (w *writer) group() {
 // back, and those before it run again in a new one, which is committed without
 // further company so that failing updates do not make others run many times.
 func (w *writer) collect(began time.Time) (members []member, err error) {
-	btx, e, err := w.begin()
+	btx, batch, err := w.begin()
 	if err != nil {
 		w.fail(err)
 		return nil, nil
@@ -252,8 +252,8 @@ func (w *writer) collect(began time.Time) (members []member, err error) {
 		if j == nil {
 			break
 		}
-		tx := w.store.tables.Tx(e)
-		before := e.writes
+		tx := batch.Tx()
+		before := batch.Writes()
 		j.turn <- tx
 		if err := <-j.ran; err == nil {
 			members = append(members, member{j, tx})
@@ -261,7 +261,7 @@ func (w *writer) collect(began time.Time) (members []member, err error) {
 		} else {
 			j.done <- err
 		}
-		if e.writes == before {
+		if batch.Writes() == before {
 			continue
 		}
 		_ = btx.Rollback()
@@ -275,16 +275,20 @@ func (w *writer) collect(began time.Time) (members []member, err error) {
 		if observe := w.store.opts.Observe.Rerun; observe != nil {
 			observe(len(again))
 		}
-		if btx, e, err = w.begin(); err != nil {
+		if btx, batch, err = w.begin(); err != nil {
 			for _, j := range again {
 				j.done <- err
 			}
 			return nil, nil
 		}
 	}
-	if e.writes == 0 {
+	if batch.Writes() == 0 {
 		_ = btx.Rollback()
 		return members, nil
+	}
+	if err := batch.Finish(); err != nil {
+		_ = btx.Rollback()
+		return members, fmt.Errorf("finish: %w", err)
 	}
 	if err := w.commit(btx); err != nil {
 		return members, w.failed(err)
@@ -292,12 +296,12 @@ func (w *writer) collect(began time.Time) (members []member, err error) {
 	return members, nil
 }
 
-func (w *writer) begin() (*bbolt.Tx, *kv, error) {
+func (w *writer) begin() (*bbolt.Tx, *table.Batch, error) {
 	btx, err := w.store.db.Begin(true)
 	if err != nil {
 		return nil, nil, fmt.Errorf("begin to write: %w", err)
 	}
-	return btx, newKV(btx), nil
+	return btx, w.store.tables.Begin(newKV(btx), true), nil
 }
 
 // fail answers everybody who waits.

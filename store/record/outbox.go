@@ -43,37 +43,36 @@ func DecodeBody(b []byte) (account string, body []byte, err error) {
 	return r.Account, r.Body, nil
 }
 
-// EncodeDelivery encodes all of a delivery but its id. place is its row in
-// the lane.
+// EncodeDelivery encodes a delivery. place is its row in the lane.
 func EncodeDelivery(d *store.Delivery, place uint64) ([]byte, error) {
 	return encode(&recordpb.Delivery{
 		Endpoint: text(d.Endpoint), Lane: text(d.Lane), Account: text(d.Account), Event: text(d.Event), Type: text(d.Type),
 		Position: d.Position, Sequence: d.Sequence, Previous: d.Previous, Rendition: text(d.Rendition),
-		State: text(string(d.State)), CreatedAt: putTime(d.CreatedAt), NextAt: putTime(d.NextAt),
-		Attempts: int64(d.Attempts), FirstFailAt: putTime(d.FirstFailAt), LastStatus: int64(d.LastStatus),
-		LastError: text(d.LastError), DoneAt: putTime(d.DoneAt), Replays: int64(d.Replays), Place: place,
+		State: text(string(d.State)), CreatedAt: putNano(d.CreatedAt), NextAt: putNano(d.NextAt),
+		Attempts: int64(d.Attempts), FirstFailAt: putNano(d.FirstFailAt), LastStatus: int64(d.LastStatus),
+		LastError: text(d.LastError), DoneAt: putNano(d.DoneAt), Replays: int64(d.Replays), Trace: text(d.Trace), Place: place, Id: text(d.ID),
 	})
 }
 
 // DecodeDelivery decodes what EncodeDelivery gave.
-func DecodeDelivery(id string, b []byte) (d *store.Delivery, place uint64, err error) {
+func DecodeDelivery(b []byte) (d *store.Delivery, place uint64, err error) {
 	var r recordpb.Delivery
 	if err := decode(b, &r); err != nil {
 		return nil, 0, err
 	}
 	return &store.Delivery{
-		ID: id, Endpoint: r.Endpoint, Lane: r.Lane, Account: r.Account, Event: r.Event, Type: r.Type,
+		ID: r.Id, Endpoint: r.Endpoint, Lane: r.Lane, Account: r.Account, Event: r.Event, Type: r.Type,
 		Position: r.Position, Sequence: r.Sequence, Previous: r.Previous, Rendition: r.Rendition,
-		State: store.DeliveryState(r.State), CreatedAt: getTime(r.CreatedAt), NextAt: getTime(r.NextAt),
-		Attempts: int(r.Attempts), FirstFailAt: getTime(r.FirstFailAt), LastStatus: int(r.LastStatus),
-		LastError: r.LastError, DoneAt: getTime(r.DoneAt), Replays: int(r.Replays),
+		State: store.DeliveryState(r.State), CreatedAt: getNano(r.CreatedAt), NextAt: getNano(r.NextAt),
+		Attempts: int(r.Attempts), FirstFailAt: getNano(r.FirstFailAt), LastStatus: int(r.LastStatus),
+		LastError: r.LastError, DoneAt: getNano(r.DoneAt), Replays: int(r.Replays), Trace: r.Trace,
 	}, r.Place, nil
 }
 
 // EncodeAttempt encodes all of an attempt but its delivery.
 func EncodeAttempt(a *store.Attempt) ([]byte, error) {
 	return encode(&recordpb.Attempt{
-		Number: int64(a.Number), At: putTime(a.At), DurationNs: int64(a.Duration), Status: int64(a.Status),
+		Number: int64(a.Number), At: putNano(a.At), DurationNs: int64(a.Duration), Status: int64(a.Status),
 		Error: text(a.Error), Answer: a.Answer, Peer: text(a.Peer),
 	})
 }
@@ -85,7 +84,7 @@ func DecodeAttempt(delivery string, b []byte) (store.Attempt, error) {
 		return store.Attempt{}, err
 	}
 	return store.Attempt{
-		Delivery: delivery, Number: int(r.Number), At: getTime(r.At), Duration: time.Duration(r.DurationNs),
+		Delivery: delivery, Number: int(r.Number), At: getNano(r.At), Duration: time.Duration(r.DurationNs),
 		Status: int(r.Status), Error: r.Error, Answer: r.Answer, Peer: r.Peer,
 	}, nil
 }

@@ -47,6 +47,28 @@ func getTime(t *recordpb.Time) time.Time {
 	return time.Unix(t.Seconds, int64(t.Nanos)).UTC()
 }
 
+// putNano encodes a time of the gateway's own clock. 0 is the zero time, so
+// what is at or after 1970 moves up by one.
+func putNano(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	if n := t.UnixNano(); n < 0 {
+		return n
+	}
+	return t.UnixNano() + 1
+}
+
+func getNano(n int64) time.Time {
+	switch {
+	case n == 0:
+		return time.Time{}
+	case n > 0:
+		n--
+	}
+	return time.Unix(0, n).UTC()
+}
+
 func putAddresses(list []mail.Address) []*recordpb.Address {
 	if len(list) == 0 {
 		return nil

@@ -67,7 +67,7 @@ func deliveryRoundTrip(w *World) {
 	w.endpoints("e1")
 	d := &store.Delivery{
 		ID: "d1", Endpoint: "e1", Lane: "a1", Account: "a1", Event: "evt", Type: "message.created", Position: 5, Sequence: 4,
-		Rendition: "full", CreatedAt: Start, NextAt: day(1), Attempts: 2, FirstFailAt: day(2), LastStatus: 500, LastError: "words", Replays: 3,
+		Rendition: "full", CreatedAt: Start, NextAt: day(1), Attempts: 2, FirstFailAt: day(2), LastStatus: 500, LastError: "words", Replays: 3, Trace: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
 	}
 	w.enqueue(d)
 	w.Reopen()

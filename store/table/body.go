@@ -2,8 +2,8 @@ package table
 
 import (
 	"encoding/binary"
-	"fmt"
 
+	"github.com/postern-mail/postern/store"
 	"github.com/postern-mail/postern/store/record"
 )
 
@@ -13,6 +13,24 @@ import (
 
 func bodyKey(event, rendition string) key { return key(nil).str(event).last(rendition) }
 
+// bodyRef is where a body lies and how many deliveries need it.
+type bodyRef struct{ n, held uint64 }
+
+// bodyRef reads where a body lies, n 0 where it is not there.
+func (tx *Tx) bodyRef(k key) (r bodyRef, err error) {
+	v, err := tx.get(bBodyID, k)
+	if err != nil || len(v) < 8 {
+		return r, err
+	}
+	r.n = number(v)
+	r.held, _ = binary.Uvarint(v[8:])
+	return r, nil
+}
+
+func (tx *Tx) putBodyRef(k key, r bodyRef) error {
+	return tx.put(bBodyID, k, binary.AppendUvarint(key(nil).u64(r.n), r.held))
+}
+
 // PutBody stores a body, unless it is there: what was signed once is sent
 // again as it was.
 func (tx *Tx) PutBody(event, rendition, account string, body []byte) error {
@@ -20,16 +38,30 @@ func (tx *Tx) PutBody(event, rendition, account string, body []byte) error {
 		return err
 	}
 	k := bodyKey(event, rendition)
-	if v, err := tx.get(bBody, k); err != nil || v != nil {
+	r, err := tx.bodyRef(k)
+	if err != nil || r.n != 0 {
+		return err
+	}
+	if r.n, err = tx.count("number"); err != nil {
+		return err
+	}
+	if err := tx.putBodyRef(k, r); err != nil {
 		return err
 	}
 	b, err := record.EncodeBody(account, body)
-	return tx.putSealed(bBody, k, 0, b, err)
+	return tx.putSealed(bBody, key(nil).u64(r.n), 0, b, err)
 }
 
 // Body reads a body.
 func (tx *Tx) Body(event, rendition string) ([]byte, error) {
-	b, _, err := tx.getSealed(bBody, bodyKey(event, rendition))
+	r, err := tx.bodyRef(bodyKey(event, rendition))
+	if err != nil {
+		return nil, err
+	}
+	if r.n == 0 {
+		return nil, store.ErrNotFound
+	}
+	b, _, err := tx.getSealed(bBody, key(nil).u64(r.n))
 	if err != nil {
 		return nil, err
 	}
@@ -37,24 +69,30 @@ func (tx *Tx) Body(event, rendition string) ([]byte, error) {
 	return body, err
 }
 
-// holdBody counts one more, or with -1 one less, delivery of a body. The last
-// takes the body along.
-func (tx *Tx) holdBody(event, rendition string, diff int64) error {
+// holdBody counts one more delivery of a body, where there is one.
+func (tx *Tx) holdBody(event, rendition string) error {
 	k := bodyKey(event, rendition)
-	v, err := tx.get(bBodyRefs, k)
-	if err != nil {
+	r, err := tx.bodyRef(k)
+	if err != nil || r.n == 0 {
 		return err
 	}
-	n, _ := binary.Uvarint(v)
-	left := int64(n) + diff
-	if left < 0 {
-		return fmt.Errorf("body of %s: %w", event, errIncomplete)
+	r.held++
+	return tx.putBodyRef(k, r)
+}
+
+// dropBody counts one less. The last takes the body along.
+func (tx *Tx) dropBody(event, rendition string) error {
+	k := bodyKey(event, rendition)
+	r, err := tx.bodyRef(k)
+	if err != nil || r.n == 0 {
+		return err
 	}
-	if left == 0 {
-		if err := tx.del(bBody, k); err != nil {
-			return err
-		}
-		return tx.del(bBodyRefs, k)
+	if r.held > 1 {
+		r.held--
+		return tx.putBodyRef(k, r)
 	}
-	return tx.put(bBodyRefs, k, binary.AppendUvarint(nil, uint64(left)))
+	if err := tx.del(bBody, key(nil).u64(r.n)); err != nil {
+		return err
+	}
+	return tx.del(bBodyID, k)
 }

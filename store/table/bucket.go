@@ -39,7 +39,7 @@ const (
 	bJournal   // position -> event
 	bJournalOf // account, sequence -> position
 	bJournalID // event id -> position
-	bSequence  // account -> last sequence; outlives the account
+	bSequence  // account -> last sequence, once bJournalOf has none
 
 	bScope   // L, M(name) -> sealed
 	bAbsence // L, message -> t
@@ -48,17 +48,21 @@ const (
 	bEndpointState // endpoint -> pause, due
 	bEndpointDue   // t, endpoint: its first lane that is due
 	bLane          // endpoint, lane -> head, last sequence
-	bLaneItem      // endpoint, lane, place -> t, delivery
+	bLaneItem      // endpoint, lane, place -> t, n
 	bLaneDue       // endpoint, t, lane: heads only
-	bBody          // event, rendition -> sealed
-	bBodyRefs      // event, rendition -> deliveries that need it
 
-	bDelivery      // delivery -> sealed
-	bDeliveryState // state, ^t, delivery
-	bDeliveryTo    // endpoint, state, ^t, delivery
-	bDeliveryOf    // account, ^t, delivery
-	bDeliveryDone  // state, t done, delivery
-	bAttempt       // delivery, t, number -> sealed
+	// Bodies and deliveries have ids that are hashes, in no order. So they lie
+	// under numbers, n, in the order in which they came: then what is written
+	// at the same time lies together, and a commit writes few pages.
+	bBodyID // event, rendition -> n, how many deliveries need it
+	bBody   // n -> sealed
+
+	bDeliveryID   // delivery -> n
+	bDelivery     // n -> sealed
+	bDeliveryTo   // endpoint, state, ^t, delivery -> n
+	bDeliveryOf   // account, ^t, delivery -> n
+	bDeliveryDone // state, t done, n
+	bAttempt      // n, t, number -> sealed
 
 	bSubmission      // submission -> sealed
 	bSubmissionOf    // L, submission -> where it stands in due or done
@@ -87,8 +91,8 @@ var bucketNames = [buckets]string{
 	bJournal: "journal", bJournalOf: "journal_of", bJournalID: "journal_id", bSequence: "sequence",
 	bScope: "scope", bAbsence: "absence",
 	bEndpoint: "endpoint", bEndpointState: "endpoint_state", bEndpointDue: "endpoint_due",
-	bLane: "lane", bLaneItem: "lane_item", bLaneDue: "lane_due", bBody: "body", bBodyRefs: "body_refs",
-	bDelivery: "delivery", bDeliveryState: "delivery_state", bDeliveryTo: "delivery_to",
+	bLane: "lane", bLaneItem: "lane_item", bLaneDue: "lane_due", bBodyID: "body_id", bBody: "body",
+	bDeliveryID: "delivery_id", bDelivery: "delivery", bDeliveryTo: "delivery_to",
 	bDeliveryOf: "delivery_of", bDeliveryDone: "delivery_done", bAttempt: "attempt",
 	bSubmission: "submission", bSubmissionOf: "submission_of", bSubmissionDue: "submission_due",
 	bSubmissionDone: "submission_done", bSubmissionKey: "submission_key",
@@ -103,7 +107,13 @@ func BucketNames() []string {
 
 // Appended reports whether a bucket's keys mostly come in ascending order, so
 // that its pages can be filled.
-func (b Bucket) Appended() bool { return b == bJournal || b == bJournalOf || b == bPackItem }
+func (b Bucket) Appended() bool {
+	switch b {
+	case bJournal, bBody, bDelivery, bDeliveryDone, bAttempt, bPackItem:
+		return true
+	}
+	return false
+}
 
 // String names the bucket.
 func (b Bucket) String() string { return bucketNames[b] }

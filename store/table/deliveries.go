@@ -1,7 +1,8 @@
 package table
 
 import (
-	"encoding/binary"
+	"bytes"
+	"container/heap"
 	"slices"
 
 	"github.com/postern-mail/postern/store"
@@ -11,27 +12,42 @@ import (
 // Deliveries lists deliveries, newest first: a merge of the ranges that the
 // filter leaves, the rest of the filter applied to the records.
 func (tx *Tx) Deliveries(f store.DeliveryFilter, after store.DateKey, limit int) ([]*store.Delivery, error) {
-	feeds, err := deliveryFeeds(f)
+	if limit <= 0 {
+		return nil, nil
+	}
+	feeds, err := tx.deliveryFeeds(f)
 	if err != nil {
 		return nil, err
 	}
+	var h feedHeap
 	for _, r := range feeds {
 		r.bound(f, after)
-		r.batch = min(limit, 128)
-	}
-	var out []*store.Delivery
-	for len(out) < limit {
-		id, ok, err := tx.newest(feeds)
-		if err != nil || !ok {
-			return out, err
+		if ok, err := tx.fill(r); err != nil {
+			return nil, err
+		} else if ok {
+			h = append(h, r)
 		}
-		d, _, err := tx.delivery(id)
+	}
+	heap.Init(&h)
+	var out []*store.Delivery
+	for len(h) > 0 && len(out) < limit {
+		r := h[0]
+		d, _, err := tx.numbered(number(r.pending[0].Value))
 		if err != nil {
 			return nil, err
 		}
-		if (f.Endpoint == "" || d.Endpoint == f.Endpoint) && (f.Account == "" || d.Account == f.Account) &&
-			(f.State == "" || d.State == f.State) && (f.Type == "" || d.Type == f.Type) {
+		if (f.Account == "" || d.Account == f.Account) && (f.State == "" || d.State == f.State) && (f.Type == "" || d.Type == f.Type) {
 			out = append(out, d)
+		}
+		r.pending = r.pending[1:]
+		ok, err := tx.fill(r)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			heap.Fix(&h, 0)
+		} else {
+			heap.Pop(&h)
 		}
 	}
 	return out, nil
@@ -42,13 +58,16 @@ type feed struct {
 	bucket   Bucket
 	prefix   key
 	from, to []byte
-	batch    int
-	pending  []Pair
-	done     bool
+	// batch grows as the feed is read.
+	batch   int
+	pending []Pair
+	done    bool
 }
 
-// deliveryFeeds chooses the index that leaves the least to filter.
-func deliveryFeeds(f store.DeliveryFilter) ([]*feed, error) {
+// deliveryFeeds chooses the ranges that leave the least to filter. What an
+// account was owed lies together; but the few that are pending or dead are
+// found faster among the endpoints' own.
+func (tx *Tx) deliveryFeeds(f store.DeliveryFilter) (feeds []*feed, err error) {
 	states := []store.DeliveryState{store.DeliveryPending, store.DeliveryDelivered, store.DeliveryDead}
 	if f.State != "" {
 		states = []store.DeliveryState{f.State}
@@ -56,25 +75,27 @@ func deliveryFeeds(f store.DeliveryFilter) ([]*feed, error) {
 	if f.Account != "" && f.Endpoint == "" && (f.State == "" || f.State == store.DeliveryDelivered) {
 		return []*feed{{bucket: bDeliveryOf, prefix: key(nil).str(f.Account)}}, nil
 	}
-	var feeds []*feed
-	for _, s := range states {
-		code, err := stateCode(s)
-		if err != nil {
-			return nil, err
+	add := func(prefix key) error {
+		for _, s := range states {
+			code, err := stateCode(s)
+			if err != nil {
+				return err
+			}
+			feeds = append(feeds, &feed{bucket: bDeliveryTo, prefix: append(slices.Clone(prefix), code)})
 		}
-		if f.Endpoint != "" {
-			feeds = append(feeds, &feed{bucket: bDeliveryTo, prefix: append(key(nil).str(f.Endpoint), code)})
-		} else {
-			feeds = append(feeds, &feed{bucket: bDeliveryState, prefix: key{code}})
-		}
+		return nil
 	}
-	return feeds, nil
+	if f.Endpoint != "" {
+		return feeds, add(key(nil).str(f.Endpoint))
+	}
+	err = tx.owed(add)
+	return feeds, err
 }
 
 // bound narrows the range: created at or after Since, before Until, and after
 // the given place.
 func (r *feed) bound(f store.DeliveryFilter, after store.DateKey) {
-	r.from, r.to = r.prefix, end(r.prefix)
+	r.from, r.to, r.batch = r.prefix, end(r.prefix), 4
 	if !f.Until.IsZero() {
 		r.from = end(slices.Clone(r.prefix).back(f.Until))
 	}
@@ -82,61 +103,74 @@ func (r *feed) bound(f store.DeliveryFilter, after store.DateKey) {
 		r.to = end(slices.Clone(r.prefix).back(f.Since))
 	}
 	if !after.Zero() {
-		if k := next(slices.Clone(r.prefix).back(after.At).last(after.ID)); slices.Compare(k, r.from) > 0 {
+		if k := next(slices.Clone(r.prefix).back(after.At).last(after.ID)); bytes.Compare(k, r.from) > 0 {
 			r.from = k
 		}
 	}
 }
 
-// newest takes the newest delivery off the feeds.
-func (tx *Tx) newest(feeds []*feed) (id string, ok bool, err error) {
-	var best *feed
-	for _, r := range feeds {
-		if len(r.pending) == 0 && !r.done {
-			if r.to != nil && slices.Compare(r.from, r.to) >= 0 {
-				r.done = true
-				continue
-			}
-			pairs, err := tx.scan(r.bucket, r.from, r.to, false, r.batch)
-			if err != nil {
-				return "", false, err
-			}
-			r.pending, r.done = pairs, len(pairs) < r.batch
-			if n := len(pairs); n > 0 {
-				r.from = next(pairs[n-1].Key)
-			}
-		}
-		if len(r.pending) > 0 && (best == nil || slices.Compare(r.tail(), best.tail()) < 0) {
-			best = r
-		}
+// fill reads on where nothing is left, and reports whether there is something.
+func (tx *Tx) fill(r *feed) (bool, error) {
+	if len(r.pending) > 0 {
+		return true, nil
 	}
-	if best == nil {
-		return "", false, nil
+	if r.done || (r.to != nil && bytes.Compare(r.from, r.to) >= 0) {
+		return false, nil
 	}
-	id = string(best.tail()[timeSize:])
-	best.pending = best.pending[1:]
-	return id, true, nil
+	pairs, err := tx.scan(r.bucket, r.from, r.to, false, r.batch)
+	if err != nil {
+		return false, err
+	}
+	r.pending, r.done = pairs, len(pairs) < r.batch
+	if n := len(pairs); n > 0 {
+		r.from = next(pairs[n-1].Key)
+	}
+	r.batch = min(4*r.batch, 256)
+	return len(pairs) > 0, nil
 }
 
-// tail is what of the feed's next key says when and which.
-func (r *feed) tail() []byte { return r.pending[0].Key[len(r.prefix):] }
+// feedHeap orders feeds by their newest delivery.
+type feedHeap []*feed
+
+func (h feedHeap) Len() int { return len(h) }
+func (h feedHeap) Less(i, j int) bool {
+	a, b := h[i], h[j]
+	return bytes.Compare(a.pending[0].Key[len(a.prefix):], b.pending[0].Key[len(b.prefix):]) < 0
+}
+func (h feedHeap) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
+
+// Push and Pop are container/heap's.
+func (h *feedHeap) Push(x any) { *h = append(*h, x.(*feed)) }
+
+// Pop removes the last feed.
+func (h *feedHeap) Pop() any {
+	old := *h
+	f := old[len(old)-1]
+	*h = old[:len(old)-1]
+	return f
+}
 
 // maxAttempts bounds the log of one delivery.
 const maxAttempts = 1000
 
 // PutAttempt logs a try of a delivery.
 func (tx *Tx) PutAttempt(a *store.Attempt) error {
-	if _, err := tx.must(bDelivery, key(a.Delivery)); err != nil {
+	v, err := tx.must(bDeliveryID, key(a.Delivery))
+	if err != nil {
 		return err
 	}
-	k := key(nil).str(a.Delivery).at(a.At).u32(uint32(a.Number))
+	k := key(nil).u64(number(v)).at(a.At).u32(uint32(a.Number))
 	b, err := record.EncodeAttempt(a)
 	return tx.putSealed(bAttempt, k, 0, b, err)
 }
 
 // AttemptsOf lists the tries of a delivery in order.
 func (tx *Tx) AttemptsOf(delivery string) ([]store.Attempt, error) {
-	pairs, err := tx.prefix(bAttempt, key(nil).str(delivery), maxAttempts)
+	v, err := tx.get(bDeliveryID, key(delivery))
+	if err != nil || v == nil {
+		return nil, err
+	}
+	pairs, err := tx.prefix(bAttempt, key(nil).u64(number(v)), maxAttempts)
 	if err != nil {
 		return nil, err
 	}
@@ -154,5 +188,3 @@ func (tx *Tx) AttemptsOf(delivery string) ([]store.Attempt, error) {
 	}
 	return out, nil
 }
-
-func putLife(l uint64) []byte { return binary.AppendUvarint(nil, l) }

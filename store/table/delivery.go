@@ -1,30 +1,56 @@
 package table
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 
+	"github.com/postern-mail/postern/internal/seal"
 	"github.com/postern-mail/postern/store"
 	"github.com/postern-mail/postern/store/record"
 )
 
-func (tx *Tx) delivery(id string) (d *store.Delivery, place uint64, err error) {
-	b, _, err := tx.getSealed(bDelivery, key(id))
+// row is a delivery with its number, and its place in the lane while it is
+// pending.
+type row struct {
+	*store.Delivery
+	n, place uint64
+}
+
+// numbered reads a delivery by its number.
+func (tx *Tx) numbered(n uint64) (d *store.Delivery, place uint64, err error) {
+	b, _, err := tx.getSealed(bDelivery, key(nil).u64(n))
 	if err != nil {
 		return nil, 0, err
 	}
-	return record.DecodeDelivery(id, b)
+	return record.DecodeDelivery(b)
 }
 
-func (tx *Tx) putDelivery(d *store.Delivery, place uint64) error {
-	b, err := record.EncodeDelivery(d, place)
-	return tx.putSealed(bDelivery, key(d.ID), 0, b, err)
+func (tx *Tx) delivery(id string) (row, error) {
+	v, err := tx.must(bDeliveryID, key(id))
+	if err != nil {
+		return row{}, err
+	}
+	r := row{n: number(v)}
+	if r.Delivery, r.place, err = tx.numbered(r.n); err != nil {
+		return row{}, err
+	}
+	if r.ID != id {
+		return row{}, fmt.Errorf("delivery %s: %w", id, seal.ErrDamaged)
+	}
+	return r, nil
+}
+
+func (tx *Tx) putDelivery(r row) error {
+	b, err := record.EncodeDelivery(r.Delivery, r.place)
+	return tx.putSealed(bDelivery, key(nil).u64(r.n), 0, b, err)
 }
 
 // Delivery reads a delivery.
 func (tx *Tx) Delivery(id string) (*store.Delivery, error) {
-	d, _, err := tx.delivery(id)
-	return d, err
+	r, err := tx.delivery(id)
+	return r.Delivery, err
 }
 
 // stateCode is a delivery's state in keys.
@@ -40,10 +66,6 @@ func stateCode(s store.DeliveryState) (byte, error) {
 	return 0, fmt.Errorf("%q is no state of a delivery", s)
 }
 
-func stateKey(code byte, d *store.Delivery) key {
-	return key{code}.back(d.CreatedAt).last(d.ID)
-}
-
 func toKey(code byte, d *store.Delivery) key {
 	return append(key(nil).str(d.Endpoint), code).back(d.CreatedAt).last(d.ID)
 }
@@ -52,46 +74,40 @@ func ofKey(d *store.Delivery) key {
 	return key(nil).str(d.Account).back(d.CreatedAt).last(d.ID)
 }
 
-func doneKey(code byte, d *store.Delivery) key { return key{code}.at(d.DoneAt).last(d.ID) }
+func doneKey(code byte, r row) key { return key{code}.at(r.DoneAt).u64(r.n) }
 
 // file puts a delivery into the indexes of its state, and counts it.
-func (tx *Tx) file(d *store.Delivery) error {
-	code, err := stateCode(d.State)
+func (tx *Tx) file(r row) error {
+	code, err := stateCode(r.State)
 	if err != nil {
 		return err
 	}
-	if err := tx.put(bDeliveryState, stateKey(code, d), nil); err != nil {
+	if err := tx.put(bDeliveryTo, toKey(code, r.Delivery), key(nil).u64(r.n)); err != nil {
 		return err
 	}
-	if err := tx.put(bDeliveryTo, toKey(code, d), nil); err != nil {
-		return err
-	}
-	if d.State != store.DeliveryPending {
-		if err := tx.put(bDeliveryDone, doneKey(code, d), nil); err != nil {
+	if r.State != store.DeliveryPending {
+		if err := tx.put(bDeliveryDone, doneKey(code, r), nil); err != nil {
 			return err
 		}
 	}
-	return tx.tally(d.State, 1)
+	return tx.tally(r.State, 1)
 }
 
 // unfile undoes file.
-func (tx *Tx) unfile(d *store.Delivery) error {
-	code, err := stateCode(d.State)
+func (tx *Tx) unfile(r row) error {
+	code, err := stateCode(r.State)
 	if err != nil {
 		return err
 	}
-	if err := tx.del(bDeliveryState, stateKey(code, d)); err != nil {
+	if err := tx.del(bDeliveryTo, toKey(code, r.Delivery)); err != nil {
 		return err
 	}
-	if err := tx.del(bDeliveryTo, toKey(code, d)); err != nil {
-		return err
-	}
-	if d.State != store.DeliveryPending {
-		if err := tx.del(bDeliveryDone, doneKey(code, d)); err != nil {
+	if r.State != store.DeliveryPending {
+		if err := tx.del(bDeliveryDone, doneKey(code, r)); err != nil {
 			return err
 		}
 	}
-	return tx.tally(d.State, -1)
+	return tx.tally(r.State, -1)
 }
 
 func (tx *Tx) tally(s store.DeliveryState, diff int) error {
@@ -104,19 +120,24 @@ func (tx *Tx) tally(s store.DeliveryState, diff int) error {
 	return nil
 }
 
+// needEndpoint refuses to queue anything for an endpoint that is not there.
+func (tx *Tx) needEndpoint(id string) error {
+	_, err := tx.must(bEndpointState, key(id))
+	if errors.Is(err, store.ErrNotFound) {
+		return fmt.Errorf("endpoint %s: %w", id, err)
+	}
+	return err
+}
+
 // Enqueue appends a pending delivery to its lane.
 func (tx *Tx) Enqueue(d *store.Delivery) error {
-	for what, id := range map[string]string{"delivery": d.ID, "lane": d.Lane, "event": d.Event} {
-		if err := checkID(what, id); err != nil {
-			return err
-		}
-	}
-	if v, err := tx.get(bEndpointState, key(d.Endpoint)); err != nil {
+	if err := errors.Join(checkID("delivery", d.ID), checkID("lane", d.Lane), checkID("event", d.Event)); err != nil {
 		return err
-	} else if v == nil {
-		return fmt.Errorf("enqueue for endpoint %s: %w", d.Endpoint, store.ErrNotFound)
 	}
-	if v, err := tx.get(bDelivery, key(d.ID)); err != nil || v != nil {
+	if err := tx.needEndpoint(d.Endpoint); err != nil {
+		return fmt.Errorf("enqueue: %w", err)
+	}
+	if v, err := tx.get(bDeliveryID, key(d.ID)); err != nil || v != nil {
 		return err
 	}
 	ln, err := tx.lane(d.Endpoint, d.Lane)
@@ -131,20 +152,26 @@ func (tx *Tx) Enqueue(d *store.Delivery) error {
 	if d.Lane != d.ID {
 		ln.last = d.Sequence
 	}
-	place, err := tx.queue(ln, d)
-	if err != nil {
+	r := row{Delivery: d}
+	if r.n, err = tx.count("number"); err != nil {
 		return err
 	}
-	if err := tx.holdBody(d.Event, d.Rendition, 1); err != nil {
+	if r.place, err = tx.queue(ln, d, r.n); err != nil {
 		return err
 	}
-	if err := tx.put(bDeliveryOf, ofKey(d), nil); err != nil {
+	if err := tx.holdBody(d.Event, d.Rendition); err != nil {
 		return err
 	}
-	if err := tx.file(d); err != nil {
+	if err := tx.put(bDeliveryID, key(d.ID), key(nil).u64(r.n)); err != nil {
 		return err
 	}
-	return tx.putDelivery(d, place)
+	if err := tx.put(bDeliveryOf, ofKey(d), key(nil).u64(r.n)); err != nil {
+		return err
+	}
+	if err := tx.file(r); err != nil {
+		return err
+	}
+	return tx.putDelivery(r)
 }
 
 // merge gives the stored delivery with what a caller may change of it.
@@ -156,39 +183,39 @@ func merge(stored, d *store.Delivery) *store.Delivery {
 	return &m
 }
 
-// pending reads a delivery that has to be pending.
-func (tx *Tx) pending(id string) (*store.Delivery, uint64, error) {
-	d, place, err := tx.delivery(id)
+// pending reads a delivery that has to be in its lane.
+func (tx *Tx) pending(id string) (row, error) {
+	r, err := tx.delivery(id)
 	if err != nil {
-		return nil, 0, fmt.Errorf("delivery %s: %w", id, err)
+		return row{}, fmt.Errorf("delivery %s: %w", id, err)
 	}
-	if d.State != store.DeliveryPending {
-		return nil, 0, fmt.Errorf("delivery %s is %s, not in its lane: %w", id, d.State, store.ErrNotFound)
+	if r.State != store.DeliveryPending {
+		return row{}, fmt.Errorf("delivery %s is %s, not in its lane: %w", id, r.State, store.ErrNotFound)
 	}
-	return d, place, nil
+	return r, nil
 }
 
 // Reschedule writes a pending delivery back.
 func (tx *Tx) Reschedule(d *store.Delivery) error {
-	stored, place, err := tx.pending(d.ID)
+	r, err := tx.pending(d.ID)
 	if err != nil {
 		return err
 	}
-	m := merge(stored, d)
-	m.State, m.DoneAt = store.DeliveryPending, time.Time{}
-	ln, err := tx.lane(m.Endpoint, m.Lane)
+	r.Delivery = merge(r.Delivery, d)
+	r.State, r.DoneAt = store.DeliveryPending, time.Time{}
+	ln, err := tx.lane(r.Endpoint, r.Lane)
 	if err != nil {
 		return err
 	}
-	if err := tx.put(bLaneItem, ln.itemKey(place), key(nil).at(m.NextAt).last(m.ID)); err != nil {
+	if err := tx.put(bLaneItem, ln.itemKey(r.place), key(nil).at(r.NextAt).u64(r.n)); err != nil {
 		return err
 	}
-	if ln.head == place {
-		if err := tx.setHead(ln, place, m.NextAt); err != nil {
+	if ln.head == r.place {
+		if err := tx.setHead(ln, r.place, r.NextAt); err != nil {
 			return err
 		}
 	}
-	return tx.putDelivery(m, place)
+	return tx.putDelivery(r)
 }
 
 // Settle takes a delivery out of its lane.
@@ -196,77 +223,75 @@ func (tx *Tx) Settle(d *store.Delivery) error {
 	if d.State != store.DeliveryDelivered && d.State != store.DeliveryDead {
 		return fmt.Errorf("delivery %s cannot settle as %q", d.ID, d.State)
 	}
-	stored, place, err := tx.pending(d.ID)
+	r, err := tx.pending(d.ID)
 	if err != nil {
 		return err
 	}
-	m := merge(stored, d)
-	if m.DoneAt.IsZero() {
-		m.DoneAt = tx.t.now().UTC()
-	}
-	if err := tx.unqueue(stored, place); err != nil {
+	if err := tx.unqueue(r.Delivery, r.place); err != nil {
 		return err
 	}
-	if err := tx.unfile(stored); err != nil {
+	if err := tx.unfile(r); err != nil {
 		return err
 	}
-	if err := tx.file(m); err != nil {
+	r.Delivery, r.place = merge(r.Delivery, d), 0
+	if r.DoneAt.IsZero() {
+		r.DoneAt = tx.t.now().UTC()
+	}
+	if err := tx.file(r); err != nil {
 		return err
 	}
-	return tx.putDelivery(m, 0)
+	return tx.putDelivery(r)
 }
 
 // Requeue puts a settled delivery at the end of its lane.
 func (tx *Tx) Requeue(d *store.Delivery) error {
-	stored, _, err := tx.delivery(d.ID)
+	r, err := tx.delivery(d.ID)
 	if err != nil {
 		return fmt.Errorf("delivery %s: %w", d.ID, err)
 	}
-	if stored.State == store.DeliveryPending {
+	if r.State == store.DeliveryPending {
 		return fmt.Errorf("delivery %s is pending already", d.ID)
 	}
-	if v, err := tx.get(bEndpointState, key(stored.Endpoint)); err != nil {
-		return err
-	} else if v == nil {
-		return fmt.Errorf("requeue for endpoint %s: %w", stored.Endpoint, store.ErrNotFound)
+	if err := tx.needEndpoint(r.Endpoint); err != nil {
+		return fmt.Errorf("requeue: %w", err)
 	}
-	if err := tx.unfile(stored); err != nil {
+	if err := tx.unfile(r); err != nil {
 		return err
 	}
-	m := merge(stored, d)
-	m.State, m.DoneAt = store.DeliveryPending, time.Time{}
-	ln, err := tx.lane(m.Endpoint, m.Lane)
+	r.Delivery = merge(r.Delivery, d)
+	r.State, r.DoneAt = store.DeliveryPending, time.Time{}
+	ln, err := tx.lane(r.Endpoint, r.Lane)
 	if err != nil {
 		return err
 	}
-	place, err := tx.queue(ln, m)
-	if err != nil {
+	if r.place, err = tx.queue(ln, r.Delivery, r.n); err != nil {
 		return err
 	}
-	if err := tx.file(m); err != nil {
+	if err := tx.file(r); err != nil {
 		return err
 	}
-	return tx.putDelivery(m, place)
+	return tx.putDelivery(r)
 }
 
 // dropDelivery removes a delivery, its attempts, and its hold on the body.
-func (tx *Tx) dropDelivery(id string) error {
-	d, place, err := tx.delivery(id)
+func (tx *Tx) dropDelivery(n uint64) error {
+	d, place, err := tx.numbered(n)
 	if err != nil {
 		return err
 	}
-	if d.State == store.DeliveryPending {
+	r := row{d, n, place}
+	if r.State == store.DeliveryPending {
 		if err := tx.unqueue(d, place); err != nil {
 			return err
 		}
 	}
-	if err := tx.unfile(d); err != nil {
+	if err := tx.unfile(r); err != nil {
 		return err
 	}
 	if err := tx.del(bDeliveryOf, ofKey(d)); err != nil {
 		return err
 	}
-	attempts, err := tx.prefix(bAttempt, key(nil).str(id), maxAttempts)
+	attempts, err := tx.prefix(bAttempt, key(nil).u64(n), maxAttempts)
 	if err != nil {
 		return err
 	}
@@ -275,25 +300,37 @@ func (tx *Tx) dropDelivery(id string) error {
 			return err
 		}
 	}
-	if err := tx.holdBody(d.Event, d.Rendition, -1); err != nil {
+	if err := tx.dropBody(d.Event, d.Rendition); err != nil {
 		return err
 	}
-	return tx.del(bDelivery, key(id))
+	if err := tx.del(bDeliveryID, key(d.ID)); err != nil {
+		return err
+	}
+	return tx.del(bDelivery, key(nil).u64(n))
+}
+
+// dropRange removes the deliveries that an index lists under a prefix.
+func (tx *Tx) dropRange(b Bucket, prefix key, limit int) (dropped int, err error) {
+	pairs, err := tx.prefix(b, prefix, limit)
+	if err != nil {
+		return 0, err
+	}
+	for _, p := range pairs {
+		if err := tx.dropDelivery(number(p.Value)); err != nil {
+			return 0, err
+		}
+	}
+	return len(pairs), nil
 }
 
 // DropDeliveries removes what an endpoint was owed, and its lanes at last.
 func (tx *Tx) DropDeliveries(endpoint string, limit int) (more bool, err error) {
 	prefix := key(nil).str(endpoint)
-	pairs, err := tx.prefix(bDeliveryTo, prefix, limit)
+	dropped, err := tx.dropRange(bDeliveryTo, prefix, limit)
 	if err != nil {
 		return false, err
 	}
-	for _, p := range pairs {
-		if err := tx.dropDelivery(string(p.Key[len(prefix)+1+timeSize:])); err != nil {
-			return false, err
-		}
-	}
-	left := limit - len(pairs)
+	left := limit - dropped
 	lanes, err := tx.prefix(bLane, prefix, left)
 	if err != nil {
 		return false, err
@@ -308,17 +345,8 @@ func (tx *Tx) DropDeliveries(endpoint string, limit int) (more bool, err error) 
 
 // DropDeliveriesOf removes what is owed of an account's mail.
 func (tx *Tx) DropDeliveriesOf(account string, limit int) (more bool, err error) {
-	prefix := key(nil).str(account)
-	pairs, err := tx.prefix(bDeliveryOf, prefix, limit)
-	if err != nil {
-		return false, err
-	}
-	for _, p := range pairs {
-		if err := tx.dropDelivery(string(p.Key[len(prefix)+timeSize:])); err != nil {
-			return false, err
-		}
-	}
-	return len(pairs) == limit, nil
+	dropped, err := tx.dropRange(bDeliveryOf, key(nil).str(account), limit)
+	return err == nil && dropped == limit, err
 }
 
 // OutboxStats counts what waits.
@@ -337,11 +365,34 @@ func (tx *Tx) OutboxStats() (store.OutboxStats, error) {
 	if err != nil {
 		return s, err
 	}
-	oldest, ok, err := tx.first(bDeliveryState, key{code}, true)
-	if ok {
-		s.Oldest = readBack(oldest.Key[1:])
-	}
+	err = tx.owed(func(prefix key) error {
+		of := append(slices.Clone(prefix), code)
+		p, ok, err := tx.first(bDeliveryTo, of, true)
+		if ok {
+			if at := readBack(p.Key[len(of):]); s.Oldest.IsZero() || at.Before(s.Oldest) {
+				s.Oldest = at
+			}
+		}
+		return err
+	})
 	return s, err
+}
+
+// owed calls fn with the prefix of every endpoint that has deliveries.
+func (tx *Tx) owed(fn func(prefix key) error) error {
+	var from []byte
+	for {
+		pairs, err := tx.scan(bDeliveryTo, from, nil, false, 1)
+		if err != nil || len(pairs) == 0 {
+			return err
+		}
+		endpoint, _ := readStr(pairs[0].Key)
+		prefix := key(nil).str(endpoint)
+		if err := fn(prefix); err != nil {
+			return err
+		}
+		from = end(prefix)
+	}
 }
 
 // TrimOutbox drops what was settled long enough ago.
@@ -359,7 +410,7 @@ func (tx *Tx) TrimOutbox(delivered, dead time.Time, limit int) (dropped int, err
 			return dropped, err
 		}
 		for _, p := range pairs {
-			if err := tx.dropDelivery(string(p.Key[1+timeSize:])); err != nil {
+			if err := tx.dropDelivery(number(p.Key[1+timeSize:])); err != nil {
 				return dropped, err
 			}
 			dropped++

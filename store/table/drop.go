@@ -2,8 +2,7 @@ package table
 
 import (
 	"encoding/binary"
-
-	"github.com/postern-mail/postern/store"
+	"fmt"
 )
 
 // DropAccountRecords removes what the ended lives of an account left behind.
@@ -107,9 +106,13 @@ func (tx *Tx) dropOwned(b Bucket, k key, l uint64) error {
 
 func (tx *Tx) dropSubmission(l uint64, p Pair) error {
 	if len(p.Value) == 0 {
-		return store.ErrNotFound
+		return fmt.Errorf("submission %s: %w", p.Key[8:], errIncomplete)
 	}
-	if err := tx.dropOwned(Bucket(p.Value[0]), p.Value[1:], l); err != nil {
+	in := bSubmissionDue
+	if p.Value[0] == 'x' {
+		in = bSubmissionDone
+	}
+	if err := tx.dropOwned(in, p.Value[1:], l); err != nil {
 		return err
 	}
 	return tx.dropOwned(bSubmission, p.Key[8:], l)

@@ -11,6 +11,9 @@ import (
 // DueLanes lists due lanes, earliest first: a merge of the due endpoints'
 // lanes. Of the endpoints, too, only the limit earliest can contribute.
 func (tx *Tx) DueLanes(t time.Time, limit int) ([]store.Lane, error) {
+	if err := tx.settle(); err != nil {
+		return nil, err
+	}
 	rows, err := tx.scan(bEndpointDue, nil, end(key(nil).at(t)), false, limit)
 	if err != nil {
 		return nil, err

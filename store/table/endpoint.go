@@ -19,7 +19,7 @@ type endpointState struct {
 
 const endpointStateSize = 1 + 2*timeSize
 
-func (tx *Tx) endpointState(id string) (*endpointState, error) {
+func (tx *Batch) endpointState(id string) (*endpointState, error) {
 	v, err := tx.must(bEndpointState, key(id))
 	if err != nil {
 		return nil, err
@@ -30,7 +30,7 @@ func (tx *Tx) endpointState(id string) (*endpointState, error) {
 	return &endpointState{disabled: v[0] == 1, paused: readAt(v[1:]), due: readAt(v[1+timeSize:])}, nil
 }
 
-func (tx *Tx) putEndpointState(id string, s *endpointState) error {
+func (tx *Batch) putEndpointState(id string, s *endpointState) error {
 	k := key{0}
 	if s.disabled {
 		k[0] = 1
@@ -38,18 +38,35 @@ func (tx *Tx) putEndpointState(id string, s *endpointState) error {
 	return tx.put(bEndpointState, key(id), k.at(s.paused).at(s.due))
 }
 
-// touchEndpoint brings the endpoint's row among the due ones up to date:
-// the first of its lanes that is due, not before the pause is over, and none
-// at all while the endpoint is disabled.
-func (tx *Tx) touchEndpoint(id string) error {
-	s, err := tx.endpointState(id)
-	if gone, err := missing(err); gone || err != nil {
-		return err
+// touchEndpoint says that the endpoint's lanes have changed: settle brings its
+// row among the due ones up to date.
+func (tx *Tx) touchEndpoint(id string) {
+	if tx.touched == nil {
+		tx.touched = map[string]bool{}
 	}
-	return tx.refreshEndpoint(id, s, false)
+	tx.touched[id] = true
 }
 
-func (tx *Tx) refreshEndpoint(id string, s *endpointState, write bool) error {
+// settle brings the touched endpoints' rows up to date.
+func (tx *Batch) settle() error {
+	for id := range tx.touched {
+		s, err := tx.endpointState(id)
+		gone, err := missing(err)
+		if err == nil && !gone {
+			err = tx.refreshEndpoint(id, s, false)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	clear(tx.touched)
+	return nil
+}
+
+// refreshEndpoint brings the endpoint's row up to date: the first of its lanes
+// that is due, not before the pause is over, and none at all while the
+// endpoint is disabled.
+func (tx *Batch) refreshEndpoint(id string, s *endpointState, write bool) error {
 	var due time.Time
 	if !s.disabled {
 		prefix := key(nil).str(id)

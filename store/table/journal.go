@@ -2,6 +2,7 @@ package table
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/postern-mail/postern/internal/event"
@@ -52,16 +53,21 @@ func (tx *Tx) AppendEvent(e *event.Event) error {
 	if err := tx.put(bJournalOf, key(nil).str(e.Account).u64(e.Sequence), k); err != nil {
 		return err
 	}
-	if err := tx.put(bJournalID, key(e.ID), k); err != nil {
-		return err
-	}
-	return tx.put(bSequence, key(nil).str(e.Account), key(nil).u64(e.Sequence))
+	return tx.put(bJournalID, key(e.ID), k)
 }
 
 // LastSequence is the account's newest sequence. It outlives the account, so
 // that event ids are not used again when it is connected anew.
 func (tx *Tx) LastSequence(account string) (uint64, error) {
-	v, err := tx.get(bSequence, key(nil).str(account))
+	prefix := key(nil).str(account)
+	p, ok, err := tx.first(bJournalOf, prefix, true)
+	if ok {
+		return number(p.Key[len(prefix):]), nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	v, err := tx.get(bSequence, prefix)
 	return number(v), err
 }
 
@@ -169,7 +175,7 @@ func (tx *Tx) TrimJournal(t time.Time, limit int) (dropped int, err error) {
 		if err := tx.del(bJournalID, key(e.ID)); err != nil {
 			return dropped, err
 		}
-		if err := tx.del(bJournalOf, key(nil).str(e.Account).u64(e.Sequence)); err != nil {
+		if err := tx.trimAccount(&e); err != nil {
 			return dropped, err
 		}
 		if err := tx.del(bJournal, p.Key); err != nil {
@@ -178,4 +184,18 @@ func (tx *Tx) TrimJournal(t time.Time, limit int) (dropped int, err error) {
 		dropped++
 	}
 	return dropped, nil
+}
+
+// trimAccount removes an event from its account's list, and remembers its
+// sequence when it was the last of the list.
+func (tx *Tx) trimAccount(e *event.Event) error {
+	prefix := key(nil).str(e.Account)
+	if err := tx.del(bJournalOf, slices.Clone(prefix).u64(e.Sequence)); err != nil {
+		return err
+	}
+	_, ok, err := tx.first(bJournalOf, prefix, true)
+	if err != nil || ok {
+		return err
+	}
+	return tx.put(bSequence, prefix, key(nil).u64(e.Sequence))
 }

@@ -10,6 +10,17 @@ import (
 // key builds keys whose order by bytes is the order of their parts.
 type key []byte
 
+// keySize is room for most keys, so that they are made in one piece.
+const keySize = 96
+
+// grow gives an empty key room.
+func (k key) grow() key {
+	if k == nil {
+		return make(key, 0, keySize)
+	}
+	return k
+}
+
 // maxID bounds what is taken as an id, far below any engine's longest key.
 const maxID = 512
 
@@ -24,6 +35,7 @@ func checkID(what, id string) error {
 // str appends a string that other parts follow: 0 becomes 0 255, the end is
 // 0 0, so that no string is a prefix of another and order is kept.
 func (k key) str(s string) key {
+	k = k.grow()
 	for i := 0; i < len(s); i++ {
 		if s[i] == 0 {
 			k = append(k, 0, 0xff)
@@ -55,14 +67,14 @@ func readStr(b []byte) (s string, rest []byte) {
 func (k key) last(s string) key { return append(k, s...) }
 
 func (k key) u32(n uint32) key { return binary.BigEndian.AppendUint32(k, n) }
-func (k key) u64(n uint64) key { return binary.BigEndian.AppendUint64(k, n) }
+func (k key) u64(n uint64) key { return binary.BigEndian.AppendUint64(k.grow(), n) }
 
 // timeSize is the length of a time in a key.
 const timeSize = 12
 
 // at appends a time that sorts oldest first, whatever year mail claims.
 func (k key) at(t time.Time) key {
-	k = binary.BigEndian.AppendUint64(k, uint64(t.Unix())^1<<63)
+	k = binary.BigEndian.AppendUint64(k.grow(), uint64(t.Unix())^1<<63)
 	return binary.BigEndian.AppendUint32(k, uint32(t.Nanosecond()))
 }
 

@@ -70,15 +70,16 @@ func (tx *Tx) setHead(ln *lane, place uint64, t time.Time) error {
 			return err
 		}
 	}
-	return tx.touchEndpoint(ln.endpoint)
+	tx.touchEndpoint(ln.endpoint)
+	return nil
 }
 
-// queue appends a delivery to its lane and gives its place.
-func (tx *Tx) queue(ln *lane, d *store.Delivery) (place uint64, err error) {
+// queue appends delivery n to its lane and gives its place there.
+func (tx *Tx) queue(ln *lane, d *store.Delivery, n uint64) (place uint64, err error) {
 	if place, err = tx.count("place"); err != nil {
 		return 0, err
 	}
-	if err := tx.put(bLaneItem, ln.itemKey(place), key(nil).at(d.NextAt).last(d.ID)); err != nil {
+	if err := tx.put(bLaneItem, ln.itemKey(place), key(nil).at(d.NextAt).u64(n)); err != nil {
 		return 0, err
 	}
 	if ln.head != 0 {
@@ -119,7 +120,7 @@ func (tx *Tx) Head(endpoint, name string, limit int) ([]*store.Delivery, error) 
 	}
 	out := make([]*store.Delivery, 0, len(pairs))
 	for _, p := range pairs {
-		d, _, err := tx.delivery(string(p.Value[timeSize:]))
+		d, _, err := tx.numbered(number(p.Value[timeSize:]))
 		if err != nil {
 			return nil, fmt.Errorf("lane %s of %s: %w", name, endpoint, err)
 		}
@@ -128,8 +129,11 @@ func (tx *Tx) Head(endpoint, name string, limit int) ([]*store.Delivery, error) 
 	return out, nil
 }
 
-// NextDue is the earliest due time of all lanes.
+// NextDue is when DueLanes will list a lane.
 func (tx *Tx) NextDue() (time.Time, error) {
+	if err := tx.settle(); err != nil {
+		return time.Time{}, err
+	}
 	pairs, err := tx.scan(bEndpointDue, nil, nil, false, 1)
 	if err != nil || len(pairs) == 0 {
 		return time.Time{}, err

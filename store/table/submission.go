@@ -70,10 +70,14 @@ func (tx *Tx) PutSubmission(s *store.Submission) error {
 		}
 	}
 	b, k := place(s)
-	if err := tx.put(b, k, putLife(l)); err != nil {
+	if err := tx.put(b, k, binary.AppendUvarint(nil, l)); err != nil {
 		return err
 	}
-	if err := tx.put(bSubmissionOf, key(nil).u64(l).last(s.ID), append([]byte{byte(b)}, k...)); err != nil {
+	in := byte('d')
+	if b == bSubmissionDone {
+		in = 'x'
+	}
+	if err := tx.put(bSubmissionOf, key(nil).u64(l).last(s.ID), append([]byte{in}, k...)); err != nil {
 		return err
 	}
 	for b, k := range tx.submissionNames(l, s) {

@@ -73,9 +73,10 @@ func New(keys *seal.Keyring, now func() time.Time) *Tables {
 }
 
 // Init prepares an empty store, or checks one that is there: a newer format
-// and a wrong master key are refused. It runs in a writing transaction.
-func (t *Tables) Init(kv KV) error {
-	tx := t.Tx(kv)
+// and a wrong master key are refused. It runs in a writing transaction, the
+// first of all.
+func (t *Tables) Init(b *Batch) error {
+	tx := b.Tx()
 	format, err := tx.number("format")
 	if err != nil {
 		return err
@@ -119,24 +120,11 @@ func (t *Tables) adopt(own *seal.DataKey) error {
 
 // Tx is store.Tx over an engine's transaction.
 type Tx struct {
-	kv KV
-	t  *Tables
-
-	// lives and keys remember what this transaction has looked up.
-	lives map[string]uint64
-	keys  map[uint64]*seal.DataKey
+	*Batch
 	after []func()
-
-	// plain and aad are scratch space.
-	plain, aad []byte
 }
 
 var _ store.Tx = (*Tx)(nil)
-
-// Tx wraps a transaction of the engine.
-func (t *Tables) Tx(kv KV) *Tx {
-	return &Tx{kv: kv, t: t, lives: map[string]uint64{}, keys: map[uint64]*seal.DataKey{}}
-}
 
 // AfterCommit keeps fn for the engine, which takes it from Committed.
 func (tx *Tx) AfterCommit(fn func()) { tx.after = append(tx.after, fn) }

@@ -15,7 +15,7 @@ const maxOpened = 50_000
 
 // life gives the number of an account's present life, 0 where it has none.
 // The empty account is the store itself.
-func (tx *Tx) life(account string) (uint64, error) {
+func (tx *Batch) life(account string) (uint64, error) {
 	if account == "" {
 		return 0, nil
 	}
@@ -27,14 +27,14 @@ func (tx *Tx) life(account string) (uint64, error) {
 		return 0, err
 	}
 	l := number(v)
-	tx.lives[account] = l
+	tx.lived(account, l)
 	return l, nil
 }
 
 // needLife is life for an account that has to be there: nothing is written
 // for one that was never connected, or was deleted while somebody still
 // worked on it.
-func (tx *Tx) needLife(account string) (uint64, error) {
+func (tx *Batch) needLife(account string) (uint64, error) {
 	if err := checkID("account", account); err != nil {
 		return 0, err
 	}
@@ -46,7 +46,7 @@ func (tx *Tx) needLife(account string) (uint64, error) {
 }
 
 // beginLife gives an account its life and data key.
-func (tx *Tx) beginLife(account string) (uint64, error) {
+func (tx *Batch) beginLife(account string) (uint64, error) {
 	l, err := tx.count("life")
 	if err != nil {
 		return 0, err
@@ -57,8 +57,22 @@ func (tx *Tx) beginLife(account string) (uint64, error) {
 	if err := tx.put(bLife, key(account), key(nil).u64(l)); err != nil {
 		return 0, err
 	}
-	tx.lives[account] = l
+	tx.lived(account, l)
 	return l, nil
+}
+
+func (tx *Batch) lived(account string, l uint64) {
+	if tx.lives == nil {
+		tx.lives = map[string]uint64{}
+	}
+	tx.lives[account] = l
+}
+
+func (tx *Batch) opened(l uint64, k *seal.DataKey) {
+	if tx.keys == nil {
+		tx.keys = map[uint64]*seal.DataKey{}
+	}
+	tx.keys[l] = k
 }
 
 // endLife destroys an account's data key: everything sealed under it is lost
@@ -84,7 +98,7 @@ func (tx *Tx) endLife(account string, l uint64) error {
 		return err
 	}
 	delete(tx.keys, l)
-	tx.lives[account] = 0
+	tx.lived(account, 0)
 	return nil
 }
 
@@ -92,7 +106,7 @@ func keyAAD(l uint64, account string) []byte {
 	return key("data key\x00").u64(l).last(account)
 }
 
-func (tx *Tx) newDataKey(l uint64, account string) (*seal.DataKey, error) {
+func (tx *Batch) newDataKey(l uint64, account string) (*seal.DataKey, error) {
 	k, err := seal.NewDataKey()
 	if err != nil {
 		return nil, err
@@ -101,12 +115,12 @@ func (tx *Tx) newDataKey(l uint64, account string) (*seal.DataKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	tx.keys[l] = k
+	tx.opened(l, k)
 	return k, tx.put(bKey, key(nil).u64(l), b)
 }
 
 // dataKey gives the key of a life, ErrNotFound where the life has ended.
-func (tx *Tx) dataKey(l uint64) (*seal.DataKey, error) {
+func (tx *Batch) dataKey(l uint64) (*seal.DataKey, error) {
 	if k, ok := tx.keys[l]; ok {
 		return k, nil
 	}
@@ -122,7 +136,7 @@ func (tx *Tx) dataKey(l uint64) (*seal.DataKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	tx.keys[l] = k
+	tx.opened(l, k)
 	return k, nil
 }
 
@@ -165,14 +179,14 @@ func (t *Tables) day(n uint64) (*seal.DataKey, error) {
 	return k, nil
 }
 
-func (tx *Tx) additional(b Bucket, k key) []byte {
+func (tx *Batch) additional(b Bucket, k key) []byte {
 	tx.aad = append(append(append(tx.aad[:0], b.String()...), 0), k...)
 	return tx.aad
 }
 
 // seal puts a value in its box: the life in front, plain, then for the
 // store's own the day, then the sealed bytes.
-func (tx *Tx) seal(b Bucket, k key, l uint64, plain []byte) ([]byte, error) {
+func (tx *Batch) seal(b Bucket, k key, l uint64, plain []byte) ([]byte, error) {
 	out := make([]byte, 0, len(plain)+seal.Overhead+2*binary.MaxVarintLen64)
 	out = binary.AppendUvarint(out, l)
 	var dk *seal.DataKey
@@ -192,7 +206,7 @@ func (tx *Tx) seal(b Bucket, k key, l uint64, plain []byte) ([]byte, error) {
 
 // open undoes seal. The bytes are valid until the next open. What belongs to
 // an ended life is ErrNotFound.
-func (tx *Tx) open(b Bucket, k key, value []byte) (plain []byte, l uint64, err error) {
+func (tx *Batch) open(b Bucket, k key, value []byte) (plain []byte, l uint64, err error) {
 	l, n := binary.Uvarint(value)
 	if n <= 0 {
 		return nil, 0, fmt.Errorf("%s: %w", b, seal.ErrDamaged)
@@ -221,7 +235,7 @@ func (tx *Tx) open(b Bucket, k key, value []byte) (plain []byte, l uint64, err e
 }
 
 // putSealed seals and writes a record.
-func (tx *Tx) putSealed(b Bucket, k key, l uint64, plain []byte, err error) error {
+func (tx *Batch) putSealed(b Bucket, k key, l uint64, plain []byte, err error) error {
 	if err != nil {
 		return err
 	}
@@ -233,7 +247,7 @@ func (tx *Tx) putSealed(b Bucket, k key, l uint64, plain []byte, err error) erro
 }
 
 // getSealed reads and opens a record that has to be there.
-func (tx *Tx) getSealed(b Bucket, k key) (plain []byte, l uint64, err error) {
+func (tx *Batch) getSealed(b Bucket, k key) (plain []byte, l uint64, err error) {
 	v, err := tx.must(b, k)
 	if err != nil {
 		return nil, 0, err
@@ -243,7 +257,7 @@ func (tx *Tx) getSealed(b Bucket, k key) (plain []byte, l uint64, err error) {
 
 // lifeOf reads the life that stands in front of a record, 0 where there is no
 // record or its life has ended.
-func (tx *Tx) lifeOf(b Bucket, k key) (uint64, error) {
+func (tx *Batch) lifeOf(b Bucket, k key) (uint64, error) {
 	v, err := tx.get(b, k)
 	if err != nil || v == nil {
 		return 0, err
@@ -262,7 +276,7 @@ func (tx *Tx) lifeOf(b Bucket, k key) (uint64, error) {
 }
 
 // mac names something that must not stand in a key as it is.
-func (tx *Tx) mac(parts ...string) []byte {
+func (tx *Batch) mac(parts ...string) []byte {
 	m := tx.t.names.MAC(parts...)
 	return m[:]
 }

@@ -1828,6 +1828,8 @@ func (x *Body) GetBody() []byte {
 	return nil
 }
 
+// Delivery and Attempt are written and read the most: their times, which are
+// the gateway's own, are nanoseconds since 1970 (see record.putNano).
 type Delivery struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
 	Endpoint    string                 `protobuf:"bytes,1,opt,name=endpoint,proto3" json:"endpoint,omitempty"`
@@ -1840,16 +1842,19 @@ type Delivery struct {
 	Previous    uint64                 `protobuf:"varint,8,opt,name=previous,proto3" json:"previous,omitempty"`
 	Rendition   string                 `protobuf:"bytes,9,opt,name=rendition,proto3" json:"rendition,omitempty"`
 	State       string                 `protobuf:"bytes,10,opt,name=state,proto3" json:"state,omitempty"`
-	CreatedAt   *Time                  `protobuf:"bytes,11,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
-	NextAt      *Time                  `protobuf:"bytes,12,opt,name=next_at,json=nextAt,proto3" json:"next_at,omitempty"`
+	CreatedAt   int64                  `protobuf:"fixed64,11,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	NextAt      int64                  `protobuf:"fixed64,12,opt,name=next_at,json=nextAt,proto3" json:"next_at,omitempty"`
 	Attempts    int64                  `protobuf:"varint,13,opt,name=attempts,proto3" json:"attempts,omitempty"`
-	FirstFailAt *Time                  `protobuf:"bytes,14,opt,name=first_fail_at,json=firstFailAt,proto3" json:"first_fail_at,omitempty"`
+	FirstFailAt int64                  `protobuf:"fixed64,14,opt,name=first_fail_at,json=firstFailAt,proto3" json:"first_fail_at,omitempty"`
 	LastStatus  int64                  `protobuf:"varint,15,opt,name=last_status,json=lastStatus,proto3" json:"last_status,omitempty"`
 	LastError   string                 `protobuf:"bytes,16,opt,name=last_error,json=lastError,proto3" json:"last_error,omitempty"`
-	DoneAt      *Time                  `protobuf:"bytes,17,opt,name=done_at,json=doneAt,proto3" json:"done_at,omitempty"`
+	DoneAt      int64                  `protobuf:"fixed64,17,opt,name=done_at,json=doneAt,proto3" json:"done_at,omitempty"`
 	Replays     int64                  `protobuf:"varint,18,opt,name=replays,proto3" json:"replays,omitempty"`
 	// Place is the number of its row in the lane while it is pending.
-	Place         uint64 `protobuf:"varint,19,opt,name=place,proto3" json:"place,omitempty"`
+	Place uint64 `protobuf:"varint,19,opt,name=place,proto3" json:"place,omitempty"`
+	Id    string `protobuf:"bytes,20,opt,name=id,proto3" json:"id,omitempty"`
+	// Trace is the W3C traceparent of what led to the event.
+	Trace         string `protobuf:"bytes,30,opt,name=trace,proto3" json:"trace,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1954,18 +1959,18 @@ func (x *Delivery) GetState() string {
 	return ""
 }
 
-func (x *Delivery) GetCreatedAt() *Time {
+func (x *Delivery) GetCreatedAt() int64 {
 	if x != nil {
 		return x.CreatedAt
 	}
-	return nil
+	return 0
 }
 
-func (x *Delivery) GetNextAt() *Time {
+func (x *Delivery) GetNextAt() int64 {
 	if x != nil {
 		return x.NextAt
 	}
-	return nil
+	return 0
 }
 
 func (x *Delivery) GetAttempts() int64 {
@@ -1975,11 +1980,11 @@ func (x *Delivery) GetAttempts() int64 {
 	return 0
 }
 
-func (x *Delivery) GetFirstFailAt() *Time {
+func (x *Delivery) GetFirstFailAt() int64 {
 	if x != nil {
 		return x.FirstFailAt
 	}
-	return nil
+	return 0
 }
 
 func (x *Delivery) GetLastStatus() int64 {
@@ -1996,11 +2001,11 @@ func (x *Delivery) GetLastError() string {
 	return ""
 }
 
-func (x *Delivery) GetDoneAt() *Time {
+func (x *Delivery) GetDoneAt() int64 {
 	if x != nil {
 		return x.DoneAt
 	}
-	return nil
+	return 0
 }
 
 func (x *Delivery) GetReplays() int64 {
@@ -2017,10 +2022,24 @@ func (x *Delivery) GetPlace() uint64 {
 	return 0
 }
 
+func (x *Delivery) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Delivery) GetTrace() string {
+	if x != nil {
+		return x.Trace
+	}
+	return ""
+}
+
 type Attempt struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Number        int64                  `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
-	At            *Time                  `protobuf:"bytes,2,opt,name=at,proto3" json:"at,omitempty"`
+	At            int64                  `protobuf:"fixed64,2,opt,name=at,proto3" json:"at,omitempty"`
 	DurationNs    int64                  `protobuf:"varint,3,opt,name=duration_ns,json=durationNs,proto3" json:"duration_ns,omitempty"`
 	Status        int64                  `protobuf:"varint,4,opt,name=status,proto3" json:"status,omitempty"`
 	Error         string                 `protobuf:"bytes,5,opt,name=error,proto3" json:"error,omitempty"`
@@ -2067,11 +2086,11 @@ func (x *Attempt) GetNumber() int64 {
 	return 0
 }
 
-func (x *Attempt) GetAt() *Time {
+func (x *Attempt) GetAt() int64 {
 	if x != nil {
 		return x.At
 	}
-	return nil
+	return 0
 }
 
 func (x *Attempt) GetDurationNs() int64 {
@@ -2532,7 +2551,7 @@ const file_store_record_recordpb_record_proto_rawDesc = "" +
 	"created_at\x18\t \x01(\v2\x17.postern.record.v1.TimeR\tcreatedAt\"4\n" +
 	"\x04Body\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x12\n" +
-	"\x04body\x18\x02 \x01(\fR\x04body\"\xeb\x04\n" +
+	"\x04body\x18\x02 \x01(\fR\x04body\"\xad\x04\n" +
 	"\bDelivery\x12\x1a\n" +
 	"\bendpoint\x18\x01 \x01(\tR\bendpoint\x12\x12\n" +
 	"\x04lane\x18\x02 \x01(\tR\x04lane\x12\x18\n" +
@@ -2544,22 +2563,24 @@ const file_store_record_recordpb_record_proto_rawDesc = "" +
 	"\bprevious\x18\b \x01(\x04R\bprevious\x12\x1c\n" +
 	"\trendition\x18\t \x01(\tR\trendition\x12\x14\n" +
 	"\x05state\x18\n" +
-	" \x01(\tR\x05state\x126\n" +
+	" \x01(\tR\x05state\x12\x1d\n" +
 	"\n" +
-	"created_at\x18\v \x01(\v2\x17.postern.record.v1.TimeR\tcreatedAt\x120\n" +
-	"\anext_at\x18\f \x01(\v2\x17.postern.record.v1.TimeR\x06nextAt\x12\x1a\n" +
-	"\battempts\x18\r \x01(\x03R\battempts\x12;\n" +
-	"\rfirst_fail_at\x18\x0e \x01(\v2\x17.postern.record.v1.TimeR\vfirstFailAt\x12\x1f\n" +
+	"created_at\x18\v \x01(\x10R\tcreatedAt\x12\x17\n" +
+	"\anext_at\x18\f \x01(\x10R\x06nextAt\x12\x1a\n" +
+	"\battempts\x18\r \x01(\x03R\battempts\x12\"\n" +
+	"\rfirst_fail_at\x18\x0e \x01(\x10R\vfirstFailAt\x12\x1f\n" +
 	"\vlast_status\x18\x0f \x01(\x03R\n" +
 	"lastStatus\x12\x1d\n" +
 	"\n" +
-	"last_error\x18\x10 \x01(\tR\tlastError\x120\n" +
-	"\adone_at\x18\x11 \x01(\v2\x17.postern.record.v1.TimeR\x06doneAt\x12\x18\n" +
+	"last_error\x18\x10 \x01(\tR\tlastError\x12\x17\n" +
+	"\adone_at\x18\x11 \x01(\x10R\x06doneAt\x12\x18\n" +
 	"\areplays\x18\x12 \x01(\x03R\areplays\x12\x14\n" +
-	"\x05place\x18\x13 \x01(\x04R\x05place\"\xc5\x01\n" +
+	"\x05place\x18\x13 \x01(\x04R\x05place\x12\x0e\n" +
+	"\x02id\x18\x14 \x01(\tR\x02id\x12\x14\n" +
+	"\x05trace\x18\x1e \x01(\tR\x05trace\"\xac\x01\n" +
 	"\aAttempt\x12\x16\n" +
-	"\x06number\x18\x01 \x01(\x03R\x06number\x12'\n" +
-	"\x02at\x18\x02 \x01(\v2\x17.postern.record.v1.TimeR\x02at\x12\x1f\n" +
+	"\x06number\x18\x01 \x01(\x03R\x06number\x12\x0e\n" +
+	"\x02at\x18\x02 \x01(\x10R\x02at\x12\x1f\n" +
 	"\vduration_ns\x18\x03 \x01(\x03R\n" +
 	"durationNs\x12\x16\n" +
 	"\x06status\x18\x04 \x01(\x03R\x06status\x12\x14\n" +
@@ -2667,20 +2688,15 @@ var file_store_record_recordpb_record_proto_depIdxs = []int32{
 	0,  // 30: postern.record.v1.Endpoint.failing:type_name -> postern.record.v1.Time
 	0,  // 31: postern.record.v1.Endpoint.last_ok_at:type_name -> postern.record.v1.Time
 	0,  // 32: postern.record.v1.Endpoint.created_at:type_name -> postern.record.v1.Time
-	0,  // 33: postern.record.v1.Delivery.created_at:type_name -> postern.record.v1.Time
-	0,  // 34: postern.record.v1.Delivery.next_at:type_name -> postern.record.v1.Time
-	0,  // 35: postern.record.v1.Delivery.first_fail_at:type_name -> postern.record.v1.Time
-	0,  // 36: postern.record.v1.Delivery.done_at:type_name -> postern.record.v1.Time
-	0,  // 37: postern.record.v1.Attempt.at:type_name -> postern.record.v1.Time
-	0,  // 38: postern.record.v1.Submission.send_at:type_name -> postern.record.v1.Time
-	0,  // 39: postern.record.v1.Submission.next_at:type_name -> postern.record.v1.Time
-	0,  // 40: postern.record.v1.Submission.created_at:type_name -> postern.record.v1.Time
-	0,  // 41: postern.record.v1.Submission.done_at:type_name -> postern.record.v1.Time
-	42, // [42:42] is the sub-list for method output_type
-	42, // [42:42] is the sub-list for method input_type
-	42, // [42:42] is the sub-list for extension type_name
-	42, // [42:42] is the sub-list for extension extendee
-	0,  // [0:42] is the sub-list for field type_name
+	0,  // 33: postern.record.v1.Submission.send_at:type_name -> postern.record.v1.Time
+	0,  // 34: postern.record.v1.Submission.next_at:type_name -> postern.record.v1.Time
+	0,  // 35: postern.record.v1.Submission.created_at:type_name -> postern.record.v1.Time
+	0,  // 36: postern.record.v1.Submission.done_at:type_name -> postern.record.v1.Time
+	37, // [37:37] is the sub-list for method output_type
+	37, // [37:37] is the sub-list for method input_type
+	37, // [37:37] is the sub-list for extension type_name
+	37, // [37:37] is the sub-list for extension extendee
+	0,  // [0:37] is the sub-list for field type_name
 }
 
 func init() { file_store_record_recordpb_record_proto_init() }
