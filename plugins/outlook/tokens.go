@@ -128,16 +128,22 @@ func (t *tokens) fly(f *flight, conf *config) {
 	ctx, cancel := context.WithTimeout(ctx, refreshTime)
 	defer cancel()
 
+	t.mu.Lock()
+	generation := t.generation
+	t.mu.Unlock()
 	token, usable, err := t.renew(ctx, conf)
 
 	t.mu.Lock()
 	t.flight = nil
 	f.token, f.err = token, err
 	var tell *mail.Error
-	if err == nil {
+	switch {
+	case t.generation != generation:
+		// Whatever was found out concerns the grant of before.
+	case err == nil:
 		t.access, t.usable = token, usable
 		t.refusal, t.blips, t.failures, t.told = refusal{}, 0, 0, ""
-	} else {
+	default:
 		tell = t.remember(err, conf)
 	}
 	t.mu.Unlock()

@@ -1,6 +1,7 @@
 package outlook_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -179,4 +180,36 @@ func TestLimitsAreKept(t *testing.T) {
 			t.Errorf("%d refusals of %s %s", q.Count, q.Method, q.Path)
 		}
 	}
+}
+
+// slowHost holds the storing of a grant up until it is let go.
+type slowHost struct {
+	*testHost
+	saving, goOn chan struct{}
+}
+
+func (h *slowHost) SaveGrant(context.Context, string, []byte) error {
+	h.saving <- struct{}{}
+	<-h.goOn
+	return errors.New("too late")
+}
+
+func TestReconnectingDuringARenewal(t *testing.T) {
+	w := connected(t)
+	w.mailboxes()
+	w.clock.forward(2 * time.Hour)
+	slow := &slowHost{testHost: w.host, saving: make(chan struct{}), goOn: make(chan struct{})}
+	w.slow.Store(slow)
+	old := make(chan error, 1)
+	go func() {
+		_, err := w.p.Mailboxes(w.t.Context(), &provider.MailboxesRequest{Call: w.call()})
+		old <- err
+	}()
+	<-slow.saving
+	w.slow.Store(nil)
+	w.connect(ada) // the owner is back with a new grant
+	close(slow.goOn)
+	wantKind(t, <-old, mail.KindUnavailable)
+	// What became of the old grant is no word about the new one.
+	w.mailboxes()
 }

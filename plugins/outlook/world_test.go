@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -43,6 +44,8 @@ type world struct {
 	// Notify and its hints kept.
 	notify *httptest.Server
 	hints  chan provider.Hint
+	// slow, where set, stores grants in place of host.
+	slow atomic.Pointer[slowHost]
 }
 
 func newWorld(t *testing.T, change ...func(*sandbox.Options)) *world {
@@ -87,7 +90,7 @@ func newWorld(t *testing.T, change ...func(*sandbox.Options)) *world {
 	w.configure()
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- w.p.Session(ctx, w.host) }()
+	go func() { ended <- w.p.Session(ctx, w) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-ended; err != nil {
@@ -363,6 +366,20 @@ type testHost struct {
 	saveErr error
 	refused chan error
 }
+
+// SaveGrant, GrantRefused and Hint make the world a host.
+func (w *world) SaveGrant(ctx context.Context, account string, grant []byte) error {
+	if s := w.slow.Load(); s != nil {
+		return s.SaveGrant(ctx, account, grant)
+	}
+	return w.host.SaveGrant(ctx, account, grant)
+}
+
+func (w *world) GrantRefused(ctx context.Context, account string, reason error) error {
+	return w.host.GrantRefused(ctx, account, reason)
+}
+
+func (w *world) Hint(context.Context, *provider.Hint) error { return nil }
 
 func newTestHost() *testHost { return &testHost{refused: make(chan error, 100)} }
 
