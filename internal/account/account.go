@@ -34,7 +34,8 @@ type Providers interface {
 
 // Mirror is what must know that accounts come, change and go.
 type Mirror interface {
-	Touch(account string)
+	// Touch makes an account due at once; ctx carries the trace of why.
+	Touch(ctx context.Context, account string)
 	Forget(account string)
 }
 
@@ -152,7 +153,7 @@ func (s *Service) Update(ctx context.Context, id string, u Update) (a *store.Acc
 	if err != nil {
 		return nil, notFound(err)
 	}
-	s.mirror.Touch(id)
+	s.mirror.Touch(ctx, id)
 	return a, nil
 }
 

@@ -52,7 +52,7 @@ func (w *world) Info(name string) (*provider.Info, error) {
 	return w.plugin.Describe(w.ctx)
 }
 
-func (w *world) Touch(account string) {
+func (w *world) Touch(_ context.Context, account string) {
 	select {
 	case w.touched <- account:
 	default:

@@ -254,7 +254,7 @@ func (s *Service) finish(ctx context.Context, c *store.Connect, params map[strin
 			// The account is connected; it is opened when it is first used.
 			s.log.WarnContext(ctx, "plugin did not open the account", "account", ids[i], "error", err)
 		}
-		s.mirror.Touch(ids[i])
+		s.mirror.Touch(ctx, ids[i])
 		s.watches.due(ids[i])
 	}
 	return ids[0], resp.Accounts[0].Address, nil

@@ -121,7 +121,7 @@ func (s *Service) resume(ctx context.Context, instance string) error {
 		}
 		for _, a := range list {
 			if a.Provider == instance {
-				s.mirror.Touch(a.ID)
+				s.mirror.Touch(ctx, a.ID)
 				s.watches.at(a.ID, s.renewAt(a.Watch.Expires))
 			}
 		}
@@ -204,7 +204,7 @@ func (s *Service) watch(ctx context.Context, account string) (time.Time, error) 
 	})
 	if err == nil && !renewed {
 		// What happened while there was no channel nobody told us.
-		s.mirror.Touch(account)
+		s.mirror.Touch(ctx, account)
 	}
 	return resp.Expires, err
 }
@@ -232,7 +232,7 @@ func (s *Service) Hint(ctx context.Context, instance string, h *provider.Hint) {
 	case provider.HintRenew:
 		s.watches.due(account)
 	}
-	s.mirror.Touch(account)
+	s.mirror.Touch(ctx, account)
 	now := s.now()
 	err := s.store.UpdateSoon(ctx, func(tx store.Tx) error {
 		a, err := tx.Account(account)

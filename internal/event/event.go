@@ -88,6 +88,9 @@ type Event struct {
 
 	// Reason is the code and the words of what went wrong, where something did.
 	Reason string
+	// Trace is the W3C traceparent of what led to the event. The journal does
+	// not keep it; what is owed because of the event does.
+	Trace string
 	// Snapshot is what was known of the message, for message.created and
 	// message.deleted.
 	Snapshot *Snapshot

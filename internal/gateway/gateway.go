@@ -139,7 +139,7 @@ func (g *Gateway) wire(ctx context.Context) error {
 	g.accounts = account.New(g.store, g.journal, g.plugins, account.Options{
 		Log: g.log, PublicURL: cfg.Public(), Push: g.push, LinkLife: cfg.Connect.LinkLife})
 	g.mirror = mailbox.New(g.store, g.journal, g.plugins, g.accounts, mailbox.Options{
-		Log: g.log, Registerer: reg, Workers: cfg.Sync.Workers,
+		Log: g.log, Registerer: reg, Tracer: g.tracing.provider.Tracer("mailbox"), Workers: cfg.Sync.Workers,
 		PollWatched: cfg.Sync.PollWatched, Poll: cfg.Sync.Poll, PollListened: cfg.Sync.PollListened})
 	g.accounts.SetMirror(g.mirror)
 	sink.accounts = g.accounts

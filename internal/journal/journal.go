@@ -12,6 +12,8 @@ import (
 	"fmt"
 	"time"
 
+	"go.opentelemetry.io/otel/propagation"
+
 	"github.com/postern-mail/postern/internal/event"
 	"github.com/postern-mail/postern/store"
 )
@@ -39,6 +41,8 @@ type Batch struct {
 	now    time.Time
 	events []event.Event
 	last   []func() error
+	// trace is the traceparent of the context that the change is made in.
+	trace string
 }
 
 // Finally runs fn in the same transaction after the hooks: for a record that
@@ -51,6 +55,7 @@ func (b *Batch) Add(e *event.Event) (sequence uint64, err error) {
 	if e.Time.IsZero() {
 		e.Time = b.now
 	}
+	e.Trace = b.trace
 	if err := b.tx.AppendEvent(e); err != nil {
 		return 0, fmt.Errorf("append %s: %w", e.Type, err)
 	}
@@ -60,8 +65,10 @@ func (b *Batch) Add(e *event.Event) (sequence uint64, err error) {
 
 // Update runs fn in a transaction of the store, then the hooks.
 func (j *Journal) Update(ctx context.Context, fn func(tx store.Tx, b *Batch) error) error {
+	carrier := propagation.MapCarrier{}
+	propagation.TraceContext{}.Inject(ctx, carrier)
 	return j.store.Update(ctx, func(tx store.Tx) error {
-		b := &Batch{tx: tx, now: j.now().UTC()}
+		b := &Batch{tx: tx, now: j.now().UTC(), trace: carrier.Get("traceparent")}
 		if err := fn(tx, b); err != nil {
 			return err
 		}

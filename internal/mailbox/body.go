@@ -81,7 +81,7 @@ func (s *Service) bring(ctx context.Context, account string, ids []string, prior
 	}
 	if sink.gone {
 		// The mirror is behind: the feeds will tell what became of it.
-		s.Touch(account)
+		s.Touch(ctx, account)
 	}
 	return sink.err
 }

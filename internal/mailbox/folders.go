@@ -119,7 +119,7 @@ func (s *Service) wroteMailbox(ctx context.Context, acct *store.Account, t *mail
 		return err
 	})
 	if err == nil {
-		s.Touch(acct.ID)
+		s.Touch(ctx, acct.ID)
 	}
 	return m, err
 }
@@ -236,6 +236,6 @@ func (s *Service) Stored(ctx context.Context, acct *store.Account, told *mail.Me
 		}
 		return err
 	})
-	s.Touch(acct.ID)
+	s.Touch(ctx, acct.ID)
 	return m, err
 }

@@ -22,6 +22,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
 	"golang.org/x/sync/singleflight"
 
 	"github.com/postern-mail/postern/internal/event"
@@ -48,6 +50,8 @@ type Options struct {
 	Log *slog.Logger
 	// Registerer takes the metrics; nil keeps them unregistered.
 	Registerer prometheus.Registerer
+	// Tracer makes the spans of rounds; nil makes none.
+	Tracer trace.Tracer
 	// Workers is how many accounts are synced at once, 8 by default; Feeds is
 	// how many feeds of one account, 3 by default.
 	Workers, Feeds int
@@ -63,6 +67,9 @@ func (o *Options) setDefaults() {
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Tracer == nil {
+		o.Tracer = noop.NewTracerProvider().Tracer("")
 	}
 	if o.Workers == 0 {
 		o.Workers = 8

@@ -7,6 +7,10 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/postern-mail/postern/plugins/sdk/mail"
 	"github.com/postern-mail/postern/store"
 )
@@ -31,6 +35,8 @@ type entry struct {
 	failures  int
 	listeners int
 	waiters   []chan error
+	// cause is the span that made the account due, if one did.
+	cause trace.SpanContext
 }
 
 func newSchedule(now func() time.Time) *schedule {
@@ -55,6 +61,16 @@ func (s *schedule) soon(account string, done chan error) {
 		return
 	}
 	s.at(e, s.now())
+}
+
+// because makes an account due at once and remembers why.
+func (s *schedule) because(account string, cause trace.SpanContext) {
+	s.soon(account, nil)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e := s.entries[account]; e != nil && cause.IsValid() {
+		e.cause = cause
+	}
 }
 
 // again asks for another round after the running one.
@@ -110,19 +126,27 @@ func (s *schedule) at(e *entry, t time.Time) {
 
 // take gives the next due entry with those who wait for it, or how long there
 // is nothing to do.
-func (s *schedule) take() (e *entry, waiters []chan error, wait time.Duration) {
+func (s *schedule) take() (t *taken, wait time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.due) == 0 {
-		return nil, nil, time.Hour
+		return nil, time.Hour
 	}
 	if wait := s.due[0].at.Sub(s.now()); wait > 0 {
-		return nil, nil, wait
+		return nil, wait
 	}
-	e = heap.Pop(&s.due).(*entry)
+	e := heap.Pop(&s.due).(*entry)
 	e.running, e.repeat = true, false
-	waiters, e.waiters = e.waiters, nil
-	return e, waiters, 0
+	t = &taken{entry: e, waiters: e.waiters, cause: e.cause}
+	e.waiters, e.cause = nil, trace.SpanContext{}
+	return t, 0
+}
+
+// taken is an entry whose round is to run now.
+type taken struct {
+	*entry
+	waiters []chan error
+	cause   trace.SpanContext
 }
 
 // done puts an entry back. next is when it is due if nobody asked meanwhile.
@@ -170,11 +194,11 @@ func (s *Service) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		}
-		e, waiters, wait := s.schedule.take()
-		if e != nil {
+		t, wait := s.schedule.take()
+		if t != nil {
 			wg.Go(func() {
 				defer func() { <-slots }()
-				s.runOne(ctx, e, waiters)
+				s.runOne(ctx, t)
 			})
 			continue
 		}
@@ -207,9 +231,16 @@ func (s *Service) trackAll(ctx context.Context) error {
 	}
 }
 
-func (s *Service) runOne(ctx context.Context, e *entry, waiters []chan error) {
-	err := s.Round(ctx, e.account)
-	for _, w := range waiters {
+func (s *Service) runOne(ctx context.Context, t *taken) {
+	e := t.entry
+	round, span := s.opts.Tracer.Start(trace.ContextWithRemoteSpanContext(ctx, t.cause), "sync.round",
+		trace.WithAttributes(attribute.String("account", e.account)))
+	err := s.Round(round, e.account)
+	if err != nil {
+		span.SetStatus(codes.Error, string(mail.KindOf(err)))
+	}
+	span.End()
+	for _, w := range t.waiters {
 		w <- err
 	}
 	if err == nil {
@@ -278,8 +309,11 @@ func (s *Service) Sync(ctx context.Context, account string) error {
 	}
 }
 
-// Touch makes an account due at once: it was connected, or a hint came.
-func (s *Service) Touch(account string) { s.schedule.soon(account, nil) }
+// Touch makes an account due at once: it was connected, or a hint came. The
+// round goes on with the trace in ctx.
+func (s *Service) Touch(ctx context.Context, account string) {
+	s.schedule.because(account, trace.SpanContextFromContext(ctx))
+}
 
 // Forget stops syncing an account.
 func (s *Service) Forget(account string) { s.schedule.forget(account) }

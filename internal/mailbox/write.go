@@ -368,7 +368,7 @@ func (s *Service) settle(ctx context.Context, w *work, chunk []*store.Message, f
 		return nil
 	})
 	if behind {
-		s.Touch(w.acct.ID)
+		s.Touch(ctx, w.acct.ID)
 	}
 	return out, err
 }

@@ -9,6 +9,7 @@ import (
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/postern-mail/postern/store"
@@ -184,7 +185,8 @@ func (o *Outbox) park(l *lane, j job, unread bool) {
 // deliver makes the attempt. A panic in the carrier is that delivery's own
 // trouble and nobody else's.
 func (o *Outbox) deliver(j job) (out Outcome) {
-	ctx, span := o.opts.Tracer.Start(o.attemptCtx, "outbox.attempt", trace.WithAttributes(
+	parent := propagation.TraceContext{}.Extract(o.attemptCtx, propagation.MapCarrier{"traceparent": j.delivery.Trace})
+	ctx, span := o.opts.Tracer.Start(parent, "outbox.attempt", trace.WithAttributes(
 		attribute.String("endpoint", j.delivery.Endpoint), attribute.String("delivery", j.delivery.ID),
 		attribute.String("event", j.delivery.Event), attribute.Int("attempt", j.delivery.Attempts+1)))
 	began := o.opts.Now()

@@ -232,7 +232,7 @@ func (s *Service) sent(ctx context.Context, sub *store.Submission, providerID, m
 	if err := s.done(ctx, sub, store.SubmissionSent, ""); err != nil {
 		return err
 	}
-	s.mirror.Touch(sub.Account)
+	s.mirror.Touch(ctx, sub.Account)
 	return nil
 }
 

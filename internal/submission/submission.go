@@ -38,7 +38,8 @@ type Providers interface {
 // Mirror is asked for the bytes of messages that are answered or forwarded,
 // and told that mail was sent.
 type Mirror interface {
-	Touch(account string)
+	// Touch makes an account due at once; ctx carries the trace of why.
+	Touch(ctx context.Context, account string)
 	Raw(ctx context.Context, id string) (store.Blob, *store.Message, error)
 }
 

@@ -42,7 +42,7 @@ type world struct {
 
 func (w *world) Provider(string) (provider.Provider, error) { return w.plugin, nil }
 func (w *world) Info(string) (*provider.Info, error)        { return w.plugin.Describe(w.ctx) }
-func (w *world) Touch(string)                               {}
+func (w *world) Touch(context.Context, string)              {}
 
 func (w *world) Raw(ctx context.Context, id string) (store.Blob, *store.Message, error) {
 	raw, ok := w.raw[id]
