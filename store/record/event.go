@@ -14,7 +14,7 @@ func EncodeEvent(e *event.Event, life uint64, sealed []byte) ([]byte, error) {
 		Time: putTime(e.Time), Backfill: e.Backfill, Internal: e.Internal,
 		Message: text(e.Message), Mailbox: text(e.Mailbox), Submission: text(e.Submission), Endpoint: text(e.Endpoint),
 		AddedMailboxes: texts(e.AddedMailboxes), RemovedMailboxes: texts(e.RemovedMailboxes),
-		Sealed: sealed, Life: life,
+		Trace: text(e.Trace), Sealed: sealed, Life: life,
 	})
 }
 
@@ -28,7 +28,7 @@ func DecodeEvent(position uint64, b []byte) (e event.Event, life uint64, sealed 
 		ID: r.Id, Position: position, Epoch: r.Epoch, Sequence: r.Sequence, Type: event.Type(r.Type), Account: r.Account,
 		Time: getTime(r.Time), Backfill: r.Backfill, Internal: r.Internal,
 		Message: r.Message, Mailbox: r.Mailbox, Submission: r.Submission, Endpoint: r.Endpoint,
-		AddedMailboxes: r.AddedMailboxes, RemovedMailboxes: r.RemovedMailboxes,
+		AddedMailboxes: r.AddedMailboxes, RemovedMailboxes: r.RemovedMailboxes, Trace: r.Trace,
 	}, r.Life, r.Sealed, nil
 }
 
