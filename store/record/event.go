@@ -5,7 +5,8 @@ import (
 	"github.com/postern-mail/postern/store/record/recordpb"
 )
 
-// EncodeEvent encodes what of an event is ids, numbers and times. sealed is
+// EncodeEvent encodes what of an event is ids, numbers and times; its trace is
+// not kept. sealed is
 // what EncodeEventContent gave, sealed under the key of the given life of its
 // account.
 func EncodeEvent(e *event.Event, life uint64, sealed []byte) ([]byte, error) {
@@ -14,7 +15,7 @@ func EncodeEvent(e *event.Event, life uint64, sealed []byte) ([]byte, error) {
 		Time: putTime(e.Time), Backfill: e.Backfill, Internal: e.Internal,
 		Message: text(e.Message), Mailbox: text(e.Mailbox), Submission: text(e.Submission), Endpoint: text(e.Endpoint),
 		AddedMailboxes: texts(e.AddedMailboxes), RemovedMailboxes: texts(e.RemovedMailboxes),
-		Trace: text(e.Trace), Sealed: sealed, Life: life,
+		Sealed: sealed, Life: life,
 	})
 }
 
@@ -28,7 +29,7 @@ func DecodeEvent(position uint64, b []byte) (e event.Event, life uint64, sealed 
 		ID: r.Id, Position: position, Epoch: r.Epoch, Sequence: r.Sequence, Type: event.Type(r.Type), Account: r.Account,
 		Time: getTime(r.Time), Backfill: r.Backfill, Internal: r.Internal,
 		Message: r.Message, Mailbox: r.Mailbox, Submission: r.Submission, Endpoint: r.Endpoint,
-		AddedMailboxes: r.AddedMailboxes, RemovedMailboxes: r.RemovedMailboxes, Trace: r.Trace,
+		AddedMailboxes: r.AddedMailboxes, RemovedMailboxes: r.RemovedMailboxes,
 	}, r.Life, r.Sealed, nil
 }
 

@@ -27,7 +27,7 @@ func eventRoundTrip(w *World) {
 	a := []mail.Address{{Name: "n", Email: "e@example.org"}}
 	e := &event.Event{
 		Type: event.MessageUpdated, Account: "a1", Time: Start.Add(17), Backfill: true, Internal: true,
-		Message: "m1", Mailbox: "f1", Submission: "s1", Endpoint: "e1", Trace: "00-trace-01",
+		Message: "m1", Mailbox: "f1", Submission: "s1", Endpoint: "e1",
 		AddedKeywords: []string{"k1"}, RemovedKeywords: []string{"k2", "k3"}, AddedMailboxes: []string{"f2"}, RemovedMailboxes: []string{"f3"},
 		Reason: "code: words",
 		Snapshot: &event.Snapshot{
