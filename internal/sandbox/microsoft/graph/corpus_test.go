@@ -176,6 +176,7 @@ func uglyMail() [][]byte {
 	mixed := "MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=\"b1\"\n\n"
 	return [][]byte{
 		[]byte("From - Tue Oct 27 10:23:55 2009\nX-Mozilla-Keys:                 \n" + head + "Subject: mbox line in front\n\nHello\n"),
+		[]byte(head + "Subject: Gr\xc3\xbc\xc3\x9fe\nContent-Type: text/plain; charset=koi8-r\n\n\xf0\xd2\n"),
 		[]byte(head + "Subject: Gr\xfc\xdfe\n\nSch\xf6ne Gr\xfc\xdfe\n"),
 		[]byte(head + "Subject: =?iso-8859-1?Q?Gr=FC=DFe?= =?iso-8859-1?Q?_aus_K=F6ln?=\nContent-Type: text/plain; charset=iso-8859-1\nContent-Transfer-Encoding: quoted-printable\n\nSch=F6ne Gr=FC=DFe, ein langer Satz, der um=\ngebrochen ist\n"),
 		[]byte(head + "Subject: folded\n very\n\tbadly\nbroken relay line without colon\nX-After: yes\n\nbody\n"),

@@ -2,6 +2,7 @@ package graph
 
 import (
 	"strings"
+	"unicode/utf8"
 )
 
 // decodeWords decodes the encoded words (RFC 2047) of a header value and the
@@ -11,7 +12,7 @@ import (
 // because some programs cut characters in half.
 func decodeWords(s, fallback string) string {
 	if !strings.Contains(s, "=?") {
-		return decodeCharset([]byte(s), fallback)
+		return decodePlain(s, fallback)
 	}
 	var out strings.Builder
 	var pending []byte
@@ -31,13 +32,13 @@ func decodeWords(s, fallback string) string {
 		cs, data, rest, ok := cutWord(s[i:])
 		if !ok {
 			flush()
-			out.WriteString(decodeCharset([]byte(s[:i+2]), fallback))
+			out.WriteString(decodePlain(s[:i+2], fallback))
 			s, afterWord = s[i+2:], false
 			continue
 		}
 		if gap := s[:i]; !(afterWord && strings.Trim(gap, " \t\r\n") == "") {
 			flush()
-			out.WriteString(decodeCharset([]byte(gap), fallback))
+			out.WriteString(decodePlain(gap, fallback))
 		}
 		if !strings.EqualFold(cs, charset) {
 			flush()
@@ -47,8 +48,17 @@ func decodeWords(s, fallback string) string {
 		s, afterWord = rest, true
 	}
 	flush()
-	out.WriteString(decodeCharset([]byte(s), fallback))
+	out.WriteString(decodePlain(s, fallback))
 	return out.String()
+}
+
+// decodePlain decodes what is no encoded word: UTF-8 where it is that
+// (RFC 6532, 3.2), and otherwise of the charset that the body has.
+func decodePlain(s, fallback string) string {
+	if utf8.ValidString(s) && !isASCII([]byte(s)) {
+		return s
+	}
+	return decodeCharset([]byte(s), fallback)
 }
 
 // cutWord reads one encoded word at the start of s. Spaces inside are against
