@@ -11,6 +11,9 @@ import (
 
 const ann, bob, cat = "ann@example.com", "bob@example.com", "cat@example.com"
 
+// limit is the largest message of the flavours: append/too-large sends more.
+const limit = 8 << 20
+
 // flavours are the two sorts of provider that the contract knows, and one that
 // can do little.
 var flavours = []struct {
@@ -18,8 +21,8 @@ var flavours = []struct {
 	inapplicable []string
 	opts         memory.Options
 }{
-	{"folders", []string{"configure/missing", "account/unsupported"}, memory.Options{}},
-	{"labels", []string{"configure/missing", "account/unsupported", "changes/newest-first"}, memory.Options{Kind: mail.KindLabel}},
+	{"folders", []string{"configure/missing", "account/unsupported"}, memory.Options{MaxMessageBytes: limit}},
+	{"labels", []string{"configure/missing", "account/unsupported", "changes/newest-first"}, memory.Options{Kind: mail.KindLabel, MaxMessageBytes: limit}},
 	{"least", nil, memory.Options{
 		Keywords: []string{mail.Seen},
 		Without: []provider.Capability{
