@@ -140,7 +140,7 @@ func Default() *Config {
 		Log:       Log{Level: "info", Format: "text"},
 		Providers: map[string]Provider{},
 		Sync:      Sync{Workers: 8, PollWatched: 10 * time.Minute, Poll: 30 * time.Second, PollListened: 10 * time.Second},
-		Webhooks:  Webhooks{Allow: []string{}, Workers: 64, Timeout: 15 * time.Second},
+		Webhooks:  Webhooks{Allow: []string{}, Workers: 512, Timeout: 15 * time.Second},
 		Keep:      Keep{Journal: 30 * 24 * time.Hour, Attempts: 14 * 24 * time.Hour, DeadLetters: 90 * 24 * time.Hour, Submissions: 30 * 24 * time.Hour},
 		Connect:   Connect{LinkLife: time.Hour},
 		Telemetry: Telemetry{SampleRatio: 1},

@@ -94,3 +94,14 @@ func (d deliverer) Redeliver(ctx context.Context, ids []string, filter store.Del
 	}
 	return d.outbox.Redeliver(ctx, nil, &filter)
 }
+
+// content serves full payloads from what the mirror has at hand.
+type content struct{ g *Gateway }
+
+func (c content) Full(_ store.Tx, message string) (webhook.Full, bool) {
+	m, ok := c.g.mirror.At(message)
+	if !ok {
+		return webhook.Full{}, false
+	}
+	return webhook.Full{Headers: m.Headers, Text: m.Text, HTML: m.HTML, Truncated: m.Truncated}, true
+}

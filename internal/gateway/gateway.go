@@ -120,7 +120,7 @@ func (g *Gateway) wire(ctx context.Context) error {
 		OnDisabled: func(tx store.Tx, e *store.Endpoint) error { return g.hooks.EndpointDisabled(tx, e) },
 	})
 	g.hooks = webhook.New(g.store, g.outbox, guard, webhook.Options{
-		Log: g.log, Bus: g.bus, AllowHTTP: cfg.Webhooks.AllowHTTP, Link: g.messageLink})
+		Log: g.log, Bus: g.bus, AllowHTTP: cfg.Webhooks.AllowHTTP, Link: g.messageLink, Content: content{g}})
 	g.journal = journal.New(g.store, g.bus, time.Now, g.hooks.Owe)
 	sink := &sink{log: g.log}
 	dirs, err := pluginhost.DefaultDirs(cfg.Plugins.Dir)
@@ -140,6 +140,7 @@ func (g *Gateway) wire(ctx context.Context) error {
 		Log: g.log, PublicURL: cfg.Public(), Push: g.push, LinkLife: cfg.Connect.LinkLife})
 	g.mirror = mailbox.New(g.store, g.journal, g.plugins, g.accounts, mailbox.Options{
 		Log: g.log, Registerer: reg, Tracer: g.tracing.provider.Tracer("mailbox"), Workers: cfg.Sync.Workers,
+		WantContent: g.hooks.WantsContent,
 		PollWatched: cfg.Sync.PollWatched, Poll: cfg.Sync.Poll, PollListened: cfg.Sync.PollListened})
 	g.accounts.SetMirror(g.mirror)
 	sink.accounts = g.accounts

@@ -24,6 +24,9 @@ type applier struct {
 	// refetch collects provider ids of messages of which too little is known.
 	refetch map[string]struct{}
 
+	// bodies are those that were brought before their messages are created.
+	bodies map[string]arrived
+
 	mailboxes map[string]*store.Mailbox
 }
 
@@ -116,6 +119,12 @@ func (a *applier) create(id string, it *mail.Item) error {
 	m := &store.Message{ID: id, Account: a.acct.ID, Message: it.Message, In: in, PlacedAt: a.asOf}
 	normalise(&m.Message)
 	m.Thread = threadID(a.acct.ID, &m.Message)
+	if b, ok := a.bodies[id]; ok {
+		m.Blob, m.Size = b.ref.Digest, b.ref.Size
+		if b.tag != "" {
+			m.ContentTag = b.tag
+		}
+	}
 	// What arrived after connecting is told to everybody, however late it is
 	// found; what was there before only to those who ask for it.
 	m.Backfill = a.first && m.ReceivedAt.Before(a.acct.ConnectedAt)

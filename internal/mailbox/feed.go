@@ -165,9 +165,12 @@ const quietSave = 10 * time.Minute
 // apply applies items in one transaction.
 func (f *feed) apply(ctx context.Context, items []mail.Item, asOf time.Time, also func(store.Tx) error) error {
 	refetch := map[string]struct{}{}
+	bodies, content := f.bringAhead(ctx, items)
+	f.s.ahead.put(content)
+	defer f.s.ahead.drop(content)
 	err := f.s.journal.Update(ctx, func(tx store.Tx, b *journal.Batch) error {
 		a := newApplier(tx, b, f.acct, asOf)
-		a.first = !f.state.Complete
+		a.first, a.bodies = !f.state.Complete, bodies
 		for i := range items {
 			if err := a.apply(&items[i]); err != nil {
 				return fmt.Errorf("apply change of message: %w", err)

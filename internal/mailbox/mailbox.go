@@ -52,6 +52,9 @@ type Options struct {
 	Registerer prometheus.Registerer
 	// Tracer makes the spans of rounds; nil makes none.
 	Tracer trace.Tracer
+	// WantContent reports whether somebody wants the content of an account's
+	// new messages with their events (At); nil is never.
+	WantContent func(ctx context.Context, account string) bool
 	// Workers is how many accounts are synced at once, 8 by default; Feeds is
 	// how many feeds of one account, 3 by default.
 	Workers, Feeds int
@@ -99,6 +102,7 @@ type Service struct {
 	metrics   *metrics
 	schedule  *schedule
 	bodies    singleflight.Group
+	ahead     ahead
 }
 
 // New makes a Service. Run must be called for it to sync.

@@ -4,10 +4,14 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"maps"
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
+	"github.com/postern-mail/postern/internal/event"
+	"github.com/postern-mail/postern/internal/journal"
 	"github.com/postern-mail/postern/plugins/sdk/mail"
 	"github.com/postern-mail/postern/plugins/sdk/providertest/memory"
 	"github.com/postern-mail/postern/store"
@@ -240,4 +244,36 @@ func TestBadChanges(t *testing.T) {
 	if err := w.svc.Sync(w.ctx, "a-nobody"); mail.KindOf(err) != mail.KindNotFound {
 		t.Errorf("syncing nobody: %v", err)
 	}
+}
+
+// TestContentComesWithTheEvent: who wants a new message's content has it in
+// the transaction that tells of the message.
+func TestContentComesWithTheEvent(t *testing.T) {
+	flavours(t, func(t *testing.T, opts memory.Options) {
+		w := newWorld(t, opts)
+		w.svc.opts.WantContent = func(context.Context, string) bool { return true }
+		told := map[string]string{}
+		w.svc.journal = journal.New(w.store, &event.Bus{}, w.svc.opts.Now, func(_ store.Tx, events []event.Event) error {
+			for _, e := range events {
+				if c, ok := w.svc.At(e.Message); ok {
+					told[e.Snapshot.Subject] = c.Text
+				}
+			}
+			return nil
+		})
+		w.deliver("old", memory.Delivery{Date: w.svc.now().Add(-time.Hour)})
+		w.rounds()
+		id := w.deliver("new", memory.Delivery{Date: w.svc.now().Add(time.Hour)})
+		w.rounds()
+		w.inStep()
+		if want := map[string]string{"new": "This is new.\n"}; !maps.Equal(told, want) {
+			t.Errorf("told %v, want %v", told, want)
+		}
+		if m := w.message(id); m.Blob == "" || m.Size == 0 {
+			t.Error("the bytes were brought and not kept")
+		}
+		if _, ok := w.svc.At(MessageID(w.account, id)); ok {
+			t.Error("the content is held after its event")
+		}
+	})
 }
