@@ -113,6 +113,8 @@ func complexities() generated.ComplexityRoot {
 		return page(child, first, 50)
 	}
 	c.Thread.Messages = func(child int, first *int, _ *string) int { return page(child, first, 50) }
+	c.Message.InReplyTo = content
+	c.Message.References = content
 	c.Message.Text = content
 	c.Message.HTML = content
 	c.Message.Truncated = content

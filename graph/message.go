@@ -44,6 +44,49 @@ func (r messageResolver) content(ctx context.Context, m *store.Message) (content
 	return c, err
 }
 
+// InReplyTo and References may not be in the mirror: where a change feed does not
+// tell header fields, only the bytes have them.
+func (r messageResolver) InReplyTo(ctx context.Context, m *store.Message) ([]string, error) {
+	return r.messageIDs(ctx, m, m.InReplyTo, "In-Reply-To")
+}
+
+func (r messageResolver) References(ctx context.Context, m *store.Message) ([]string, error) {
+	return r.messageIDs(ctx, m, m.References, "References")
+}
+
+func (r messageResolver) messageIDs(ctx context.Context, m *store.Message, known []string, field string) ([]string, error) {
+	if len(known) > 0 {
+		return known, nil
+	}
+	c, err := r.content(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	ids := []string{}
+	for _, h := range c.Headers {
+		if strings.EqualFold(h.Name, field) {
+			ids = append(ids, parseMessageIDs(h.Value)...)
+		}
+	}
+	return ids, nil
+}
+
+// parseMessageIDs reads the msg-ids of a field (RFC 5322, 3.6.4) and skips what
+// ugly mail has between them.
+func parseMessageIDs(value string) (ids []string) {
+	for {
+		_, rest, found := strings.Cut(value, "<")
+		id, after, closed := strings.Cut(rest, ">")
+		if !found || !closed {
+			return ids
+		}
+		if id = strings.Join(strings.Fields(id), ""); id != "" {
+			ids = append(ids, id)
+		}
+		value = after
+	}
+}
+
 func (r messageResolver) Text(ctx context.Context, m *store.Message) (*string, error) {
 	c, err := r.content(ctx, m)
 	if err != nil {

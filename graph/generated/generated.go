@@ -503,6 +503,8 @@ type MessageResolver interface {
 	Mailboxes(ctx context.Context, obj *store.Message) ([]*store.Mailbox, error)
 
 	MessageID(ctx context.Context, obj *store.Message) (*string, error)
+	InReplyTo(ctx context.Context, obj *store.Message) ([]string, error)
+	References(ctx context.Context, obj *store.Message) ([]string, error)
 
 	Size(ctx context.Context, obj *store.Message) (*int64, error)
 
@@ -2999,9 +3001,9 @@ type Message {
   replyTo: [Address!]!
   "Header Message-ID, without angle brackets."
   messageId: String
-  "Header In-Reply-To, without angle brackets."
+  "Header In-Reply-To, without angle brackets. Fetched from the provider when it is not here."
   inReplyTo: [String!]!
-  "Header References, without angle brackets."
+  "Header References, without angle brackets. Fetched from the provider when it is not here."
   references: [String!]!
   "Header Date, null where there is none that can be read."
   sentAt: Time
@@ -9270,7 +9272,7 @@ func (ec *executionContext) _Message_inReplyTo(ctx context.Context, field graphq
 			return ec.fieldContext_Message_inReplyTo(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.InReplyTo, nil
+			return ec.Resolvers.Message().InReplyTo(ctx, obj)
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
@@ -9281,7 +9283,7 @@ func (ec *executionContext) _Message_inReplyTo(ctx context.Context, field graphq
 	)
 }
 func (ec *executionContext) fieldContext_Message_inReplyTo(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("Message", field, false, false, errors.New("field of type String does not have child fields"))
+	return graphql.NewScalarFieldContext("Message", field, true, true, errors.New("field of type String does not have child fields"))
 }
 
 func (ec *executionContext) _Message_references(ctx context.Context, field graphql.CollectedField, obj *store.Message) (ret graphql.Marshaler) {
@@ -9293,7 +9295,7 @@ func (ec *executionContext) _Message_references(ctx context.Context, field graph
 			return ec.fieldContext_Message_references(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.References, nil
+			return ec.Resolvers.Message().References(ctx, obj)
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
@@ -9304,7 +9306,7 @@ func (ec *executionContext) _Message_references(ctx context.Context, field graph
 	)
 }
 func (ec *executionContext) fieldContext_Message_references(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("Message", field, false, false, errors.New("field of type String does not have child fields"))
+	return graphql.NewScalarFieldContext("Message", field, true, true, errors.New("field of type String does not have child fields"))
 }
 
 func (ec *executionContext) _Message_sentAt(ctx context.Context, field graphql.CollectedField, obj *store.Message) (ret graphql.Marshaler) {
@@ -17510,15 +17512,81 @@ func (ec *executionContext) _Message(ctx context.Context, sel ast.SelectionSet, 
 
 			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
 		case "inReplyTo":
-			out.Values[i] = ec._Message_inReplyTo(ctx, field, obj)
-			if out.Values[i] == graphql.Null {
-				atomic.AddUint32(&out.Invalids, 1)
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._Message_inReplyTo(ctx, field, obj)
+				if res == graphql.Null {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
 			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
 		case "references":
-			out.Values[i] = ec._Message_references(ctx, field, obj)
-			if out.Values[i] == graphql.Null {
-				atomic.AddUint32(&out.Invalids, 1)
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._Message_references(ctx, field, obj)
+				if res == graphql.Null {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
 			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
 		case "sentAt":
 			out.Values[i] = ec._Message_sentAt(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
