@@ -26,7 +26,7 @@ const maxHeaderBlock = 32 << 10
 // Append stores a message. Graph takes MIME for drafts only, so that the
 // others are taken apart: one body (HTML where there is one) and attachments.
 // That is lossy, and cannot be otherwise on Graph. What is kept: subject,
-// people, Message-ID, In-Reply-To, References, both dates, flags, categories,
+// people, Message-ID, In-Reply-To, References, both dates, flags, categories, the last verb,
 // the header block as a property, body and attachments. What is lost: the
 // bytes, the plain text beside HTML, signatures and encryption, and the order
 // of parts. Whoever wants the bytes reads them back and gets Exchange's.
@@ -60,7 +60,7 @@ func (p *Provider) Append(ctx context.Context, req *provider.AppendRequest, raw 
 		}
 		c.discard(ctx, before.unfinished)
 	}
-	flags := keywordFields(req.Keywords)
+	flags, verb := keywordFields(req.Keywords), verbOf(req.Keywords)
 	var m *msgraph.Message
 	switch {
 	case draft && int64(len(data)) <= c.conf.mimeLimit:
@@ -68,14 +68,18 @@ func (p *Provider) Append(ctx context.Context, req *provider.AppendRequest, raw 
 		if err != nil {
 			break
 		}
+		properties := verb
 		if req.OperationID != "" {
-			flags["singleValueExtendedProperties"] = operationProperty(req.OperationID)
+			properties = append(operationProperty(req.OperationID), verb...)
+		}
+		if len(properties) > 0 {
+			flags["singleValueExtendedProperties"] = properties
 		}
 		m, err = c.patch(ctx, m.ID, flags)
 	case draft:
-		m, err = c.createJSON(ctx, req.Mailbox, ct, req.OperationID, flags, nil)
+		m, err = c.createJSON(ctx, req.Mailbox, ct, req.OperationID, flags, verb)
 	default:
-		m, err = c.createJSON(ctx, req.Mailbox, ct, req.OperationID, flags, ct.storedProperties(req.ReceivedAt))
+		m, err = c.createJSON(ctx, req.Mailbox, ct, req.OperationID, flags, append(ct.storedProperties(req.ReceivedAt), verb...))
 		if mail.KindOf(err) == mail.KindInvalid && len(data) > requestBudget {
 			// What does not fit into one request has to follow, and some Graphs
 			// add attachments to drafts only.
@@ -88,6 +92,7 @@ func (p *Provider) Append(ctx context.Context, req *provider.AppendRequest, raw 
 	if err != nil {
 		return nil, err
 	}
+	m.Properties = append(m.Properties, verb...) // which no answer repeats
 	return appended(m), nil
 }
 

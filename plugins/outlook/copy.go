@@ -60,7 +60,7 @@ func (c *call) findCopies(ctx context.Context, w *work, req *provider.CopyReques
 	batch := make([]msgraph.Item, len(w.ids))
 	for i, id := range w.ids {
 		batch[i] = msgraph.Item{Method: http.MethodGet, Path: folderPath(req.Mailbox) + "/messages?" + msgraph.EncodeQuery(url.Values{
-			"$filter": {operationFilter(copyMark(req.OperationID, id))}, "$select": {stateSelect}, "$top": {"2"},
+			"$filter": {operationFilter(copyMark(req.OperationID, id))}, "$select": {stateSelect}, "$expand": {expandVerb()}, "$top": {"2"},
 		})}
 	}
 	answers, err := c.graph.Batch(ctx, c.op, c.prio, batch)

@@ -73,7 +73,7 @@ func operationFilter(value string) string {
 }
 
 func findPath(filter string) string {
-	return "/me/messages?" + msgraph.EncodeQuery(url.Values{"$filter": {filter}, "$select": {draftSelect}, "$top": {"10"}})
+	return "/me/messages?" + msgraph.EncodeQuery(url.Values{"$filter": {filter}, "$select": {draftSelect}, "$expand": {expandVerb()}, "$top": {"10"}})
 }
 
 // found is what earlier attempts have left.

@@ -16,8 +16,10 @@ const maxMessage = 150 << 20
 // that CapExactBytes is missing; a consent cannot be given back by the
 // application, so that CapRevoke is.
 //
-// $answered and $forwarded are kept by Postern: Exchange has them (property
-// 0x1081), but neither a delta nor a list tells them reliably.
+// $answered and $forwarded are one property at Exchange, the last thing that
+// was done with the message, so that each takes the other's place: a message
+// that was answered and is forwarded then is $forwarded alone. Of both at once
+// $answered is kept. Results tell the state that this leads to.
 func (p *Provider) Describe(context.Context) (*provider.Info, error) {
 	return &provider.Info{
 		Name:     "outlook",
@@ -30,7 +32,7 @@ func (p *Provider) Describe(context.Context) (*provider.Info, error) {
 			provider.CapCopy, provider.CapDelete, provider.CapPurge, provider.CapSend,
 			provider.CapSearch, provider.CapWatch,
 		},
-		Keywords:       []string{mail.Seen, mail.Flagged, mail.Draft, "*"},
+		Keywords:       []string{mail.Seen, mail.Flagged, mail.Draft, mail.Answered, mail.Forwarded, "*"},
 		Scope:          mail.ScopeMailbox,
 		FeedEnumerates: true,
 		Limits:         provider.Limits{MaxMessageBytes: maxMessage, ModifyBatch: 100, FetchBatch: 100},

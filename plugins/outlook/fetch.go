@@ -44,9 +44,10 @@ func (p *Provider) Fetch(ctx context.Context, req *provider.FetchRequest, sink p
 }
 
 func (c *call) fetchMetadata(ctx context.Context, ids []string, sink provider.FetchSink) error {
+	query := fetchQuery()
 	batch := make([]msgraph.Item, len(ids))
 	for i, id := range ids {
-		batch[i] = msgraph.Item{Method: http.MethodGet, Path: messagePath(id) + fetchQuery}
+		batch[i] = msgraph.Item{Method: http.MethodGet, Path: messagePath(id) + query}
 	}
 	answers, err := c.graph.Batch(ctx, c.op, c.prio, batch)
 	if err != nil {

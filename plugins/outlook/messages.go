@@ -28,8 +28,11 @@ const (
 
 // fetchQuery asks for everything of one message. Threading headers come as
 // headers of received mail, and as properties of the rest.
-const fetchQuery = "?$select=" + listSelect + ",internetMessageHeaders" +
-	"&$expand=singleValueExtendedProperties($filter=id%20eq%20'String%200x1042'%20or%20id%20eq%20'String%200x1039')"
+func fetchQuery() string {
+	return "?" + msgraph.EncodeQuery(url.Values{
+		"$select": {listSelect + ",internetMessageHeaders"}, "$expand": {expand(propInReplyTo, propReferences, propLastVerb)},
+	})
+}
 
 func messagePath(id string) string { return "/me/messages/" + url.PathEscape(id) }
 
@@ -50,7 +53,7 @@ func message(g *msgraph.Message) (mail.Message, mail.Fields) {
 		envelope(&m, g)
 	}
 	switch {
-	case whole || (g.IsRead != nil && g.Flag != nil && g.IsDraft != nil && g.Categories != nil):
+	case verbTold(g) && (whole || (g.IsRead != nil && g.Flag != nil && g.IsDraft != nil && g.Categories != nil)):
 		fields |= mail.FieldKeywords
 	default:
 		if g.IsRead != nil {
@@ -178,8 +181,8 @@ func preview(s string) string {
 	return s
 }
 
-// keywords are those that Graph holds: isRead, flag, isDraft and the
-// categories.
+// keywords are those that Graph holds: isRead, flag, isDraft, the last verb and
+// the categories.
 func keywords(g *msgraph.Message) []string {
 	var out []string
 	if g.IsRead != nil && *g.IsRead {
@@ -190,6 +193,10 @@ func keywords(g *msgraph.Message) []string {
 	}
 	if g.IsDraft != nil && *g.IsDraft {
 		out = append(out, mail.Draft)
+	}
+	verb, _ := lastVerb(g)
+	if k := verbKeyword(verb); k != "" {
+		out = append(out, k)
 	}
 	for _, c := range g.Categories {
 		if k := categoryKeyword(c); k != "" {

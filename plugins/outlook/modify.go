@@ -11,13 +11,9 @@ import (
 	"github.com/postern-mail/postern/plugins/sdk/provider"
 )
 
-// conflictRounds is how often a change of categories is tried against others
-// that change the same message.
-const conflictRounds = 5
-
 // Modify changes keywords by PATCH and the mailbox by move, in batches. The
-// results carry the state that Graph answered with: $draft cannot be changed,
-// and stays what it is.
+// results carry the state that came of it: $draft cannot be changed, and stays
+// what it is.
 func (p *Provider) Modify(ctx context.Context, req *provider.ModifyRequest) (*provider.ModifyResponse, error) {
 	ctx, c, done, err := p.begin(ctx, req.Call, "modify messages")
 	if err != nil {
@@ -31,8 +27,8 @@ func (p *Provider) Modify(ctx context.Context, req *provider.ModifyRequest) (*pr
 	ch := newChange(req)
 	w := newWork(req.IDs)
 	switch {
-	case ch.categories():
-		err = c.patchCategories(ctx, w, ch)
+	case ch.reads():
+		err = c.patchRead(ctx, w, ch)
 	case len(ch.patch) > 0:
 		err = c.each(ctx, w, func(i int) (msgraph.Item, bool) {
 			return msgraph.Item{Method: http.MethodPatch, Path: messagePath(w.ids[i]), Body: ch.patch}, true
@@ -42,6 +38,9 @@ func (p *Provider) Modify(ctx context.Context, req *provider.ModifyRequest) (*pr
 	}
 	if err == nil && len(req.AddMailboxes) == 1 {
 		err = c.move(ctx, w, req.AddMailboxes[0])
+	}
+	if err == nil && len(req.AddKeywords)+len(req.RemoveKeywords) > 0 {
+		c.readUntold(ctx, w)
 	}
 	return w.response(err)
 }
@@ -109,112 +108,9 @@ func lacksVerb(e *msgraph.Error) bool {
 		strings.Contains(e.Message, "for the segment")
 }
 
-// change is what a Modify does to keywords.
-type change struct {
-	patch       map[string]any
-	add, remove []string // free keywords
-}
-
-func newChange(req *provider.ModifyRequest) *change {
-	ch := &change{patch: map[string]any{}}
-	set := func(k string, on bool) {
-		switch k = strings.ToLower(k); {
-		case k == mail.Seen:
-			ch.patch["isRead"] = on
-		case k == mail.Flagged && on:
-			ch.patch["flag"] = msgraph.Flag{Status: "flagged"}
-		case k == mail.Flagged:
-			ch.patch["flag"] = msgraph.Flag{Status: "notFlagged"}
-		case strings.HasPrefix(k, "$"):
-			// $draft cannot be changed, others are not kept here.
-		case on:
-			ch.add = append(ch.add, k)
-		default:
-			ch.remove = append(ch.remove, k)
-		}
-	}
-	for _, k := range req.RemoveKeywords {
-		set(k, false)
-	}
-	for _, k := range req.AddKeywords {
-		set(k, true)
-	}
-	return ch
-}
-
-func (ch *change) categories() bool { return len(ch.add)+len(ch.remove) > 0 }
-
-// apply gives the categories after the change, and whether they differ.
-func (ch *change) apply(have []string) ([]string, bool) {
-	out := make([]string, 0, len(have)+len(ch.add))
-	changed := false
-	present := map[string]bool{}
-	for _, c := range have {
-		k := categoryKeyword(c)
-		if slices.Contains(ch.remove, k) && !slices.Contains(ch.add, k) {
-			changed = true
-			continue
-		}
-		present[k] = true
-		out = append(out, c)
-	}
-	for _, k := range ch.add {
-		if !present[k] {
-			present[k], changed = true, true
-			out = append(out, keywordCategory(k))
-		}
-	}
-	return out, changed
-}
-
-// patchCategories reads and writes back the list of categories, with the etag
-// that it was read with: whoever was faster is not overwritten.
-func (c *call) patchCategories(ctx context.Context, w *work, ch *change) error {
-	todo := make([]bool, len(w.ids))
-	for i := range todo {
-		todo[i] = true
-	}
-	for round := 1; ; round++ {
-		if err := c.each(ctx, w, func(i int) (msgraph.Item, bool) {
-			return msgraph.Item{Method: http.MethodGet, Path: messagePath(w.ids[i]) + "?$select=" + stateSelect}, todo[i]
-		}); err != nil {
-			return err
-		}
-		bodies := make([]map[string]any, len(w.ids))
-		for i := range w.ids {
-			if !todo[i] || w.results[i].Err != nil {
-				todo[i] = false
-				continue
-			}
-			next, changed := ch.apply(w.states[i].Categories)
-			bodies[i] = map[string]any{}
-			for k, v := range ch.patch {
-				bodies[i][k] = v
-			}
-			if changed {
-				bodies[i]["categories"] = next
-			}
-			todo[i] = len(bodies[i]) > 0
-		}
-		if err := c.each(ctx, w, func(i int) (msgraph.Item, bool) {
-			return msgraph.Item{Method: http.MethodPatch, Path: messagePath(w.ids[i]), IfMatch: w.states[i].ETag, Body: bodies[i]}, todo[i]
-		}); err != nil {
-			return err
-		}
-		more := false
-		for i := range todo {
-			todo[i] = todo[i] && mail.KindOf(w.results[i].Err) == mail.KindConflict
-			more = more || todo[i]
-		}
-		if !more || round == conflictRounds {
-			return nil
-		}
-	}
-}
-
 func (c *call) readStates(ctx context.Context, w *work) error {
 	return c.each(ctx, w, func(i int) (msgraph.Item, bool) {
-		return msgraph.Item{Method: http.MethodGet, Path: messagePath(w.ids[i]) + "?$select=" + stateSelect}, true
+		return msgraph.Item{Method: http.MethodGet, Path: messagePath(w.ids[i]) + stateQuery()}, true
 	})
 }
 
@@ -265,6 +161,15 @@ func (c *call) each(ctx context.Context, w *work, item func(i int) (msgraph.Item
 		var g msgraph.Message
 		if r.Err = answers[j].Decode(c.op, &g); r.Err != nil {
 			continue
+		}
+		switch {
+		case verbTold(&g):
+		case batch[j].Method == http.MethodGet:
+			// Asked for, and not there.
+			g.Properties = verbProperty(verbNone)
+		default:
+			// Answers to changes do not tell; what was read before still holds.
+			g.Properties = w.states[i].Properties
 		}
 		w.states[i] = g
 		r.Message, r.Fields = message(&g)
