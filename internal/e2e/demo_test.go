@@ -197,19 +197,28 @@ type gqlError struct {
 // try runs a query and gives its errors.
 func (d *demo) try(query string, vars map[string]any, data any) []gqlError {
 	d.t.Helper()
-	body, err := json.Marshal(map[string]any{"query": query, "variables": vars})
+	errs, err := d.ask(d.ctx(), query, vars, data)
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	req, err := http.NewRequestWithContext(d.ctx(), http.MethodPost, d.info.GraphQL, bytes.NewReader(body))
+	return errs
+}
+
+// ask is try for goroutines, which must not end the test.
+func (d *demo) ask(ctx context.Context, query string, vars map[string]any, data any) ([]gqlError, error) {
+	body, err := json.Marshal(map[string]any{"query": query, "variables": vars})
 	if err != nil {
-		d.t.Fatal(err)
+		return nil, err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, d.info.GraphQL, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
 	}
 	req.Header.Set("Authorization", "Bearer "+d.info.APIKey)
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		d.t.Fatal(err)
+		return nil, err
 	}
 	defer resp.Body.Close()
 	var got struct {
@@ -217,14 +226,14 @@ func (d *demo) try(query string, vars map[string]any, data any) []gqlError {
 		Errors []gqlError
 	}
 	if err := json.NewDecoder(resp.Body).Decode(&got); err != nil {
-		d.t.Fatal(err)
+		return nil, fmt.Errorf("answered %s, no JSON: %w", resp.Status, err)
 	}
 	if data != nil && len(got.Data) > 0 && string(got.Data) != "null" {
 		if err := json.Unmarshal(got.Data, data); err != nil {
-			d.t.Fatalf("%v in %s", err, got.Data)
+			return nil, fmt.Errorf("%w in %s", err, got.Data)
 		}
 	}
-	return got.Errors
+	return got.Errors, nil
 }
 
 // query runs a query that must succeed.
