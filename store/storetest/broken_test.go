@@ -1,11 +1,8 @@
 package storetest_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"io"
-	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -199,112 +196,6 @@ func (tx *losesEvents) EventsAfter(position uint64, limit int) ([]event.Event, e
 	return slices.DeleteFunc(all, func(e event.Event) bool { return e.Position == 13 }), err
 }
 
-type dueBehind struct{ store.Tx }
-
-func (tx *dueBehind) DueLanes(t time.Time, limit int) ([]store.Lane, error) {
-	lanes, err := tx.Tx.DueLanes(t, limit)
-	all, aerr := tx.LanesAfter(store.Lane{}, 1000)
-	for _, l := range all {
-		rows, herr := tx.Head(l.Endpoint, l.Lane, 1000)
-		for _, d := range rows[min(1, len(rows)):] {
-			if !d.NextAt.After(t) {
-				lanes = append(lanes, store.Lane{Endpoint: l.Endpoint, Lane: l.Lane, Due: d.NextAt})
-			}
-		}
-		aerr = errors.Join(aerr, herr)
-	}
-	return lanes, errors.Join(err, aerr)
-}
-
-type noPromotion struct {
-	store.Tx
-	settled *sync.Map
-}
-
-func (tx *noPromotion) Settle(d *store.Delivery) error {
-	tx.settled.Store(d.Lane, true)
-	return tx.Tx.Settle(d)
-}
-
-func (tx *noPromotion) NextDue() (time.Time, error) {
-	stuck := false
-	tx.settled.Range(func(_, _ any) bool { stuck = true; return false })
-	if stuck {
-		return time.Time{}, nil
-	}
-	return tx.Tx.NextDue()
-}
-
-type requeuesInFront struct {
-	store.Tx
-	requeued *sync.Map
-}
-
-func (tx *requeuesInFront) Requeue(d *store.Delivery) error {
-	tx.requeued.Store(d.ID, true)
-	return tx.Tx.Requeue(d)
-}
-
-func (tx *requeuesInFront) Head(endpoint, lane string, limit int) ([]*store.Delivery, error) {
-	rows, err := tx.Tx.Head(endpoint, lane, limit)
-	slices.SortStableFunc(rows, func(a, b *store.Delivery) int {
-		_, x := tx.requeued.Load(a.ID)
-		_, y := tx.requeued.Load(b.ID)
-		switch {
-		case x && !y:
-			return -1
-		case y && !x:
-			return 1
-		}
-		return 0
-	})
-	return rows, err
-}
-
-type pausesAll struct{ store.Tx }
-
-func (tx *pausesAll) PauseEndpoint(id string, t time.Time) error {
-	all, err := tx.Endpoints()
-	for _, e := range all {
-		err = errors.Join(err, tx.Tx.PauseEndpoint(e.ID, t))
-	}
-	return err
-}
-
-type dropsBodies struct {
-	store.Tx
-	gone *sync.Map
-}
-
-func (tx *dropsBodies) Settle(d *store.Delivery) error {
-	tx.gone.Store(d.Event+d.Rendition, true)
-	return tx.Tx.Settle(d)
-}
-
-func (tx *dropsBodies) Body(event, rendition string) ([]byte, error) {
-	if _, gone := tx.gone.Load(event + rendition); gone {
-		return nil, store.ErrNotFound
-	}
-	return tx.Tx.Body(event, rendition)
-}
-
-type overwritesBodies struct {
-	store.Tx
-	newest *sync.Map
-}
-
-func (tx *overwritesBodies) PutBody(event, rendition, account string, body []byte) error {
-	tx.newest.Store(event+rendition, slices.Clone(body))
-	return tx.Tx.PutBody(event, rendition, account, body)
-}
-
-func (tx *overwritesBodies) Body(event, rendition string) ([]byte, error) {
-	if b, ok := tx.newest.Load(event + rendition); ok {
-		return b.([]byte), nil
-	}
-	return tx.Tx.Body(event, rendition)
-}
-
 // forgetful says that it is done and does it later, if there is a later.
 type forgetful struct {
 	store.Store
@@ -491,73 +382,3 @@ func (l generousLeases) Acquire(ctx context.Context, name, owner string, ttl tim
 }
 
 // mixesAccounts opens a blob for whoever knows its digest.
-type mixesAccounts struct {
-	store.Store
-	mu   sync.Mutex
-	seen map[string]bool
-}
-
-type mixedBlobs struct {
-	store.Blobs
-	s *mixesAccounts
-}
-
-func (s *mixesAccounts) Blobs() store.Blobs { return &mixedBlobs{s.Store.Blobs(), s} }
-
-func (b *mixedBlobs) Put(ctx context.Context, account string, r io.Reader, sync bool) (store.BlobRef, error) {
-	b.s.mu.Lock()
-	b.s.seen[account] = true
-	b.s.mu.Unlock()
-	return b.Blobs.Put(ctx, account, r, sync)
-}
-
-func (b *mixedBlobs) Open(ctx context.Context, account, digest string) (store.Blob, error) {
-	b.s.mu.Lock()
-	accounts := slices.Sorted(maps.Keys(b.s.seen))
-	b.s.mu.Unlock()
-	for _, a := range accounts {
-		if blob, err := b.Blobs.Open(ctx, a, digest); err == nil {
-			return blob, nil
-		}
-	}
-	return b.Blobs.Open(ctx, account, digest)
-}
-
-type cutsBlobs struct{ store.Store }
-
-type cutBlobs struct{ store.Blobs }
-
-func (s *cutsBlobs) Blobs() store.Blobs { return cutBlobs{s.Store.Blobs()} }
-
-type cutBlob struct {
-	store.Blob
-	r io.Reader
-}
-
-func (b cutBlob) Read(p []byte) (int, error) { return b.r.Read(p) }
-
-func (b cutBlobs) Open(ctx context.Context, account, digest string) (store.Blob, error) {
-	blob, err := b.Blobs.Open(ctx, account, digest)
-	if err != nil {
-		return nil, err
-	}
-	return cutBlob{blob, io.LimitReader(blob, 64<<10)}, nil
-}
-
-type hidesDamage struct{ store.Store }
-
-type blindBlobs struct{ store.Blobs }
-
-func (s *hidesDamage) Blobs() store.Blobs { return blindBlobs{s.Store.Blobs()} }
-
-type zeros struct{ *bytes.Reader }
-
-func (zeros) Close() error { return nil }
-
-func (b blindBlobs) Open(ctx context.Context, account, digest string) (store.Blob, error) {
-	blob, err := b.Blobs.Open(ctx, account, digest)
-	if errors.Is(err, store.ErrDamaged) {
-		return zeros{bytes.NewReader(make([]byte, 9_000))}, nil
-	}
-	return blob, err
-}
