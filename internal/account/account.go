@@ -19,6 +19,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/postern-mail/postern/internal/event"
 	"github.com/postern-mail/postern/internal/journal"
 	"github.com/postern-mail/postern/plugins/sdk/mail"
@@ -48,6 +50,8 @@ type Options struct {
 	// Push reports whether the provider of an instance can reach PublicURL, so
 	// that push channels make sense; nil is never.
 	Push func(instance string) bool
+	// Registerer takes the metrics; nil keeps them unregistered.
+	Registerer prometheus.Registerer
 	// LinkLife is how long a link is good, 1 hour by default.
 	LinkLife time.Duration
 }
@@ -64,6 +68,9 @@ type Service struct {
 	faults    faults
 	// started has the instances whose plugin has (again) begun to serve.
 	started chan string
+	// refreshes counts new grant bytes: a provider's tokens were refreshed.
+	refreshes *prometheus.CounterVec
+	refused   *prometheus.CounterVec
 }
 
 // New makes a Service. The mirror is given by SetMirror, since each needs the
@@ -81,7 +88,17 @@ func New(s store.Store, j *journal.Journal, p Providers, opts Options) *Service 
 	if opts.LinkLife == 0 {
 		opts.LinkLife = time.Hour
 	}
-	return &Service{store: s, journal: j, providers: p, opts: opts, log: opts.Log, watches: newWatches(opts.Now), started: make(chan string, 64)}
+	svc := &Service{
+		refreshes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "postern_token_refreshes_total", Help: "Grants that a provider renewed."}, []string{"provider"}),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "postern_grants_refused_total", Help: "Grants that a provider refused, by kind of error."}, []string{"kind"}),
+		store: s, journal: j, providers: p, opts: opts, log: opts.Log, watches: newWatches(opts.Now), started: make(chan string, 64),
+	}
+	if opts.Registerer != nil {
+		opts.Registerer.MustRegister(svc.refreshes, svc.refused)
+	}
+	return svc
 }
 
 // SetMirror tells whom to tell of accounts. It must be called before Run.

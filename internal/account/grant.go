@@ -78,6 +78,7 @@ func (s *Service) SaveGrant(ctx context.Context, instance, account string, grant
 		return tx.PutGrant(g)
 	})
 	if err == nil {
+		s.refreshes.WithLabelValues(instance).Inc()
 		s.healthy(ctx, instance)
 	}
 	return notFound(err)
@@ -93,6 +94,7 @@ func (s *Service) healthy(ctx context.Context, instance string) {
 // GrantRefused takes what a plugin or a failed call says of an account's
 // grant. An expired one stops the account and is told once.
 func (s *Service) GrantRefused(ctx context.Context, account string, reason error) {
+	s.refused.WithLabelValues(string(mail.KindOf(reason))).Inc()
 	var err error
 	switch mail.KindOf(reason) {
 	case mail.KindGrantExpired:

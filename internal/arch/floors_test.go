@@ -122,4 +122,4 @@ var external = map[string][]string{
 }
 
 // standardOnly import nothing but Go's standard library and ours.
-var standardOnly = []string{"plugins/sdk/mail", "store", "internal/event", "internal/seal", "internal/account", "internal/arch"}
+var standardOnly = []string{"plugins/sdk/mail", "store", "internal/event", "internal/seal", "internal/arch"}

@@ -137,7 +137,7 @@ func (g *Gateway) wire(ctx context.Context) error {
 		return err
 	}
 	g.accounts = account.New(g.store, g.journal, g.plugins, account.Options{
-		Log: g.log, PublicURL: cfg.Public(), Push: g.push, LinkLife: cfg.Connect.LinkLife})
+		Log: g.log, Registerer: reg, PublicURL: cfg.Public(), Push: g.push, LinkLife: cfg.Connect.LinkLife})
 	g.mirror = mailbox.New(g.store, g.journal, g.plugins, g.accounts, mailbox.Options{
 		Log: g.log, Registerer: reg, Tracer: g.tracing.provider.Tracer("mailbox"), Workers: cfg.Sync.Workers,
 		WantContent: g.hooks.WantsContent,

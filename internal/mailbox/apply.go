@@ -26,6 +26,8 @@ type applier struct {
 
 	// bodies are those that were brought before their messages are created.
 	bodies map[string]arrived
+	// arrivedAt are the dates of the new messages that were created.
+	arrivedAt []time.Time
 
 	mailboxes map[string]*store.Mailbox
 }
@@ -137,6 +139,9 @@ func (a *applier) create(id string, it *mail.Item) error {
 		return err
 	}
 	m.ModSeq, m.CreatedSeq = seq, seq
+	if !m.Backfill {
+		a.arrivedAt = append(a.arrivedAt, m.ReceivedAt)
+	}
 	return a.tx.PutMessage(m)
 }
 

@@ -165,6 +165,7 @@ const quietSave = 10 * time.Minute
 // apply applies items in one transaction.
 func (f *feed) apply(ctx context.Context, items []mail.Item, asOf time.Time, also func(store.Tx) error) error {
 	refetch := map[string]struct{}{}
+	var arrivedAt []time.Time
 	bodies, content := f.bringAhead(ctx, items)
 	f.s.ahead.put(content)
 	defer f.s.ahead.drop(content)
@@ -176,7 +177,7 @@ func (f *feed) apply(ctx context.Context, items []mail.Item, asOf time.Time, als
 				return fmt.Errorf("apply change of message: %w", err)
 			}
 		}
-		refetch = a.refetch
+		refetch, arrivedAt = a.refetch, a.arrivedAt
 		if also != nil {
 			if err := also(tx); err != nil {
 				return err
@@ -188,6 +189,9 @@ func (f *feed) apply(ctx context.Context, items []mail.Item, asOf time.Time, als
 		return err
 	}
 	f.s.metrics.items.Add(float64(len(items)))
+	for _, at := range arrivedAt {
+		f.s.metrics.lag.Observe(max(0, f.s.now().Sub(at).Seconds()))
+	}
 	maps.Copy(f.refetch, refetch)
 	return nil
 }
