@@ -101,7 +101,7 @@ func (x *exchange) failure(op string, err error) *mail.Error {
 		var cert *tls.CertificateVerificationError
 		if errors.As(x.err, &cert) {
 			return &mail.Error{Kind: mail.KindMisconfigured, Op: op, Code: "untrusted_certificate",
-				Message: "the sign-in service's certificate is not trusted: " + cert.Err.Error(), Err: x.err}
+				Message: "the sign-in service's certificate is not trusted (" + setCAFile + " names authorities to trust beside the system's): " + cert.Err.Error(), Err: x.err}
 		}
 		return &mail.Error{Kind: mail.KindUnavailable, Op: op, Message: "the sign-in service cannot be reached: " + x.err.Error(), Err: x.err}
 	case x.refused != nil:

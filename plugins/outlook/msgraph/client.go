@@ -311,7 +311,7 @@ func (c *Client) transportError(ctx context.Context, r *Request, err error, sent
 	var cert *tls.CertificateVerificationError
 	switch {
 	case errors.As(err, &cert):
-		kind, msg = mail.KindMisconfigured, "the provider's certificate is not trusted"
+		kind, msg = mail.KindMisconfigured, "the provider's certificate is not trusted; the setting ca_file names authorities to trust beside the system's"
 	case sent && r.Once:
 		kind, msg = mail.KindOutcomeUnknown, "the connection failed after the request was sent"
 	case ctx.Err() != nil:
