@@ -199,8 +199,15 @@ func TestNotify(t *testing.T) {
 }
 
 func TestDeltaEntries(t *testing.T) {
-	full := `{"id":"m","changeKey":"CK","parentFolderId":"F","conversationId":"C","subject":null,"receivedDateTime":"2026-11-20T10:00:00Z","toRecipients":[],"isRead":true,"isDraft":false,"flag":{"flagStatus":"complete"},"categories":["Red"]}`
+	full := `{"id":"m","changeKey":"CK","parentFolderId":"F","conversationId":"C","subject":null,"receivedDateTime":"2026-11-20T10:00:00Z","toRecipients":[],"isRead":true,"isDraft":false,"flag":{"flagStatus":"complete"},"categories":["Red"],"singleValueExtendedProperties":[{"id":"Integer 0xe08","value":"36218"}]}`
 	const all = mail.FieldEnvelope | mail.FieldKeywords | mail.FieldMailbox
+	verb := func(id, value string) string {
+		return strings.Replace(full, `"Integer 0xe08","value":"36218"`, fmt.Sprintf(`%q,"value":%q`, id, value), 1)
+	}
+	present := func(fields mail.Fields, keywords ...string) mail.Item {
+		return mail.Item{Kind: mail.ItemPresent, Mailbox: "F", Fields: fields, Message: mail.Message{
+			ProviderID: "m", ProviderThreadID: "C", Mailboxes: []string{"F"}, Keywords: keywords, ReceivedAt: time.Date(2026, 11, 20, 10, 0, 0, 0, time.UTC)}}
+	}
 	for _, tc := range []struct {
 		name, json string
 		want       mail.Item
@@ -218,6 +225,11 @@ func TestDeltaEntries(t *testing.T) {
 		{"removed", `{"id":"m","@removed":{"reason":"deleted"}}`, mail.Item{Kind: mail.ItemAbsent, Mailbox: "F", Message: mail.Message{ProviderID: "m"}}},
 		{"changed away", `{"id":"m","@removed":{"reason":"changed"}}`, mail.Item{Kind: mail.ItemAbsent, Mailbox: "F", Message: mail.Message{ProviderID: "m"}}},
 		{"in another folder by now", strings.Replace(full, `"F"`, `"G"`, 1), mail.Item{Kind: mail.ItemAbsent, Mailbox: "F", Message: mail.Message{ProviderID: "m"}}},
+		{"answered", verb("Integer 0x1081", "102"), present(all, mail.Answered, mail.Seen, "red")},
+		{"answered to all, another spelling", verb("integer 0x001081", "103"), present(all, mail.Answered, mail.Seen, "red")},
+		{"forwarded", verb("Integer 0x1081", "104"), present(all, mail.Forwarded, mail.Seen, "red")},
+		{"opened", verb("Integer 0x1081", "0"), present(all, mail.Seen, "red")},
+		{"nobody knows whether it was answered", verb("Integer 0x1082", "102"), present(mail.FieldEnvelope|mail.FieldSeen|mail.FieldFlagged|mail.FieldMailbox, mail.Seen, "red")},
 	} {
 		var m msgraph.Message
 		if err := json.Unmarshal([]byte(tc.json), &m); err != nil {

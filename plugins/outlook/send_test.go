@@ -357,6 +357,8 @@ func TestAppend(t *testing.T) {
 	}{
 		{"unread", outgoing, box, nil, nil, nil},
 		{"read and flagged", outgoing, box, []string{mail.Seen, mail.Flagged, "red"}, []string{mail.Flagged, mail.Seen, "red"}, nil},
+		{"answered", outgoing, box, []string{mail.Answered, mail.Seen}, []string{mail.Answered, mail.Seen}, nil},
+		{"forwarded draft", outgoing, drafts, []string{mail.Draft, mail.Forwarded}, []string{mail.Draft, mail.Forwarded}, nil},
 		{"draft", outgoing, drafts, []string{mail.Draft, mail.Seen}, []string{mail.Draft, mail.Seen}, nil},
 		{"large", large, box, []string{mail.Seen}, []string{mail.Seen}, func(t *testing.T, _ stdmail.Header, byName map[string][]byte) {
 			if !bytes.Equal(byName["part-0.bin"], data) {
@@ -367,7 +369,7 @@ func TestAppend(t *testing.T) {
 		{"large draft", larger, drafts, []string{mail.Draft, mail.Seen}, []string{mail.Draft, mail.Seen}, nil},
 	} {
 		var first string
-		for range 2 {
+		for range 2 { // the second time it is found
 			resp, err := w.p.Append(t.Context(), &provider.AppendRequest{
 				Call: w.call(), OperationID: "op " + tc.name, Mailbox: tc.box, Keywords: tc.keywords,
 				ReceivedAt: w.clock.now().AddDate(-1, 0, 0), Size: int64(len(tc.raw)),
@@ -393,6 +395,9 @@ func TestAppend(t *testing.T) {
 			header, byName := parts(t, w.raw(first).raws[first])
 			tc.check(t, header, byName)
 		}
+		if got := w.fetch(first)[first].Keywords; !slices.Equal(got, tc.want) {
+			t.Errorf("%s: read again it has %v", tc.name, got)
+		}
 	}
 	inBox := 0
 	for _, m := range w.truth(ada) {
@@ -400,7 +405,7 @@ func TestAppend(t *testing.T) {
 			inBox++
 		}
 	}
-	if inBox != 6 {
+	if inBox != 8 {
 		t.Errorf("%d messages", inBox)
 	}
 }

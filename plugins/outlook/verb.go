@@ -14,7 +14,8 @@ import (
 // Exchange keeps $answered and $forwarded in one property, the last thing that
 // was done with a message (MS-OXOMSG, PidTagLastVerbExecuted). Graph has no
 // name for it: it has to be asked for as an extended property, by lists, gets
-// and the first request of a delta.
+// and the first request of a delta. Whoever changes it changes the message and
+// its change key, so that a delta tells of it as of any other change.
 //
 // A message that was never answered does not have the property. So that this
 // differs from a Graph that did not listen (expanding was refused or ignored by

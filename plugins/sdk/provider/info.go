@@ -43,7 +43,8 @@ type Info struct {
 	Settings     []Setting
 	Capabilities []Capability
 	// Keywords that the provider can hold; "*" stands for free ones. The core
-	// keeps the others itself.
+	// keeps the others itself. Where one takes another's place, the results of
+	// Modify say so.
 	Keywords []string
 	// Scope is what a change cursor covers.
 	Scope mail.Scope
