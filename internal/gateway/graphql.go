@@ -215,7 +215,7 @@ func outgoing(o service.Outgoing) (submission.Message, []byte, error) {
 		if err == nil && len(raw) == 0 {
 			err = mail.Errorf(mail.KindInvalid, "compose message", "raw is empty")
 		}
-		return submission.Message{InReplyTo: o.Reply}, raw, err
+		return submission.Message{To: o.To, Cc: o.Cc, Bcc: o.Bcc, InReplyTo: o.Reply, Forward: o.Forward}, raw, err
 	}
 	m := submission.Message{From: o.From, To: o.To, Cc: o.Cc, Bcc: o.Bcc, ReplyTo: o.ReplyTo, Subject: o.Subject,
 		Text: o.Text, HTML: o.HTML, InReplyTo: o.Reply, Forward: o.Forward}

@@ -60,6 +60,9 @@ func (s *Service) Compose(ctx context.Context, account string, m Message) ([]byt
 // compose makes the submission's record and raw form.
 func (s *Service) compose(ctx context.Context, acct *store.Account, in Input) (*store.Submission, []byte, error) {
 	if len(in.Raw) > 0 {
+		if err := s.related(ctx, &builder{acct: acct, msg: in.Message}); err != nil {
+			return nil, nil, err
+		}
 		return composeRaw(acct, in, s.now())
 	}
 	b := &builder{acct: acct, msg: in.Message, now: s.now()}
@@ -74,11 +77,8 @@ func (s *Service) compose(ctx context.Context, acct *store.Account, in Input) (*
 	if err != nil {
 		return nil, nil, err
 	}
-	sub := &store.Submission{From: b.from().Email, Recipients: rcpts, Subject: in.Subject, MessageID: b.messageID,
+	sub := &store.Submission{From: b.from().Email, Recipients: rcpts, Subject: b.msg.Subject, MessageID: b.messageID,
 		InReplyTo: in.InReplyTo, Forward: in.Forward != ""}
-	if in.Forward != "" {
-		sub.InReplyTo = ""
-	}
 	return sub, raw, nil
 }
 
@@ -104,8 +104,8 @@ func recipients(lists ...[]sdk.Address) ([]string, error) {
 	return out, nil
 }
 
-// composeRaw takes a whole message: recipients from its fields, Bcc taken out,
-// Message-ID and Date added where they are missing.
+// composeRaw takes a whole message: recipients from its fields unless they are
+// given, Bcc taken out, Message-ID and Date added where they are missing.
 func composeRaw(acct *store.Account, in Input, now time.Time) (*store.Submission, []byte, error) {
 	e, err := message.Read(bytes.NewReader(in.Raw))
 	if e == nil || (err != nil && !message.IsUnknownCharset(err) && !message.IsUnknownEncoding(err)) {
@@ -123,6 +123,9 @@ func composeRaw(acct *store.Account, in Input, now time.Time) (*store.Submission
 			out = append(out, sdk.Address{Name: a.Name, Email: a.Address})
 		}
 		lists = append(lists, out)
+	}
+	if len(in.To)+len(in.Cc)+len(in.Bcc) > 0 {
+		lists = [][]sdk.Address{in.To, in.Cc, in.Bcc}
 	}
 	rcpts, err := recipients(lists...)
 	if err != nil {
@@ -156,7 +159,7 @@ func composeRaw(acct *store.Account, in Input, now time.Time) (*store.Submission
 	}
 	buf.Write(in.Raw[split+sep:])
 	return &store.Submission{From: acct.Address, Recipients: rcpts, Subject: subject, MessageID: id,
-		InReplyTo: in.InReplyTo}, buf.Bytes(), nil
+		InReplyTo: in.InReplyTo, Forward: in.Forward != ""}, buf.Bytes(), nil
 }
 
 func writeHeader(w io.Writer, h message.Header) error {
@@ -203,9 +206,11 @@ func (s *Service) related(ctx context.Context, b *builder) error {
 				return err
 			}
 			b.forwardName = m.Subject
+			b.inherit("Fwd: ", m.Subject)
 			continue
 		}
 		b.parent = m
+		b.inherit("Re: ", m.Subject)
 		// The References of the answered message are in its bytes alone.
 		if e, err := message.Read(blob); e != nil && err == nil {
 			h := gomail.Header{Header: e.Header}
@@ -213,4 +218,16 @@ func (s *Service) related(ctx context.Context, b *builder) error {
 		}
 	}
 	return nil
+}
+
+// inherit gives an answer or a forward without a subject the one of the message
+// it is about (RFC 5322, 3.6.5: one "Re: ", however long the conversation).
+func (b *builder) inherit(prefix, subject string) {
+	if b.msg.Subject != "" {
+		return
+	}
+	if len(subject) >= len(prefix)-1 && strings.EqualFold(subject[:len(prefix)-1], prefix[:len(prefix)-1]) {
+		prefix = ""
+	}
+	b.msg.Subject = prefix + subject
 }

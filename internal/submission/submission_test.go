@@ -369,6 +369,33 @@ func TestRawSubmission(t *testing.T) {
 	}
 }
 
+// TestRawToOthers: recipients that are given stand in place of the message's
+// own.
+func TestRawToOthers(t *testing.T) {
+	w := newWorld(t)
+	s := w.submit(Input{Message: Message{Cc: []mail.Address{{Email: bob}}}, Raw: []byte("To: eve@example.net\r\nSubject: as it is\r\n\r\nhi\r\n")})
+	w.advance(s.ID)
+	if sent := w.cloud.Sent(); len(sent) != 1 || !slices.Equal(sent[0].Recipients, []string{bob}) {
+		t.Errorf("sent: %+v", sent)
+	}
+}
+
+func TestInheritedSubjects(t *testing.T) {
+	for _, c := range []struct{ own, prefix, parent, want string }{
+		{"", "Re: ", "lunch", "Re: lunch"},
+		{"", "Re: ", "RE: lunch", "RE: lunch"},
+		{"", "Re: ", "", "Re: "},
+		{"", "Fwd: ", "Re: lunch", "Fwd: Re: lunch"},
+		{"", "Fwd: ", "fwd: lunch", "fwd: lunch"},
+		{"dinner", "Re: ", "lunch", "dinner"},
+	} {
+		b := &builder{msg: Message{Subject: c.own}}
+		if b.inherit(c.prefix, c.parent); b.msg.Subject != c.want {
+			t.Errorf("%+v: %q", c, b.msg.Subject)
+		}
+	}
+}
+
 func TestBadSubmissions(t *testing.T) {
 	w := newWorld(t)
 	for name, in := range map[string]Input{
