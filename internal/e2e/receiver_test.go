@@ -120,10 +120,16 @@ func (d *demo) endpoint(in map[string]any) (id, secret string) {
 	d.t.Helper()
 	var got struct {
 		CreateEndpoint struct {
-			Endpoint struct{ ID string }
-			Secret   string
+			Endpoint struct {
+				ID       string
+				Attempts int
+			}
+			Secret string
 		}
 	}
-	d.query(`mutation($in: CreateEndpointInput!) { createEndpoint(input: $in) { endpoint { id } secret } }`, map[string]any{"in": in}, &got)
+	d.query(`mutation($in: CreateEndpointInput!) { createEndpoint(input: $in) { endpoint { id attempts } secret } }`, map[string]any{"in": in}, &got)
+	if got.CreateEndpoint.Endpoint.Attempts < 1 {
+		d.t.Errorf("the endpoint says that it gets %d attempts", got.CreateEndpoint.Endpoint.Attempts)
+	}
 	return got.CreateEndpoint.Endpoint.ID, got.CreateEndpoint.Secret
 }

@@ -65,10 +65,14 @@ func endpoint(w *webhook.Endpoint) *service.Endpoint {
 	case webhook.StateDisabled:
 		state = service.EndpointDisabled
 	}
+	attempts := w.Attempts
+	if attempts == 0 {
+		attempts = len(outbox.DefaultPolicy().Schedule)
+	}
 	return &service.Endpoint{
 		ID: w.ID, URL: w.URL, Description: w.Description, Events: w.Events, AccountIDs: w.Accounts,
 		State: state, StateReason: w.Reason, Ordered: w.Ordered, Payload: service.PayloadMode(w.Payload),
-		Backfill: w.Backfill, Attempts: w.Attempts, CreatedAt: w.CreatedAt,
+		Backfill: w.Backfill, Attempts: attempts, CreatedAt: w.CreatedAt,
 		Health: service.EndpointHealth{FailingSince: w.FailingSince, Failures: w.Failures,
 			LastSuccessAt: w.LastSuccessAt, PausedUntil: w.PausedUntil},
 	}
