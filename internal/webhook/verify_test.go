@@ -93,6 +93,8 @@ func TestSamplesVerify(t *testing.T) {
 		{"another id", old, with(first, "webhook-id", "evt_other"), first.body, false},
 		{"an old timestamp", old, with(first, "webhook-timestamp", past), first.body, false},
 		{"an old Postern-Signature", old, with(first, "postern-signature", regexp.MustCompile(`t=\d+`).ReplaceAllString(first.header.Get(HeaderPostern), "t="+past)), first.body, false},
+		{"a signature in other letters", old, with(first, "webhook-signature", "v1,"+strings.Repeat("é", 44)), first.body, false},
+		{"a Postern-Signature in other letters", old, with(first, "postern-signature", regexp.MustCompile(`v1=.*`).ReplaceAllString(first.header.Get(HeaderPostern), "v1="+strings.Repeat("é", 64))), first.body, false},
 		{"no signature", old, with(first, "webhook-signature", ""), first.body, false},
 		{"no Postern-Signature", old, with(first, "postern-signature", ""), first.body, false},
 	}
@@ -126,7 +128,8 @@ func TestSamplesVerify(t *testing.T) {
 				cmd.Stdin = bytes.NewReader(input)
 				out, err := cmd.CombinedOutput()
 				said := strings.TrimSpace(string(out))
-				if tc.ok && (err != nil || said != "verified") || !tc.ok && cmd.ProcessState.ExitCode() != 1 {
+				refused := cmd.ProcessState.ExitCode() == 1 && !strings.Contains(said, "Error") // not by falling over
+				if tc.ok && (err != nil || said != "verified") || !tc.ok && !refused {
 					t.Errorf("%s: exit code %d, %s", tc.name, cmd.ProcessState.ExitCode(), said)
 				}
 			}

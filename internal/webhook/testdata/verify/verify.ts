@@ -32,7 +32,8 @@ function fresh(timestamp: string): boolean {
 }
 
 function equal(a: string, b: string): boolean {
-  return a.length === b.length && timingSafeEqual(Buffer.from(a), Buffer.from(b));
+  const [x, y] = [Buffer.from(a), Buffer.from(b)];
+  return x.length === y.length && timingSafeEqual(x, y);
 }
 
 // The rest makes a program of it: {"headers": {...}, "body": base64} on standard
