@@ -261,11 +261,18 @@ func TestCrashInTheMiddleOfDroppingIsMadeGood(t *testing.T) {
 			return err
 		}
 		for i := range 1500 {
-			if err := tx.PutMessage(&store.Message{ID: fmt.Sprint("m", i), Account: "a1", In: []string{"f1"}}); err != nil {
+			if err := tx.PutMessage(&store.Message{ID: fmt.Sprint("m", i), Account: "a1", In: []string{"f1"}, Thread: fmt.Sprint("t", i/2)}); err != nil {
 				return err
 			}
 		}
-		return nil
+		if _, err := tx.GiveUIDs("f1", 700); err != nil {
+			return err
+		}
+		return errors.Join(
+			tx.PutScope(&store.Scope{Account: "a1"}), tx.PutAbsence(store.Absence{Account: "a1", Message: "m1"}),
+			tx.PutSubmission(&store.Submission{ID: "s1", Account: "a1", State: store.SubmissionScheduled, IdempotencyKey: "k", MessageID: "m", DraftID: "d"}),
+			tx.PutSubmission(&store.Submission{ID: "s2", Account: "a1", State: store.SubmissionSent}),
+		)
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -298,6 +305,40 @@ func TestCrashInTheMiddleOfDroppingIsMadeGood(t *testing.T) {
 	left, err := filepath.Glob(filepath.Join(dir, blobsDir, "0*"))
 	if err != nil || len(left) > 0 {
 		t.Errorf("blob folders left: %v, %v", left, err)
+	}
+}
+
+func TestSettledDeliveriesWithoutOrderLeaveNoLane(t *testing.T) {
+	s := open(t, Options{})
+	err := s.Update(context.Background(), func(tx store.Tx) error {
+		if err := tx.PutEndpoint(&store.Endpoint{ID: "e1"}); err != nil {
+			return err
+		}
+		for i := range 10 {
+			d := &store.Delivery{ID: fmt.Sprint("d", i), Lane: fmt.Sprint("d", i), Endpoint: "e1", Event: "e", Sequence: 5}
+			if err := tx.Enqueue(d); err != nil {
+				return err
+			}
+			d.State = store.DeliveryDelivered
+			if err := tx.Settle(d); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = s.db.View(func(tx *bbolt.Tx) error {
+		for _, name := range []string{"lane", "lane_item", "lane_due"} {
+			if n := tx.Bucket([]byte(name)).Stats().KeyN; n != 0 {
+				t.Errorf("%s holds %d rows", name, n)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
 	}
 }
 

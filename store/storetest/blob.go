@@ -336,8 +336,8 @@ func blobSynced(w *World) {
 
 func blobDelete(w *World) {
 	w.settle("a1")
-	for i, b := range [][]byte{text(800), noise(90_000, 4)} {
-		w.putBlob("a1", b, i == 0)
+	for i, b := range [][]byte{text(800), text(900), noise(90_000, 4), noise(95_000, 4)} {
+		w.putBlob("a1", b, i%2 == 0)
 		open, err := w.Store.Blobs().Open(w.ctx(), "a1", digest(b))
 		if err != nil {
 			w.Fatalf("open: %v", err)
@@ -358,8 +358,10 @@ func blobDelete(w *World) {
 		w.Errorf("delete for nobody: %v", err)
 	}
 	w.Reopen()
-	_, err := w.readBlob("a1", digest(text(800)))
-	w.absent("deleted blob after reopening", err)
+	for _, b := range [][]byte{text(800), text(900), noise(90_000, 4), noise(95_000, 4)} {
+		_, err := w.readBlob("a1", digest(b))
+		w.absent("deleted blob after reopening", err)
+	}
 	w.putBlob("a1", text(800), false)
 	w.expectBlob("a1", text(800))
 }

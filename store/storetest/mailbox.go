@@ -158,6 +158,8 @@ func mailboxModSeq(w *World) {
 	want("f1", 9)
 	w.update(func(tx store.Tx) error { return tx.DeleteMessage("m1", 11) })
 	want("f2", 11)
+	w.put(message("m2", "a1", Start, "f2"))
+	want("f2", 11)
 }
 
 func (w *World) rows(id string) []store.UID {
