@@ -109,7 +109,8 @@ func recipients(lists ...[]sdk.Address) ([]string, error) {
 func composeRaw(acct *store.Account, in Input, now time.Time) (*store.Submission, []byte, error) {
 	e, err := message.Read(bytes.NewReader(in.Raw))
 	if e == nil || (err != nil && !message.IsUnknownCharset(err) && !message.IsUnknownEncoding(err)) {
-		return nil, nil, sdk.Errorf(sdk.KindInvalid, "submit message", "raw is not a message: %v", err)
+		// The parser's words would quote the message, which no error tells.
+		return nil, nil, sdk.Errorf(sdk.KindInvalid, "submit message", "raw is not a message: its header cannot be read")
 	}
 	h := gomail.Header{Header: e.Header}
 	var lists [][]sdk.Address
