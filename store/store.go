@@ -34,8 +34,8 @@ var ErrNotFound = errors.New("not found in the store")
 var ErrClosed = errors.New("the store is closed")
 
 // ErrDamaged is answered for bytes that are not what was stored: changed, cut,
-// or moved from elsewhere. What the provider still has can be deleted here and
-// fetched again.
+// or moved from elsewhere. A blob that turns out to be damaged when it is
+// opened is ErrNotFound, too. Once it was put again it is whole.
 var ErrDamaged = errors.New("damaged in the store")
 
 // MaxRecords is how many records one Update should write at the most.

@@ -13,8 +13,11 @@
 // reading nor writing holds more than some chunks in memory.
 //
 // How it fails. What was put without sync may be lost, or torn, by a power
-// cut: it is then ErrNotFound, and can be put again. A chunk that does not open
-// is ErrDamaged. Where to start: Blobs, then file.go and pack.go.
+// cut. What is found to be damaged when it is opened is ErrNotFound and
+// ErrDamaged at once, since there is nothing to read; a chunk that is found to
+// be so later is ErrDamaged. Putting it again mends it.
+//
+// Where to start: Blobs, then file.go and pack.go.
 package blobfile
 
 import (
@@ -230,7 +233,7 @@ func (b *Blobs) Open(ctx context.Context, account, digest string) (store.Blob, e
 	if err == nil {
 		return blob, nil
 	}
-	if !errors.Is(err, store.ErrNotFound) {
+	if !errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrDamaged) {
 		return nil, fmt.Errorf("open blob %s: %w", digest, err)
 	}
 	f, err := b.openFile(n, k)

@@ -99,27 +99,13 @@ func (b *Blobs) putFile(ctx context.Context, life uint64, k *seal.DataKey, head 
 			return ref, err
 		}
 	}
-	return ref, b.place(ctx, f.Name(), nameOf(life, k, ref.Digest), k, sync)
+	return ref, b.place(ctx, f.Name(), nameOf(life, k, ref.Digest), sync)
 }
 
-// place gives a finished file its name. One that is there already, and whole,
-// stays.
-func (b *Blobs) place(ctx context.Context, tmp string, n table.BlobName, k *seal.DataKey, sync bool) error {
+// place gives a finished file its name. One that is there already is replaced:
+// it is the same, or it was damaged.
+func (b *Blobs) place(ctx context.Context, tmp string, n table.BlobName, sync bool) error {
 	path := b.path(n)
-	if old, err := b.openFile(n, k); err == nil {
-		err = nil
-		if sync {
-			err = old.file.Sync()
-		}
-		_ = old.Close()
-		if err == nil && sync {
-			err = syncFolders(b.dir, path)
-		}
-		if err == nil {
-			err = os.Remove(tmp)
-		}
-		return err
-	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}

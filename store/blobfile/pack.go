@@ -139,12 +139,17 @@ func (p *packs) append(sealed []byte, size int) (table.Place, error) {
 
 // put stores a small blob.
 func (p *packs) put(ctx context.Context, n table.BlobName, k *seal.DataKey, plain []byte, sync bool) error {
-	if blob, err := p.open(ctx, n, k); err == nil {
-		_ = blob.Close()
-		if sync {
-			return p.settle(ctx, n)
-		}
+	switch _, err := p.open(ctx, n, k); {
+	case err == nil && sync:
+		return p.settle(ctx, n)
+	case err == nil:
 		return nil
+	case errors.Is(err, store.ErrDamaged):
+		if err := p.delete(ctx, n); err != nil {
+			return err
+		}
+	case !errors.Is(err, store.ErrNotFound):
+		return err
 	}
 	sealed := k.Seal(nil, p.blobs.squeeze(nil, plain), packAAD(n))
 	p.mu.Lock()
@@ -227,22 +232,22 @@ func (p *packs) open(ctx context.Context, n table.BlobName, k *seal.DataKey) (st
 			return nil, err
 		}
 		sealed, err := p.read(place)
-		if errors.Is(err, fs.ErrNotExist) && tries < 5 {
-			continue // moved to another segment between the two looks
+		if errors.Is(err, fs.ErrNotExist) {
+			if tries < 5 {
+				continue // moved to another segment between the two looks
+			}
+			err = torn("the segment is gone")
 		}
 		if err != nil {
 			return nil, err
 		}
 		opened, err := k.Open(nil, sealed, packAAD(n))
 		if err != nil {
-			return nil, store.ErrDamaged
+			return nil, torn("it does not open")
 		}
 		plain, err := p.blobs.unsqueeze(nil, opened)
-		if err != nil {
-			return nil, err
-		}
-		if len(plain) != int(place.Size) {
-			return nil, store.ErrDamaged
+		if err != nil || len(plain) != int(place.Size) {
+			return nil, torn("it is not what it was")
 		}
 		return smallBlob{bytes.NewReader(plain)}, nil
 	}
@@ -251,7 +256,7 @@ func (p *packs) open(ctx context.Context, n table.BlobName, k *seal.DataKey) (st
 // read reads sealed bytes.
 func (p *packs) read(place table.Place) ([]byte, error) {
 	if place.Length > smallSize+seal.Overhead+1 {
-		return nil, store.ErrDamaged
+		return nil, torn("its place is wrong")
 	}
 	f, err := os.Open(p.path(place.Segment))
 	if err != nil {
@@ -260,7 +265,7 @@ func (p *packs) read(place table.Place) ([]byte, error) {
 	defer func() { _ = f.Close() }()
 	sealed := make([]byte, place.Length)
 	if _, err := f.ReadAt(sealed, place.Offset); err != nil {
-		return nil, fmt.Errorf("%w: %w", store.ErrDamaged, err)
+		return nil, torn("the segment is cut")
 	}
 	return sealed, nil
 }

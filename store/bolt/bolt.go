@@ -134,6 +134,25 @@ func privateFolder(path string) error {
 	return os.Chmod(path, 0o700)
 }
 
+// syncNames makes it durable that the folder and the database are there.
+func syncNames(folder string) error {
+	for _, d := range []string{folder, filepath.Dir(filepath.Clean(folder))} {
+		f, err := os.Open(d)
+		if errors.Is(err, os.ErrPermission) && d != folder {
+			return nil // whoever made the folder saw to it
+		}
+		if err != nil {
+			return err
+		}
+		err = f.Sync()
+		_ = f.Close()
+		if err != nil {
+			return fmt.Errorf("sync folder %s: %w", d, err)
+		}
+	}
+	return nil
+}
+
 func openFile(folder string) (*bbolt.DB, error) {
 	path := filepath.Join(folder, fileName)
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{
@@ -183,6 +202,9 @@ func (s *Store) start() (err error) {
 		return b.Finish()
 	})
 	if err != nil {
+		return err
+	}
+	if err := syncNames(s.opts.Path); err != nil {
 		return err
 	}
 	s.leases = newLeases(s, opened)

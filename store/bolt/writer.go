@@ -149,9 +149,9 @@ func (w *writer) close() {
 func (w *writer) loop() {
 	defer close(w.done)
 	for {
-		go1, wait, end := w.ready()
+		now, wait, end := w.ready()
 		switch {
-		case go1:
+		case now:
 			w.group()
 		case end:
 			return
