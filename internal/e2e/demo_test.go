@@ -191,7 +191,13 @@ func (d *demo) account(address string) string {
 // gqlError is one error of a GraphQL answer.
 type gqlError struct {
 	Message    string
-	Extensions struct{ Code string }
+	Extensions struct {
+		Code string
+		// RetryAfter is in seconds; Oldest goes with CURSOR_EXPIRED, ID with
+		// INTERNAL.
+		RetryAfter int
+		Oldest, ID string
+	}
 }
 
 // try runs a query and gives its errors.
