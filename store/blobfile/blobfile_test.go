@@ -164,6 +164,50 @@ func TestSegmentsThatAreMostlyDeadAreEmptied(t *testing.T) {
 	check()
 }
 
+func TestACutSegmentLosesOnlyWhatWasCut(t *testing.T) {
+	ctx, w := context.Background(), newWorld(t, "a1")
+	w.blobs().SetSegmentSize(20 << 10)
+	size := func(i int) int {
+		if i == 0 || i == 7 {
+			return 150
+		}
+		return 2000
+	}
+	var digests []string
+	for i := range 20 {
+		digests = append(digests, w.put("a1", random(size(i), uint64(i))))
+	}
+	first := filepath.Join(w.dir, "blobs", "pack", "00000001")
+	if err := os.Truncate(first, 3*2100); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 12 { // leaves number 0, and 7, which was cut off
+		if size(i) > 150 {
+			if err := w.blobs().Delete(ctx, "a1", digests[i]); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := w.blobs().Tend(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(first); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the cut segment is still there: %v", err)
+	}
+	if _, err := w.read("a1", digests[0]); err != nil {
+		t.Errorf("before the cut: %v", err)
+	}
+	if _, err := w.read("a1", digests[7]); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("behind the cut: %v", err)
+	}
+	if d := w.put("a1", random(150, 7)); d != digests[7] {
+		t.Errorf("digest %s", d)
+	}
+	if _, err := w.read("a1", digests[7]); err != nil {
+		t.Errorf("put again: %v", err)
+	}
+}
+
 func TestSegmentsOfADeletedAccountGo(t *testing.T) {
 	ctx, w := context.Background(), newWorld(t, "a1")
 	w.blobs().SetSegmentSize(16 << 10)

@@ -92,9 +92,13 @@ func (p *packs) move(ctx context.Context, number uint32) error {
 			return err
 		}
 		offset = items[len(items)-1].Place.Offset + 1
-		moved := make([]table.Place, len(items))
+		moved := make([]table.Place, len(items)) // the zero place: lost
 		for i, item := range items {
 			sealed, err := p.read(item.Place)
+			if errors.Is(err, store.ErrDamaged) {
+				p.blobs.log.Warn("a small blob is lost", "segment", number, "offset", item.Place.Offset, "error", err)
+				continue
+			}
 			if err != nil {
 				return err
 			}
@@ -109,12 +113,15 @@ func (p *packs) move(ctx context.Context, number uint32) error {
 			return err
 		}
 		err = p.blobs.index.Update(ctx, func(tx *table.Tx) error {
+			var errs []error
 			for i, item := range items {
-				if err := tx.MoveBlobPlace(item.Name, item.Place, moved[i]); err != nil {
-					return err
+				if moved[i].Length == 0 {
+					errs = append(errs, tx.DeleteBlobPlace(item.Name))
+				} else {
+					errs = append(errs, tx.MoveBlobPlace(item.Name, item.Place, moved[i]))
 				}
 			}
-			return nil
+			return errors.Join(errs...)
 		})
 		if err != nil {
 			return err
