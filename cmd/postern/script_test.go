@@ -14,7 +14,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"postern": main})
+	testscript.Main(m, map[string]func(){"postern": main, "postern-provider-future": futurePlugin})
 }
 
 // TestScripts runs the command line as a user does; each script is one
@@ -35,6 +35,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"mode": mode, "exits": exits, "waitfor": waitFor,
+			"until": until, "setformat": setFormat, "unchanged": unchanged,
 		},
 	})
 }
