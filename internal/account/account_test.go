@@ -107,6 +107,9 @@ func (w *world) must(err error) {
 }
 
 // link begins a consent and gives the token of its link.
+// browser is the secret of the owners' browser.
+const browser = "browser-1"
+
 func (w *world) link(in ConnectInput) string {
 	w.t.Helper()
 	in.Provider = "memory"
@@ -120,7 +123,7 @@ func (w *world) link(in ConnectInput) string {
 // approve goes through the provider's page and gives what comes back.
 func (w *world) approve(token, address string, yes bool) url.Values {
 	w.t.Helper()
-	at, err := w.svc.OpenLink(w.ctx, token)
+	at, err := w.svc.OpenLink(w.ctx, token, browser)
 	w.must(err)
 	params, err := w.cloud.Authorize(at, address, yes)
 	w.must(err)
@@ -129,7 +132,7 @@ func (w *world) approve(token, address string, yes bool) url.Values {
 
 func (w *world) connect(in ConnectInput, address string) *Finished {
 	w.t.Helper()
-	f, err := w.svc.Callback(w.ctx, "memory", w.approve(w.link(in), address, true))
+	f, err := w.svc.Callback(w.ctx, "memory", browser, w.approve(w.link(in), address, true))
 	w.must(err)
 	return f
 }
@@ -190,41 +193,70 @@ func TestConnect(t *testing.T) {
 
 func TestLinksAndStatesAreGoodOnce(t *testing.T) {
 	w := newWorld(t)
-	if _, err := w.svc.OpenLink(w.ctx, "nonsense"); code(err) != "link_unknown" {
+	if _, err := w.svc.OpenLink(w.ctx, "nonsense", browser); code(err) != "link_unknown" {
 		t.Errorf("an unknown link: %v", err)
 	}
 	token := w.link(ConnectInput{})
 	first := w.approve(token, ann, true)
 	second := w.approve(token, ann, true)
-	if _, err := w.svc.Callback(w.ctx, "memory", first); code(err) != "link_unknown" {
+	if _, err := w.svc.Callback(w.ctx, "memory", browser, first); code(err) != "link_unknown" {
 		t.Errorf("the state of an earlier opening: %v", err)
 	}
-	if f, err := w.svc.Callback(w.ctx, "memory", second); err != nil || f.Err != nil {
+	if f, err := w.svc.Callback(w.ctx, "memory", browser, second); err != nil || f.Err != nil {
 		t.Fatal(err, f)
 	}
-	if _, err := w.svc.Callback(w.ctx, "memory", second); code(err) != "link_used" || mail.KindOf(err) != mail.KindConflict {
+	if _, err := w.svc.Callback(w.ctx, "memory", browser, second); code(err) != "link_used" || mail.KindOf(err) != mail.KindConflict {
 		t.Errorf("a replayed state: %v", err)
 	}
-	if _, err := w.svc.OpenLink(w.ctx, token); code(err) != "link_used" {
+	if _, err := w.svc.OpenLink(w.ctx, token, browser); code(err) != "link_used" {
 		t.Errorf("a used link: %v", err)
 	}
-	if _, err := w.svc.Callback(w.ctx, "memory", url.Values{"code": {"x"}}); code(err) != "state_missing" {
+	if _, err := w.svc.Callback(w.ctx, "memory", browser, url.Values{"code": {"x"}}); code(err) != "state_missing" {
 		t.Errorf("no state: %v", err)
 	}
 	late := w.link(ConnectInput{})
 	params := w.approve(late, ann, true)
 	w.advance(2 * time.Hour)
-	if _, err := w.svc.OpenLink(w.ctx, late); code(err) != "link_expired" {
+	if _, err := w.svc.OpenLink(w.ctx, late, browser); code(err) != "link_expired" {
 		t.Errorf("an expired link: %v", err)
 	}
-	if _, err := w.svc.Callback(w.ctx, "memory", params); code(err) != "link_expired" {
+	if _, err := w.svc.Callback(w.ctx, "memory", browser, params); code(err) != "link_expired" {
 		t.Errorf("an expired state: %v", err)
+	}
+}
+
+// TestSessions: the provider's answer is taken from the browser that began, and
+// for ten minutes.
+func TestSessions(t *testing.T) {
+	w := newWorld(t)
+	token := w.link(ConnectInput{ReturnURL: "https://app.example/done"})
+	params := w.approve(token, ann, true)
+	if _, err := w.svc.Callback(w.ctx, "memory", "another", params); code(err) != "other_browser" || mail.KindOf(err) != mail.KindForbidden {
+		t.Errorf("from another browser: %v", err)
+	}
+	w.advance(11 * time.Minute)
+	if _, err := w.svc.Callback(w.ctx, "memory", browser, params); code(err) != "state_expired" {
+		t.Errorf("after eleven minutes: %v", err)
+	}
+	// The link is good still, and says who asks.
+	asking, err := w.svc.Asking(w.ctx, token)
+	if err != nil || asking.Application != "app.example" || asking.Provider == "" {
+		t.Errorf("asking: %+v %v", asking, err)
+	}
+	if f, err := w.svc.Callback(w.ctx, "memory", browser, w.approve(token, ann, true)); err != nil || f.Err != nil {
+		t.Errorf("opened again: %v %+v", err, f)
+	}
+	late := w.link(ConnectInput{ReturnURL: "https://app.example/done"})
+	w.advance(2 * time.Hour)
+	var again *Again
+	if _, err := w.svc.OpenLink(w.ctx, late, browser); !errors.As(err, &again) || again.URL != "https://app.example/done?code=link_expired&status=error" {
+		t.Errorf("an expired link: %v", err)
 	}
 }
 
 func TestRefusedConsents(t *testing.T) {
 	w := newWorld(t)
-	f, err := w.svc.Callback(w.ctx, "memory", w.approve(w.link(ConnectInput{ReturnURL: "https://app.example/"}), ann, false))
+	f, err := w.svc.Callback(w.ctx, "memory", browser, w.approve(w.link(ConnectInput{ReturnURL: "https://app.example/"}), ann, false))
 	w.must(err)
 	if q, _ := url.Parse(f.Return); mail.KindOf(f.Err) != mail.KindForbidden || q.Query().Get("code") != "access_denied" {
 		t.Errorf("denied: %v, back to %s", f.Err, f.Return)

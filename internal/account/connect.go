@@ -88,34 +88,6 @@ func checkReturnURL(raw string) error {
 	return nil
 }
 
-// OpenLink gives the URL of the provider's sign-in for a link. A link may be
-// opened again until somebody came back through it; the latest opening counts.
-func (s *Service) OpenLink(ctx context.Context, token string) (string, error) {
-	var c *store.Connect
-	err := s.store.View(ctx, func(tx store.Tx) (err error) {
-		c, err = tx.ConnectByLink(hash(token))
-		return err
-	})
-	if err := s.usable(c, err); err != nil {
-		return "", err
-	}
-	p, err := s.providers.Provider(c.Provider)
-	if err != nil {
-		return "", err
-	}
-	state := rand.Text() + rand.Text()
-	resp, err := p.BeginConnect(ctx, &provider.BeginConnectRequest{
-		State: state, RedirectURL: s.redirectURL(c.Provider), LoginHint: c.LoginHint})
-	if err != nil {
-		return "", fmt.Errorf("begin connect: %w", err)
-	}
-	c.State, c.Pending = hash(state), resp.Pending
-	if err := s.store.Update(ctx, func(tx store.Tx) error { return tx.PutConnect(c) }); err != nil {
-		return "", err
-	}
-	return resp.URL, nil
-}
-
 // usable says why a pending consent cannot be gone on with.
 func (s *Service) usable(c *store.Connect, err error) error {
 	switch {
@@ -126,7 +98,11 @@ func (s *Service) usable(c *store.Connect, err error) error {
 	case !c.UsedAt.IsZero():
 		return &mail.Error{Kind: mail.KindConflict, Op: "connect", Code: "link_used", Message: "this link was used already; ask for a new one"}
 	case !c.ExpiresAt.After(s.now()):
-		return &mail.Error{Kind: mail.KindInvalid, Op: "connect", Code: "link_expired", Message: "this link has expired; ask for a new one"}
+		err := &mail.Error{Kind: mail.KindInvalid, Op: "connect", Code: "link_expired", Message: "this link has expired; ask for a new one"}
+		if c.ReturnURL == "" {
+			return err
+		}
+		return &Again{URL: withOutcome(c.ReturnURL, &Finished{Err: err}), Err: err}
 	}
 	return nil
 }
@@ -145,15 +121,17 @@ type Finished struct {
 	Err error
 }
 
-// Callback takes what the provider sent the owner back with. The error it
-// returns concerns requests that belong to no consent of ours; everything
-// else is in Finished.
-func (s *Service) Callback(ctx context.Context, providerName string, params map[string][]string) (*Finished, error) {
+// Callback takes what the provider sent the owner's browser back with. The
+// error it returns concerns requests that belong to no consent of ours, or not
+// to this browser, and leaves the consent as it was; everything else is in
+// Finished.
+func (s *Service) Callback(ctx context.Context, providerName, browser string, params map[string][]string) (*Finished, error) {
 	state := url.Values(params).Get("state")
 	if state == "" {
 		return nil, &mail.Error{Kind: mail.KindInvalid, Op: "connect", Code: "state_missing", Message: "the answer names no state"}
 	}
 	var c *store.Connect
+	var o *opening
 	// Taking the state is one transaction: of two equal callbacks one wins.
 	err := s.store.Update(ctx, func(tx store.Tx) (err error) {
 		c, err = tx.ConnectByState(hash(state))
@@ -163,6 +141,9 @@ func (s *Service) Callback(ctx context.Context, providerName string, params map[
 		if c.Provider != providerName {
 			return &mail.Error{Kind: mail.KindInvalid, Op: "connect", Code: "state_foreign", Message: "the state belongs to another provider"}
 		}
+		if o, err = s.opened(c, browser); err != nil {
+			return err
+		}
 		c.UsedAt = s.now()
 		return tx.PutConnect(c)
 	})
@@ -170,7 +151,7 @@ func (s *Service) Callback(ctx context.Context, providerName string, params map[
 		return nil, err
 	}
 	f := &Finished{Return: c.ReturnURL}
-	f.Account, f.Address, f.Err = s.finish(ctx, c, params)
+	f.Account, f.Address, f.Err = s.finish(ctx, c, o.Plugin, params)
 	if f.Return != "" {
 		f.Return = withOutcome(f.Return, f)
 	}
@@ -207,13 +188,13 @@ func ErrorCode(err error) string {
 	return string(mail.KindOf(err))
 }
 
-func (s *Service) finish(ctx context.Context, c *store.Connect, params map[string][]string) (account, address string, err error) {
+func (s *Service) finish(ctx context.Context, c *store.Connect, pending []byte, params map[string][]string) (account, address string, err error) {
 	p, err := s.providers.Provider(c.Provider)
 	if err != nil {
 		return "", "", err
 	}
 	resp, err := p.FinishConnect(ctx, &provider.FinishConnectRequest{
-		Pending: c.Pending, RedirectURL: s.redirectURL(c.Provider), Params: params})
+		Pending: pending, RedirectURL: s.redirectURL(c.Provider), Params: params})
 	if err != nil {
 		return "", "", fmt.Errorf("finish connect: %w", err)
 	}

@@ -83,6 +83,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	sync := start(ctx, "sync", fail, g.mirror.Run, g.accounts.Run, g.submit.Run, g.maintain)
 	handler := httpd.Handler(httpd.Options{
 		Log: g.log, Accounts: g.accounts, Providers: g.plugins, Version: g.opts.Version,
+		Secure:  g.cfg.Public().Scheme == "https",
 		GraphQL: g.graph.Handler(), Blobs: g.graph.Blobs(), GraphiQL: g.graphiQL(),
 		Metrics: promhttp.HandlerFor(g.registry, promhttp.HandlerOpts{Registry: g.registry}), Ready: g.ready,
 	})

@@ -2,9 +2,12 @@ package httpd
 
 import (
 	"bytes"
+	"crypto/rand"
 	"errors"
 	"html/template"
 	"net/http"
+	"net/url"
+	"strings"
 
 	"github.com/postern-mail/postern/internal/account"
 	"github.com/postern-mail/postern/plugins/sdk/mail"
@@ -13,31 +16,91 @@ import (
 // maxForm bounds what an authorisation server posts back (form_post).
 const maxForm = 256 << 10
 
-// connect sends an owner to the provider's sign-in.
+// connect shows an owner who asks for what, and sends them to the provider's
+// sign-in. What asks for no page, a program that follows links, is sent on at
+// once.
 func (s *server) connect(w http.ResponseWriter, r *http.Request) {
-	to, err := s.Accounts.OpenLink(r.Context(), r.PathValue("token"))
+	token := r.PathValue("token")
+	if r.Method != http.MethodPost && strings.Contains(r.Header.Get("Accept"), "text/html") {
+		asking, err := s.Accounts.Asking(r.Context(), token)
+		if err != nil {
+			s.failed(w, r, err)
+			return
+		}
+		s.page(w, http.StatusOK, ask(asking))
+		return
+	}
+	browser := s.session(w, r, token)
+	to, err := s.Accounts.OpenLink(r.Context(), token, browser)
 	if err != nil {
 		s.failed(w, r, err)
 		return
 	}
 	w.Header().Set("Cache-Control", "no-store")
-	http.Redirect(w, r, to, http.StatusFound)
+	http.Redirect(w, r, to, http.StatusSeeOther)
+}
+
+// ask says in words what a link is about.
+func ask(a account.Asking) view {
+	who, which := "An application", "your mailbox"
+	if a.Application != "" {
+		who = "The application at " + a.Application
+	}
+	if a.Address != "" {
+		which = "the mailbox " + a.Address
+	}
+	return view{Title: "Connect your mailbox", Button: "Continue to " + a.Provider,
+		Text: who + " asks for access to " + which + ". You sign in at " + a.Provider + ", which will ask for your consent; your password stays there."}
+}
+
+// sessionCookie holds the browser's secret and the link that it opened last. It
+// lasts for the whole connecting, and has to come along when the provider's
+// sign-in, another site, redirects here: Lax allows that for a GET.
+const sessionCookie = "postern-connect"
+
+// session gives the browser's secret, and remembers which link it opens.
+func (s *server) session(w http.ResponseWriter, r *http.Request, token string) string {
+	browser, _ := sessionOf(r)
+	if browser == "" {
+		browser = rand.Text()
+	}
+	http.SetCookie(w, &http.Cookie{Name: sessionCookie, Value: browser + "." + token, Path: "/",
+		MaxAge: 3600, HttpOnly: true, Secure: s.Secure, SameSite: http.SameSiteLaxMode})
+	return browser
+}
+
+func sessionOf(r *http.Request) (browser, token string) {
+	c, err := r.Cookie(sessionCookie)
+	if err != nil {
+		return "", ""
+	}
+	browser, token, _ = strings.Cut(c.Value, ".")
+	return browser, token
 }
 
 // callback takes an owner back from the provider's sign-in, by query or by
 // form_post.
 func (s *server) callback(w http.ResponseWriter, r *http.Request) {
-	if r.Method != http.MethodGet && r.Method != http.MethodPost {
+	w.Header().Set("Cache-Control", "no-store")
+	switch r.Method {
+	case http.MethodGet:
+	case http.MethodPost:
+		// Another site's form brings no cookie along; the page that the browser
+		// then asks for itself does.
+		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+		if err := r.ParseForm(); err != nil {
+			s.failed(w, r, mail.Errorf(mail.KindInvalid, "connect", "the answer cannot be read"))
+			return
+		}
+		http.Redirect(w, r, r.URL.EscapedPath()+"?"+r.Form.Encode(), http.StatusSeeOther)
+		return
+	default:
 		w.Header().Set("Allow", "GET, POST")
 		http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
 		return
 	}
-	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
-	if err := r.ParseForm(); err != nil {
-		s.failed(w, r, mail.Errorf(mail.KindInvalid, "connect", "the answer cannot be read"))
-		return
-	}
-	f, err := s.Accounts.Callback(r.Context(), r.PathValue("provider"), r.Form)
+	browser, _ := sessionOf(r)
+	f, err := s.Accounts.Callback(r.Context(), r.PathValue("provider"), browser, r.URL.Query())
 	if err != nil {
 		s.failed(w, r, err)
 		return
@@ -45,7 +108,6 @@ func (s *server) callback(w http.ResponseWriter, r *http.Request) {
 	if f.Err != nil {
 		s.Log.WarnContext(r.Context(), "account not connected", "provider", r.PathValue("provider"), "kind", mail.KindOf(f.Err), "error", f.Err)
 	}
-	w.Header().Set("Cache-Control", "no-store")
 	switch {
 	case f.Return != "":
 		http.Redirect(w, r, f.Return, http.StatusSeeOther)
@@ -74,14 +136,36 @@ func (s *server) failed(w http.ResponseWriter, r *http.Request, err error) {
 	v := view{Title: "Not connected", Code: account.ErrorCode(err), Text: "Something went wrong on our side. Please try again later."}
 	var e *mail.Error
 	switch {
-	case mail.KindOf(err) == mail.KindForbidden:
-		v.Text = "Access was not granted. Open the link again to try once more."
+	case v.Code == "access_denied":
+		v.Text = "Access was not granted. To try once more, ask for a new link."
 	case status < 500 && errors.As(err, &e) && e.Message != "":
 		v.Text = e.Message
 	case status >= 500:
 		s.Log.ErrorContext(r.Context(), "connecting failed", "path", "connect", "error", err)
 	}
+	s.again(&v, r, err)
 	s.page(w, status, v)
+}
+
+// again offers to begin anew where that can help.
+func (s *server) again(v *view, r *http.Request, err error) {
+	var again *account.Again
+	_, token := sessionOf(r)
+	switch {
+	case errors.As(err, &again):
+		v.Link = again.URL
+	case (v.Code == "state_expired" || v.Code == "other_browser") && token != "":
+		v.Link = "/connect/" + url.PathEscape(token)
+	}
+	if v.Code == "state_expired" || v.Code == "link_expired" {
+		v.Title, v.Text = "Your session expired", "Your session expired. Connect again to go on."
+		if v.Link == "" {
+			v.Text = "Your session expired. To connect again, ask for a new link."
+		}
+	}
+	if v.Link != "" {
+		v.LinkText = "Connect again"
+	}
 }
 
 // home says that a gateway answers here.
@@ -93,17 +177,20 @@ func (s *server) home(w http.ResponseWriter, _ *http.Request) {
 	s.page(w, http.StatusOK, v)
 }
 
-type view struct{ Title, Text, Code, Link, LinkText string }
+// view is what a page shows. Button posts back to where the page is.
+type view struct{ Title, Text, Code, Link, LinkText, Button string }
 
 var page = template.Must(template.New("page").Parse(`<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{{.Title}}</title>
 <style>body{font:16px/1.5 system-ui,sans-serif;max-width:34rem;margin:15vh auto;padding:0 1rem;color:#1b1f24}
 h1{font-size:1.6rem}code{background:#eef1f4;padding:.1rem .3rem;border-radius:.2rem}
-@media(prefers-color-scheme:dark){body{background:#14171a;color:#e6e9ec}code{background:#262b30}a{color:#8ab4f8}}</style>
+button,.button{display:inline-block;font:inherit;padding:.5rem 1rem;border:0;border-radius:.3rem;background:#1f5fbf;color:#fff;text-decoration:none;cursor:pointer}
+@media(prefers-color-scheme:dark){body{background:#14171a;color:#e6e9ec}code{background:#262b30}a{color:#8ab4f8}.button{color:#fff}}</style>
 </head><body><main><h1>{{.Title}}</h1><p>{{.Text}}</p>
 {{with .Code}}<p>Code: <code>{{.}}</code></p>{{end}}
-{{with .Link}}<p><a href="{{.}}">{{$.LinkText}}</a></p>{{end}}</main></body></html>
+{{with .Button}}<form method="post"><button>{{.}}</button></form>{{end}}
+{{with .Link}}<p><a class="button" href="{{.}}">{{$.LinkText}}</a></p>{{end}}</main></body></html>
 `))
 
 func (s *server) page(w http.ResponseWriter, status int, v view) {

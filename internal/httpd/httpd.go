@@ -21,8 +21,9 @@ import (
 
 // Accounts is the way in for owners.
 type Accounts interface {
-	OpenLink(ctx context.Context, token string) (string, error)
-	Callback(ctx context.Context, provider string, params map[string][]string) (*account.Finished, error)
+	Asking(ctx context.Context, token string) (account.Asking, error)
+	OpenLink(ctx context.Context, token, browser string) (string, error)
+	Callback(ctx context.Context, provider, browser string, params map[string][]string) (*account.Finished, error)
 	Hint(ctx context.Context, instance string, h *provider.Hint)
 }
 
@@ -41,6 +42,8 @@ type Options struct {
 	GraphQL, Blobs, GraphiQL, Metrics http.Handler
 	// Ready says why the gateway is not ready, nothing when it is.
 	Ready func(ctx context.Context) []string
+	// Secure: owners come by https, so cookies go by nothing else.
+	Secure bool
 	// Version is shown by /healthz.
 	Version string
 }
@@ -54,6 +57,7 @@ func Handler(o Options) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", s.home)
 	mux.HandleFunc("GET /connect/{token}", s.connect)
+	mux.HandleFunc("POST /connect/{token}", s.connect)
 	mux.HandleFunc("/oauth/{provider}/callback", s.callback)
 	mux.HandleFunc("/notify/{provider}", s.notify)
 	mux.HandleFunc("/notify/{provider}/{rest...}", s.notify)
