@@ -10,7 +10,7 @@
 // How it fails. What may pass is tried again for three days; what will not is
 // told at once as submission.failed, with the reason in words.
 //
-// Where to start: Submit, then step.go.
+// Where to start: Submit, then run.go, step.go and end.go.
 package submission
 
 import (
@@ -20,9 +20,9 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"sync"
 	"time"
 
-	"github.com/postern-mail/postern/internal/event"
 	"github.com/postern-mail/postern/internal/journal"
 	"github.com/postern-mail/postern/plugins/sdk/mail"
 	"github.com/postern-mail/postern/plugins/sdk/provider"
@@ -51,6 +51,8 @@ type Options struct {
 	Workers int
 	// GiveUp is how long a submission is tried, 72 hours by default.
 	GiveUp time.Duration
+	// Grace is how long Run lets what is under way finish, 8 seconds by default.
+	Grace time.Duration
 }
 
 // Service is the submissions.
@@ -62,6 +64,9 @@ type Service struct {
 	opts      Options
 	log       *slog.Logger
 	wake      chan struct{}
+	// bytes is held for reading while a submission is on its way into the
+	// store, and for writing while bytes are deleted.
+	bytes sync.RWMutex
 }
 
 // New makes a Service. Run must be called for anything to leave.
@@ -77,6 +82,9 @@ func New(s store.Store, j *journal.Journal, p Providers, m Mirror, opts Options)
 	}
 	if opts.GiveUp == 0 {
 		opts.GiveUp = 72 * time.Hour
+	}
+	if opts.Grace == 0 {
+		opts.Grace = 8 * time.Second
 	}
 	return &Service{store: s, journal: j, providers: p, mirror: m, opts: opts, log: opts.Log, wake: make(chan struct{}, 1)}
 }
@@ -120,6 +128,8 @@ func (s *Service) Submit(ctx context.Context, in Input) (*store.Submission, erro
 		return nil, mail.Errorf(mail.KindTooLarge, "submit message", "the message has %d bytes, the provider takes %d", len(raw), limit)
 	}
 	// The bytes are ours alone until the provider has them: on disk first.
+	s.bytes.RLock()
+	defer s.bytes.RUnlock()
 	ref, err := s.store.Blobs().Put(ctx, in.Account, bytes.NewReader(raw), true)
 	if err != nil {
 		return nil, err
@@ -155,7 +165,9 @@ func (s *Service) Submit(ctx context.Context, in Input) (*store.Submission, erro
 
 // Cancel takes back a submission that has not begun.
 func (s *Service) Cancel(ctx context.Context, id string) (sub *store.Submission, err error) {
+	ended := false
 	err = s.store.Update(ctx, func(tx store.Tx) error {
+		ended = false
 		sub, err = tx.Submission(id)
 		if errors.Is(err, store.ErrNotFound) {
 			return &mail.Error{Kind: mail.KindNotFound, Op: "cancel submission", Message: "no such submission", Err: err}
@@ -169,9 +181,12 @@ func (s *Service) Cancel(ctx context.Context, id string) (sub *store.Submission,
 		if sub.State != store.SubmissionScheduled {
 			return mail.Errorf(mail.KindConflict, "cancel submission", "the submission is %s already", sub.State)
 		}
-		sub.State, sub.DoneAt = store.SubmissionCancelled, s.now()
+		sub.State, sub.DoneAt, ended = store.SubmissionCancelled, s.now(), true
 		return tx.PutSubmission(sub)
 	})
+	if err == nil && ended {
+		s.dropBytes(ctx, sub)
+	}
 	return sub, err
 }
 
@@ -199,23 +214,4 @@ func (s *Service) nudge() {
 	case s.wake <- struct{}{}:
 	default:
 	}
-}
-
-// done ends a submission and tells so, in one transaction.
-func (s *Service) done(ctx context.Context, sub *store.Submission, state store.SubmissionState, reason string) error {
-	return s.journal.Update(ctx, func(tx store.Tx, b *journal.Batch) error {
-		sub.State, sub.Error, sub.DoneAt = state, reason, s.now()
-		e := &event.Event{Type: event.SubmissionSent, Account: sub.Account, Submission: sub.ID, Reason: reason}
-		if state == store.SubmissionFailed {
-			e.Type = event.SubmissionFailed
-		}
-		if sub.SentProviderID != "" {
-			e.Message = event.HashID("m", sub.Account, sub.SentProviderID)
-			sub.SentMessageID = e.Message
-		}
-		if _, err := b.Add(e); err != nil {
-			return err
-		}
-		return tx.PutSubmission(sub)
-	})
 }

@@ -309,7 +309,7 @@ func TestFailuresArePutOffOrTold(t *testing.T) {
 func TestScheduleAndCancel(t *testing.T) {
 	w := newWorld(t)
 	s := w.submit(Input{Message: Message{Text: "x"}, SendAt: w.clock().Add(time.Hour)})
-	due, wait, err := w.svc.due(w.ctx)
+	due, wait, err := w.svc.due(w.ctx, &busy{})
 	if err != nil || len(due) != 0 || wait > time.Hour || wait < 59*time.Minute {
 		t.Errorf("due: %d, wait %s, %v", len(due), wait, err)
 	}

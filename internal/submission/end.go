@@ -1,0 +1,150 @@
+package submission
+
+import (
+	"context"
+	"errors"
+	"math"
+	"math/rand/v2"
+	"time"
+
+	"github.com/postern-mail/postern/internal/event"
+	"github.com/postern-mail/postern/internal/journal"
+	"github.com/postern-mail/postern/plugins/sdk/mail"
+	"github.com/postern-mail/postern/plugins/sdk/provider"
+	"github.com/postern-mail/postern/store"
+)
+
+// setBack puts a submission off, or ends it where no retry can help.
+func (s *Service) setBack(ctx context.Context, sub *store.Submission, cause error) error {
+	if errors.Is(cause, errEnded) {
+		return nil
+	}
+	kind := mail.KindOf(cause)
+	final := false
+	switch kind {
+	case mail.KindInvalid, mail.KindForbidden, mail.KindTooLarge, mail.KindNotFound, mail.KindConflict:
+		final = sub.Step != stepSend
+	}
+	if given := s.now().Add(-s.opts.GiveUp); sub.CreatedAt.Before(given) && !sub.SendAt.After(given) {
+		final = true
+	}
+	if final {
+		return s.fail(ctx, sub, cause)
+	}
+	sub.Attempts++
+	wait := max(backoff(sub.Attempts), mail.RetryAfter(cause))
+	if kind == mail.KindOutcomeUnknown && sub.Attempts <= 3 {
+		wait = time.Second
+	}
+	sub.NextAt, sub.Error = s.now().Add(wait), words(cause)
+	err := s.store.Update(ctx, func(tx store.Tx) error {
+		if err := alive(tx, sub.ID); err != nil {
+			return err
+		}
+		return tx.PutSubmission(sub)
+	})
+	if errors.Is(err, errEnded) {
+		return nil // cancelled meanwhile
+	}
+	s.log.WarnContext(ctx, "submission put off", "submission", sub.ID, "account", sub.Account, "kind", kind, "attempts", sub.Attempts, "error", cause)
+	return err
+}
+
+func backoff(attempts int) time.Duration {
+	d := min(time.Second<<min(attempts, 12), 30*time.Minute)
+	return time.Duration(float64(d) * (0.8 + 0.4*rand.Float64()))
+}
+
+// fail ends a submission; a draft that was prepared is taken away again, unless
+// it may be the message that was sent.
+func (s *Service) fail(ctx context.Context, sub *store.Submission, cause error) error {
+	doubt := sub.Step == stepSend
+	reason := words(cause)
+	if doubt {
+		reason = words(mail.Errorf(mail.KindOutcomeUnknown, "send message",
+			"given up without learning whether the message left; the last answer was: %s", reason))
+	}
+	err := s.done(ctx, sub, store.SubmissionFailed, reason)
+	if errors.Is(err, errEnded) {
+		return nil
+	}
+	s.log.ErrorContext(ctx, "submission failed", "submission", sub.ID, "account", sub.Account, "kind", mail.KindOf(cause), "in_doubt", doubt, "error", cause)
+	if err != nil || sub.DraftID == "" || doubt {
+		return err
+	}
+	acct, _, err := s.account(ctx, sub.Account)
+	if err != nil {
+		return nil // gone, and the draft with it as far as we are concerned
+	}
+	if p, err := s.providers.Provider(acct.Provider); err == nil {
+		call := provider.Call{Account: sub.Account, Priority: provider.Write}
+		if _, err := p.Purge(ctx, &provider.DeleteRequest{Call: call, IDs: []string{sub.DraftID}}); err != nil {
+			s.log.WarnContext(ctx, "draft of a failed submission stays", "submission", sub.ID, "error", err)
+		}
+	}
+	return nil
+}
+
+// done ends a submission and tells so, in one transaction.
+func (s *Service) done(ctx context.Context, sub *store.Submission, state store.SubmissionState, reason string) error {
+	err := s.journal.Update(ctx, func(tx store.Tx, b *journal.Batch) error {
+		if err := alive(tx, sub.ID); err != nil {
+			return err
+		}
+		sub.State, sub.Error, sub.DoneAt = state, reason, s.now()
+		e := &event.Event{Type: event.SubmissionSent, Account: sub.Account, Submission: sub.ID, Reason: reason}
+		if state == store.SubmissionFailed {
+			e.Type = event.SubmissionFailed
+		}
+		if sub.SentProviderID != "" {
+			e.Message = event.HashID("m", sub.Account, sub.SentProviderID)
+			sub.SentMessageID = e.Message
+		}
+		if _, err := b.Add(e); err != nil {
+			return err
+		}
+		return tx.PutSubmission(sub)
+	})
+	if err == nil {
+		s.dropBytes(ctx, sub)
+	}
+	return err
+}
+
+// maxWaiting bounds how many waiting submissions are looked through for one
+// that shares its bytes with another.
+const maxWaiting = 10000
+
+// dropBytes deletes what an ended submission would have sent, unless another
+// one of the account waits to send the very same bytes: blobs have the names
+// of their content. It is best effort; what stays goes with the account.
+func (s *Service) dropBytes(ctx context.Context, sub *store.Submission) {
+	s.bytes.Lock()
+	defer s.bytes.Unlock()
+	shared := false
+	err := s.store.View(ctx, func(tx store.Tx) error {
+		list, err := tx.DueSubmissions(time.Unix(math.MaxInt32, 0), maxWaiting)
+		shared = len(list) == maxWaiting
+		for _, other := range list {
+			shared = shared || other.Account == sub.Account && other.Blob == sub.Blob && other.ID != sub.ID
+		}
+		return err
+	})
+	if err == nil && !shared {
+		err = s.store.Blobs().Delete(ctx, sub.Account, sub.Blob)
+	}
+	if err != nil {
+		s.log.WarnContext(ctx, "bytes of an ended submission stay", "submission", sub.ID, "error", err)
+	}
+}
+
+// words is what people are told: kind, message and code, nothing below.
+func words(err error) string {
+	var e *mail.Error
+	if !errors.As(err, &e) {
+		return string(mail.KindInternal)
+	}
+	shown := *e
+	shown.Err = nil
+	return string(e.Kind) + ": " + shown.Error()
+}

@@ -1,0 +1,129 @@
+package submission
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/postern-mail/postern/store"
+)
+
+const (
+	// workLimit bounds how far one submission is taken at once.
+	workLimit = 5 * time.Minute
+	// noteLimit bounds writing down how that went, when its time was up.
+	noteLimit = 5 * time.Second
+	// horizon is how far ahead the next submission is looked for.
+	horizon = time.Hour
+)
+
+// Run sends what is due until ctx ends, then lets what is under way finish for
+// Options.Grace: a Send that is cut off is a Send in doubt.
+func (s *Service) Run(ctx context.Context) error {
+	work, cut := context.WithCancel(context.WithoutCancel(ctx))
+	defer cut()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(s.opts.Grace, cut) })()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	slots := make(chan struct{}, s.opts.Workers)
+	busy := &busy{ids: map[string]bool{}}
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		due, wait, err := s.due(ctx, busy)
+		if err != nil && ctx.Err() == nil {
+			s.log.ErrorContext(ctx, "due submissions not read", "error", err)
+			wait = 5 * time.Second
+		}
+		for _, sub := range due {
+			select {
+			case slots <- struct{}{}:
+			case <-ctx.Done():
+				return nil
+			}
+			busy.add(sub.ID)
+			wg.Go(func() {
+				s.work(work, sub)
+				busy.remove(sub.ID)
+				<-slots
+				s.nudge()
+			})
+		}
+		if len(due) > 0 {
+			continue
+		}
+		timer.Reset(wait)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-timer.C:
+		case <-s.wake:
+		}
+	}
+}
+
+// busy are the submissions that are worked on: each nudges when it ends.
+type busy struct {
+	mu  sync.Mutex
+	ids map[string]bool
+}
+
+func (b *busy) add(id string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.ids[id] = true
+}
+
+func (b *busy) remove(id string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.ids, id)
+}
+
+func (b *busy) has(id string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.ids[id]
+}
+
+// due gives what is to be done now and nobody does, or how long that is
+// nothing.
+func (s *Service) due(ctx context.Context, busy *busy) (due []*store.Submission, wait time.Duration, err error) {
+	wait = horizon
+	err = s.store.View(ctx, func(tx store.Tx) error {
+		now := s.now()
+		list, err := tx.DueSubmissions(now.Add(horizon), 100+s.opts.Workers)
+		if err != nil {
+			return err
+		}
+		due = due[:0]
+		for _, sub := range list {
+			switch left := sub.NextAt.Sub(now); {
+			case busy.has(sub.ID):
+			case left > 0:
+				wait = min(wait, left)
+				return nil
+			default:
+				due = append(due, sub)
+			}
+		}
+		return nil
+	})
+	return due, wait, err
+}
+
+// work takes one submission as far as it goes now. One that is cut off stays
+// as it was noted, and is gone on with after the next start.
+func (s *Service) work(ctx context.Context, sub *store.Submission) {
+	limited, cancel := context.WithTimeout(ctx, workLimit)
+	defer cancel()
+	err := s.advance(limited, sub)
+	if err == nil || ctx.Err() != nil {
+		return
+	}
+	ctx, done := context.WithTimeout(context.WithoutCancel(ctx), noteLimit)
+	defer done()
+	if err := s.setBack(ctx, sub, err); err != nil {
+		s.log.ErrorContext(ctx, "submission not put back", "submission", sub.ID, "error", err)
+	}
+}
