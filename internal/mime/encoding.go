@@ -126,27 +126,32 @@ type base64Reader struct {
 
 func (d *base64Reader) Read(p []byte) (n int, err error) {
 	for n < len(p) {
-		b, err := d.br.ReadByte()
-		if err != nil {
+		if _, err := d.br.Peek(1); err != nil {
 			return n, err
 		}
-		if b == '=' {
-			_, err := io.Copy(io.Discard, d.br)
-			if err == nil {
-				err = io.EOF
+		in, _ := d.br.Peek(d.br.Buffered()) // what is buffered can be peeked at
+		used := 0
+		for used < len(in) && n < len(p) {
+			b := in[used]
+			used++
+			if b == '=' {
+				if _, err := io.Copy(io.Discard, d.br); err != nil {
+					return n, err
+				}
+				return n, io.EOF
 			}
-			return n, err
+			v := base64Value(b)
+			if v < 0 {
+				continue
+			}
+			d.bits = d.bits<<6 | uint32(v)
+			if d.have += 6; d.have >= 8 {
+				d.have -= 8
+				p[n] = byte(d.bits >> d.have)
+				n++
+			}
 		}
-		v := base64Value(b)
-		if v < 0 {
-			continue
-		}
-		d.bits = d.bits<<6 | uint32(v)
-		if d.have += 6; d.have >= 8 {
-			d.have -= 8
-			p[n] = byte(d.bits >> d.have)
-			n++
-		}
+		_, _ = d.br.Discard(used)
 	}
 	return n, nil
 }
