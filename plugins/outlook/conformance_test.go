@@ -59,9 +59,10 @@ func TestConformance(t *testing.T) {
 	t.Run("wire", func(t *testing.T) { providertest.Run(t, suite.Across(provider.Pipe)) })
 }
 
-// inapplicable are the cases about what Outlook cannot do, or does without
-// limit: it rewrites MIME, gives no grant back, has no feed of a whole
-// instance, and takes messages larger than the suite would make.
+// inapplicable are the cases that ask for what Outlook does not have: MIME that
+// comes back to the byte, a feed of a whole instance, a way to give a grant
+// back, a limit of size that a test could reach, and a verb of an account that
+// is missing.
 var inapplicable = []string{
 	"account/unsupported", "fetch/exact", "append/exact", "append/too-large",
 	"listen/hints", "cancel/listen", "grant/give-back",
