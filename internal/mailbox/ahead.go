@@ -65,7 +65,7 @@ func (f *feed) bringAhead(ctx context.Context, items []mail.Item) (map[string]ar
 		ids = ids[:0]
 		for i := range items {
 			it := &items[i]
-			backfill := !f.state.Complete && second(it.Message.ReceivedAt).Before(f.acct.ConnectedAt)
+			backfill := f.first() && second(it.Message.ReceivedAt).Before(f.acct.ConnectedAt)
 			if it.Kind != mail.ItemPresent || it.Fields&mail.FieldEnvelope == 0 || backfill {
 				continue
 			}
@@ -114,9 +114,10 @@ func (k *aheadSink) Raw(providerID, tag string, r io.Reader) error {
 		return err
 	}
 	defer blob.Close()
-	c, err := mime.Parse(blob)
-	if err == nil {
+	if c, err := mime.Parse(blob); err == nil {
 		k.content[id] = c
+	} else {
+		k.f.s.log.WarnContext(k.ctx, "content was not brought with its event", "account", account, "message", id, "error", err)
 	}
-	return err
+	return nil
 }

@@ -26,6 +26,8 @@ type applier struct {
 
 	// bodies are those that were brought before their messages are created.
 	bodies map[string]arrived
+	// dropped are the bytes of messages that are gone.
+	dropped []string
 	// arrivedAt are the dates of the new messages that were created.
 	arrivedAt []time.Time
 
@@ -80,13 +82,21 @@ func (a *applier) present(it *mail.Item) error {
 	}
 	fields := it.Fields
 	if old.Wrote.At.After(a.asOf) {
-		if fields&old.Wrote.Fields != 0 {
+		guarded := widen(old.Wrote.Fields)
+		if fields&guarded != 0 {
 			a.refetch[it.Message.ProviderID] = struct{}{}
 		}
-		fields &^= old.Wrote.Fields
+		fields &^= guarded
 	}
-	if a.asOf.Before(old.PlacedAt) {
-		fields &^= mail.FieldMailbox | mail.FieldMailboxes
+	if placed := fields & (mail.FieldMailbox | mail.FieldMailboxes); placed != 0 && a.asOf.Before(old.PlacedAt) {
+		fields &^= placed
+		if in, err := a.place(nil, it, placed); err != nil {
+			return err
+		} else if !slices.Equal(in, old.In) {
+			if err := a.doubt(id); err != nil {
+				return err
+			}
+		}
 	}
 	next := merge(old, it, fields)
 	if fields&(mail.FieldMailbox|mail.FieldMailboxes) != 0 {
@@ -102,6 +112,24 @@ func (a *applier) present(it *mail.Item) error {
 		}
 	}
 	return a.update(old, next)
+}
+
+// widen gives everything that a field that we wrote covers: a feed may tell
+// parts of it.
+func widen(f mail.Fields) mail.Fields {
+	if f&mail.FieldKeywords != 0 {
+		f |= mail.FieldSeen | mail.FieldFlagged
+	}
+	if f&mail.FieldMailboxes != 0 {
+		f |= mail.FieldMailbox
+	}
+	return f
+}
+
+// doubt has the provider asked where a message is: an answer older than what
+// we know says otherwise, and no feed will say it again.
+func (a *applier) doubt(id string) error {
+	return a.tx.PutAbsence(store.Absence{Account: a.acct.ID, Message: id, Since: a.asOf})
 }
 
 // create adds a message that the mirror does not know.
@@ -201,11 +229,13 @@ func (a *applier) absent(it *mail.Item) error {
 		return err
 	}
 	left := ID(a.acct.ID, it.Mailbox)
-	if !slices.Contains(old.In, left) || a.asOf.Before(old.PlacedAt) {
+	switch {
+	case it.Mailbox == "": // absent from a whole listing
+		return a.doubt(id)
+	case !slices.Contains(old.In, left):
 		return nil
-	}
-	if len(old.In) == 1 {
-		return a.tx.PutAbsence(store.Absence{Account: a.acct.ID, Message: id, Since: a.asOf})
+	case a.asOf.Before(old.PlacedAt), len(old.In) == 1:
+		return a.doubt(id)
 	}
 	next := clone(old)
 	next.In = slices.DeleteFunc(slices.Clone(old.In), func(in string) bool { return in == left })
@@ -224,8 +254,7 @@ func (a *applier) gone(it *mail.Item) error {
 		return err
 	}
 	if a.asOf.Before(old.PlacedAt) {
-		a.refetch[it.Message.ProviderID] = struct{}{}
-		return nil
+		return a.doubt(id)
 	}
 	return a.remove(old)
 }
@@ -241,6 +270,9 @@ func (a *applier) remove(old *store.Message) error {
 	}
 	if err := a.tx.DeleteAbsence(a.acct.ID, old.ID); err != nil {
 		return err
+	}
+	if old.Blob != "" {
+		a.dropped = append(a.dropped, old.Blob)
 	}
 	return a.tx.DeleteMessage(old.ID, seq)
 }

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/postern-mail/postern/internal/event"
+	"github.com/postern-mail/postern/internal/journal"
 	"github.com/postern-mail/postern/internal/mime"
 	"github.com/postern-mail/postern/plugins/sdk/mail"
 	"github.com/postern-mail/postern/plugins/sdk/provider"
@@ -47,7 +49,15 @@ func (s *Service) Raw(ctx context.Context, id string) (store.Blob, *store.Messag
 		// Whoever asked first may leave; the others still want the bytes.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Minute)
 		defer cancel()
-		return nil, s.bring(ctx, m.Account, []string{m.ProviderID}, provider.Interactive)
+		for range 3 { // a draft may change while it is read
+			if have, err := s.here(ctx, id); err != nil || have {
+				return nil, err
+			}
+			if err := s.bring(ctx, m.Account, []string{m.ProviderID}, provider.Interactive); err != nil {
+				return nil, err
+			}
+		}
+		return nil, nil
 	})
 	select {
 	case r := <-ch:
@@ -60,8 +70,28 @@ func (s *Service) Raw(ctx context.Context, id string) (store.Blob, *store.Messag
 	if m, err = s.message(ctx, id); err != nil {
 		return nil, nil, err
 	}
+	if m.Blob == "" {
+		return nil, nil, mail.Errorf(mail.KindUnavailable, "read message", "the message is being changed")
+	}
 	blob, err := s.store.Blobs().Open(ctx, m.Account, m.Blob)
 	return blob, m, err
+}
+
+// here reports whether a message's bytes are here: somebody may have brought
+// them just now.
+func (s *Service) here(ctx context.Context, id string) (bool, error) {
+	m, err := s.message(ctx, id)
+	if err != nil || m.Blob == "" {
+		return false, err
+	}
+	blob, err := s.store.Blobs().Open(ctx, m.Account, m.Blob)
+	if errors.Is(err, store.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return true, blob.Close()
 }
 
 // bring fetches raw bytes of an account's messages and keeps them.
@@ -74,7 +104,11 @@ func (s *Service) bring(ctx context.Context, account string, ids []string, prior
 	if err != nil {
 		return err
 	}
-	sink := &rawSink{ctx: ctx, s: s, account: account}
+	tags, err := s.contentTags(ctx, account, ids)
+	if err != nil {
+		return err
+	}
+	sink := &rawSink{ctx: ctx, s: s, account: account, tags: tags}
 	req := &provider.FetchRequest{Call: provider.Call{Account: account, Priority: priority}, IDs: ids, Mode: provider.FetchRaw}
 	if err := p.Fetch(ctx, req, sink); err != nil {
 		return fmt.Errorf("fetch raw message: %w", err)
@@ -86,12 +120,31 @@ func (s *Service) bring(ctx context.Context, account string, ids []string, prior
 	return sink.err
 }
 
+// contentTags notes the messages' content tags before their bytes are read.
+func (s *Service) contentTags(ctx context.Context, account string, ids []string) (map[string]string, error) {
+	tags := map[string]string{}
+	err := s.store.View(ctx, func(tx store.Tx) error {
+		for _, pid := range ids {
+			m, err := tx.Message(MessageID(account, pid))
+			if err == nil {
+				tags[m.ID] = m.ContentTag
+			} else if !errors.Is(err, store.ErrNotFound) {
+				return err
+			}
+		}
+		return nil
+	})
+	return tags, err
+}
+
 type rawSink struct {
 	ctx     context.Context
 	s       *Service
 	account string
-	gone    bool
-	err     error
+	// tags are the content tags from before the bytes were asked for.
+	tags map[string]string
+	gone bool
+	err  error
 }
 
 func (k *rawSink) Message(*mail.Message) error {
@@ -109,13 +162,15 @@ func (k *rawSink) Raw(providerID, contentTag string, r io.Reader) error {
 	if err != nil {
 		return fmt.Errorf("keep raw message: %w", err)
 	}
-	return k.s.keepBody(k.ctx, MessageID(k.account, providerID), contentTag, ref)
+	id := MessageID(k.account, providerID)
+	return k.s.keepBody(k.ctx, id, k.tags[id], contentTag, ref)
 }
 
 // keepBody notes where a message's bytes are. Other bytes than were served
-// before get a new UID.
-func (s *Service) keepBody(ctx context.Context, id, contentTag string, ref store.BlobRef) error {
-	return s.store.Update(ctx, func(tx store.Tx) error {
+// before get a new UID, and bytes that were read while the message changed are
+// not taken for its own: before is its content tag from before they were read.
+func (s *Service) keepBody(ctx context.Context, id, before, contentTag string, ref store.BlobRef) error {
+	return s.journal.Update(ctx, func(tx store.Tx, b *journal.Batch) error {
 		m, err := tx.Message(id)
 		if errors.Is(err, store.ErrNotFound) {
 			return nil
@@ -123,22 +178,27 @@ func (s *Service) keepBody(ctx context.Context, id, contentTag string, ref store
 		if err != nil {
 			return err
 		}
+		if m.ContentTag != before && m.ContentTag != contentTag {
+			return nil
+		}
 		changed := m.Blob != "" && m.Blob != ref.Digest
 		m.Blob, m.Size = ref.Digest, ref.Size
 		if contentTag != "" {
 			m.ContentTag = contentTag
 		}
+		if !changed {
+			return tx.PutMessage(m)
+		}
+		// The number is for readers by modification sequence; nobody outside is
+		// told, since the message says what it said.
+		e := &event.Event{Type: event.MessageUpdated, Account: m.Account, Message: id, Internal: true}
+		if m.ModSeq, err = b.Add(e); err != nil {
+			return err
+		}
 		if err := tx.PutMessage(m); err != nil {
 			return err
 		}
-		if changed {
-			seq, err := tx.LastSequence(m.Account)
-			if err != nil {
-				return err
-			}
-			return tx.RenewUIDs(id, seq)
-		}
-		return nil
+		return tx.RenewUIDs(id, m.ModSeq)
 	})
 }
 
@@ -205,4 +265,14 @@ func (s *Service) withoutBody(ctx context.Context, acct *store.Account) ([]strin
 		}
 	}
 	return ids, nil
+}
+
+// dropBodies forgets the bytes of messages that are gone. Another message with
+// the same bytes fetches them again when it is read.
+func (s *Service) dropBodies(ctx context.Context, account string, digests []string) {
+	for _, d := range digests {
+		if err := s.store.Blobs().Delete(ctx, account, d); err != nil {
+			s.log.WarnContext(ctx, "bytes of a deleted message stay", "account", account, "error", err)
+		}
+	}
 }

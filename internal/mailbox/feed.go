@@ -15,9 +15,19 @@ import (
 	"github.com/postern-mail/postern/store"
 )
 
-// itemsPerTx keeps a transaction far below store.MaxRecords: a message writes
-// about eight records.
-const itemsPerTx = 100
+// A new message writes about a dozen records, and about eight for each endpoint
+// that is owed its event.
+const (
+	recordsPerMessage  = 12
+	recordsPerDelivery = 8
+	maxItemsPerTx      = 80
+)
+
+// itemsPerTx is how many messages one transaction takes to stay near
+// store.MaxRecords.
+func itemsPerTx(endpoints int) int {
+	return min(maxItemsPerTx, max(1, store.MaxRecords/(recordsPerMessage+recordsPerDelivery*endpoints)))
+}
 
 // feed reads one change feed of an account.
 type feed struct {
@@ -32,6 +42,10 @@ type feed struct {
 	seen map[string]struct{}
 	// refetch are provider ids of messages that need to be read again.
 	refetch map[string]struct{}
+	// perTx is how many items one transaction takes.
+	perTx int
+	// hidden are provider ids of mailboxes that the mirror leaves out.
+	hidden map[string]bool
 }
 
 // read asks the feed for everything since its cursor and applies it. A cursor
@@ -50,15 +64,17 @@ func (f *feed) read(ctx context.Context) error {
 			err = f.ask(ctx)
 		}
 	}
-	if err != nil {
-		return err
-	}
-	return f.refetchAll(ctx)
+	return err
 }
 
 func (f *feed) load(ctx context.Context) error {
 	f.refetch = map[string]struct{}{}
 	return f.s.store.View(ctx, func(tx store.Tx) error {
+		endpoints, err := tx.Endpoints()
+		if err != nil {
+			return err
+		}
+		f.perTx = itemsPerTx(len(endpoints))
 		st, err := tx.Scope(f.acct.ID, f.scope)
 		if errors.Is(err, store.ErrNotFound) {
 			f.state = store.Scope{Account: f.acct.ID, Name: f.scope}
@@ -115,8 +131,8 @@ func (f *feed) call() provider.Call {
 	return provider.Call{Account: f.acct.ID, Priority: pr}
 }
 
-// batch applies one batch; the cursor moves in the transaction of its last
-// items.
+// batch applies one batch and reads again what it told too little of; only then
+// the cursor moves, so that a failure or a crash repeats what changes nothing.
 func (f *feed) batch(ctx context.Context, b *mail.Batch, begun time.Time) error {
 	asOf := b.AsOf
 	if asOf.IsZero() || asOf.After(f.s.now()) {
@@ -131,10 +147,13 @@ func (f *feed) batch(ctx context.Context, b *mail.Batch, begun time.Time) error 
 			f.seen[MessageID(f.acct.ID, items[i].Message.ProviderID)] = struct{}{}
 		}
 	}
-	for chunk := range slices.Chunk(items, itemsPerTx) {
-		if err := f.apply(ctx, chunk, asOf, nil); err != nil {
+	for chunk := range slices.Chunk(items, f.perTx) {
+		if err := f.apply(ctx, chunk, asOf); err != nil {
 			return err
 		}
+	}
+	if err := f.refetchAll(ctx); err != nil {
+		return err
 	}
 	if b.Done && f.state.Comparing {
 		if err := f.missing(ctx, begun); err != nil {
@@ -163,38 +182,39 @@ func (f *feed) batch(ctx context.Context, b *mail.Batch, begun time.Time) error 
 const quietSave = 10 * time.Minute
 
 // apply applies items in one transaction.
-func (f *feed) apply(ctx context.Context, items []mail.Item, asOf time.Time, also func(store.Tx) error) error {
+func (f *feed) apply(ctx context.Context, items []mail.Item, asOf time.Time) error {
 	refetch := map[string]struct{}{}
 	var arrivedAt []time.Time
+	var dropped []string
 	bodies, content := f.bringAhead(ctx, items)
 	f.s.ahead.put(content)
 	defer f.s.ahead.drop(content)
 	err := f.s.journal.Update(ctx, func(tx store.Tx, b *journal.Batch) error {
 		a := newApplier(tx, b, f.acct, asOf)
-		a.first, a.bodies = !f.state.Complete, bodies
+		a.first, a.bodies = f.first(), bodies
 		for i := range items {
 			if err := a.apply(&items[i]); err != nil {
 				return fmt.Errorf("apply change of message: %w", err)
 			}
 		}
-		refetch, arrivedAt = a.refetch, a.arrivedAt
-		if also != nil {
-			if err := also(tx); err != nil {
-				return err
-			}
-		}
+		refetch, arrivedAt, dropped = a.refetch, a.arrivedAt, a.dropped
 		return f.progress(tx)
 	})
 	if err != nil {
 		return err
 	}
 	f.s.metrics.items.Add(float64(len(items)))
+	f.s.dropBodies(ctx, f.acct.ID, dropped)
 	for _, at := range arrivedAt {
 		f.s.metrics.lag.Observe(max(0, f.s.now().Sub(at).Seconds()))
 	}
 	maps.Copy(f.refetch, refetch)
 	return nil
 }
+
+// first reports whether the feed tells what was there before the account was
+// connected. A mailbox that is made later has no such past.
+func (f *feed) first() bool { return !f.state.Complete && f.acct.SyncedAt.IsZero() }
 
 // progress keeps the first sync's count honest.
 func (f *feed) progress(tx store.Tx) error {
@@ -214,61 +234,49 @@ func (f *feed) progress(tx store.Tx) error {
 	return tx.PutAccount(acct)
 }
 
-// missing takes out of the scope what a comparison was not told of.
+// missing holds back what a comparison was not told of: it left the scope, or
+// moved while the comparison went on. settleAbsences asks the provider.
 func (f *feed) missing(ctx context.Context, begun time.Time) error {
-	var items []mail.Item
-	err := f.each(ctx, func(m *store.Message) {
-		if _, told := f.seen[m.ID]; told || m.PlacedAt.After(begun) {
-			return
-		}
-		kind := mail.ItemGone
-		if f.info.Scope == mail.ScopeMailbox {
-			kind = mail.ItemAbsent
-		}
-		items = append(items, mail.Item{Kind: kind, Mailbox: f.scope, Message: mail.Message{ProviderID: m.ProviderID}})
-	})
-	if err != nil {
-		return err
-	}
-	for chunk := range slices.Chunk(items, itemsPerTx) {
-		if err := f.apply(ctx, chunk, begun, nil); err != nil {
+	var after store.DateKey
+	for more := true; more; {
+		var gone []mail.Item
+		err := f.s.store.View(ctx, func(tx store.Tx) (err error) {
+			gone, after, more, err = f.unseen(tx, after, begun)
 			return err
+		})
+		if err != nil {
+			return err
+		}
+		for chunk := range slices.Chunk(gone, f.perTx) {
+			if err := f.apply(ctx, chunk, begun); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-// each visits every message of the scope in short transactions.
-func (f *feed) each(ctx context.Context, visit func(*store.Message)) error {
-	var after store.DateKey
-	for {
-		n := 0
-		err := f.s.store.View(ctx, func(tx store.Tx) error {
-			var keys []store.DateKey
-			var err error
-			if f.info.Scope == mail.ScopeMailbox {
-				keys, err = tx.MessagesIn(ID(f.acct.ID, f.scope), after, 500)
-			} else {
-				keys, err = tx.MessagesOf(f.acct.ID, after, 500)
-			}
-			if err != nil {
-				return err
-			}
-			for _, k := range keys {
-				m, err := tx.Message(k.ID)
-				if err != nil {
-					return err
-				}
-				visit(m)
-				after = k
-			}
-			n = len(keys)
-			return nil
-		})
-		if err != nil || n == 0 {
-			return err
-		}
+// unseen gives the messages on one page of the scope that were not told, as
+// absent from it.
+func (f *feed) unseen(tx store.Tx, after store.DateKey, begun time.Time) (gone []mail.Item, next store.DateKey, more bool, err error) {
+	var keys []store.DateKey
+	if f.info.Scope == mail.ScopeMailbox {
+		keys, err = tx.MessagesIn(ID(f.acct.ID, f.scope), after, 200)
+	} else {
+		keys, err = tx.MessagesOf(f.acct.ID, after, 200)
 	}
+	for _, k := range keys {
+		m, err := tx.Message(k.ID)
+		if err != nil {
+			return nil, after, false, err
+		}
+		after = k
+		if _, told := f.seen[m.ID]; told || m.PlacedAt.After(begun) {
+			continue
+		}
+		gone = append(gone, mail.Item{Kind: mail.ItemAbsent, Mailbox: f.scope, Message: mail.Message{ProviderID: m.ProviderID}})
+	}
+	return gone, after, len(keys) > 0, err
 }
 
 // refetchAll reads again what was told in parts of messages that the mirror
@@ -286,8 +294,11 @@ func (f *feed) refetchAll(ctx context.Context) error {
 // provider does not know any more is gone; otherwise a feed will tell.
 func (f *feed) fetch(ctx context.Context, ids []string, verify bool) error {
 	size := f.info.Limits.FetchBatch
-	if size <= 0 || size > itemsPerTx {
-		size = itemsPerTx
+	if f.perTx == 0 {
+		f.perTx = itemsPerTx(0)
+	}
+	if size <= 0 || size > f.perTx {
+		size = f.perTx
 	}
 	for chunk := range slices.Chunk(ids, size) {
 		asOf := f.s.now()
@@ -301,9 +312,12 @@ func (f *feed) fetch(ctx context.Context, ids []string, verify bool) error {
 			for _, id := range sink.gone {
 				items = append(items, mail.Item{Kind: mail.ItemGone, Message: mail.Message{ProviderID: id}})
 			}
-			items = f.nowhere(ctx, items)
+			var err error
+			if items, err = f.nowhere(ctx, items); err != nil {
+				return err
+			}
 		}
-		if err := f.apply(ctx, items, asOf, nil); err != nil {
+		if err := f.apply(ctx, items, asOf); err != nil {
 			return err
 		}
 		if sink.err != nil {
@@ -314,23 +328,28 @@ func (f *feed) fetch(ctx context.Context, ids []string, verify bool) error {
 }
 
 // nowhere turns messages that the provider still has, but in no mailbox of
-// the mirror (a purged message that it keeps for recovery), into gone ones.
-func (f *feed) nowhere(ctx context.Context, items []mail.Item) []mail.Item {
+// the mirror (a purged message that it keeps for recovery), into gone ones. One
+// that waits in the outbox will turn up again: it is left as it is.
+func (f *feed) nowhere(ctx context.Context, items []mail.Item) ([]mail.Item, error) {
 	known := map[string]bool{}
-	_ = f.s.store.View(ctx, func(tx store.Tx) error {
+	err := f.s.store.View(ctx, func(tx store.Tx) error {
 		list, err := tx.MailboxesOf(f.acct.ID)
 		for _, m := range list {
 			known[m.ProviderID] = true
 		}
 		return err
 	})
-	for i := range items {
-		it := &items[i]
+	out := items[:0]
+	for _, it := range items {
 		if it.Kind == mail.ItemPresent && !slices.ContainsFunc(it.Message.Mailboxes, func(id string) bool { return known[id] }) {
+			if slices.ContainsFunc(it.Message.Mailboxes, func(id string) bool { return f.hidden[id] }) {
+				continue
+			}
 			it.Kind = mail.ItemGone
 		}
+		out = append(out, it)
 	}
-	return items
+	return out, err
 }
 
 // itemSink collects fetched metadata as full items.

@@ -17,6 +17,7 @@ package mailbox
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -151,7 +152,7 @@ func (s *Service) plug(a *store.Account) (provider.Provider, *provider.Info, err
 }
 
 func notFound(err error, what string) error {
-	if err == store.ErrNotFound {
+	if errors.Is(err, store.ErrNotFound) {
 		return &mail.Error{Kind: mail.KindNotFound, Op: "look up", Message: fmt.Sprintf("no such %s", what), Err: err}
 	}
 	return err

@@ -3,6 +3,7 @@ package mailbox
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/postern-mail/postern/internal/event"
@@ -12,60 +13,62 @@ import (
 	"github.com/postern-mail/postern/store"
 )
 
+// mailboxesPerTx bounds how many mailboxes one transaction writes.
+const mailboxesPerTx = 40
+
 // syncMailboxes compares the provider's mailboxes with the mirror's: no
-// message feed reports them. It gives the mirror's list afterwards.
-func (s *Service) syncMailboxes(ctx context.Context, acct *store.Account, p provider.Provider) ([]*store.Mailbox, error) {
+// message feed reports them. It gives the mirror's list afterwards, and the
+// provider ids of those that the mirror leaves out.
+func (s *Service) syncMailboxes(ctx context.Context, acct *store.Account, p provider.Provider) (list []*store.Mailbox, hidden map[string]bool, err error) {
 	resp, err := p.Mailboxes(ctx, &provider.MailboxesRequest{Call: provider.Call{Account: acct.ID, Priority: provider.Delta}})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	told := map[string]*mail.Mailbox{}
+	told, hidden := map[string]*mail.Mailbox{}, map[string]bool{}
 	for i := range resp.Mailboxes {
 		told[resp.Mailboxes[i].ID] = &resp.Mailboxes[i]
 	}
-	if same, list, err := s.sameMailboxes(ctx, acct, told); err != nil || same {
-		return list, err
+	var shown []*mail.Mailbox
+	var total int64
+	for i := range resp.Mailboxes {
+		t := &resp.Mailboxes[i]
+		if skip(t, told) {
+			hidden[t.ID] = true
+			continue
+		}
+		shown = append(shown, t)
+		total += max(t.Total, 0)
 	}
-	var gone []*store.Mailbox
-	err = s.journal.Update(ctx, func(tx store.Tx, b *journal.Batch) error {
-		gone = gone[:0]
-		have, err := tx.MailboxesOf(acct.ID)
+	same, list, err := s.sameMailboxes(ctx, acct, told)
+	if err != nil || same {
+		return list, hidden, err
+	}
+	for _, m := range list {
+		if told[m.ProviderID] == nil {
+			if err := s.dropMailbox(ctx, acct, m); err != nil {
+				return nil, nil, err
+			}
+		}
+	}
+	for chunk := range slices.Chunk(shown, mailboxesPerTx) {
+		err := s.journal.Update(ctx, func(tx store.Tx, b *journal.Batch) error {
+			for _, t := range chunk {
+				if err := s.putMailbox(tx, b, acct, t, told); err != nil {
+					return err
+				}
+			}
+			return s.firstProgress(tx, acct.ID, total)
+		})
 		if err != nil {
-			return err
-		}
-		for _, m := range have {
-			if told[m.ProviderID] == nil {
-				gone = append(gone, m)
-			}
-		}
-		var total int64
-		for i := range resp.Mailboxes {
-			t := &resp.Mailboxes[i]
-			if skip(t, told) {
-				continue
-			}
-			total += max(t.Total, 0)
-			if err := s.putMailbox(tx, b, acct, t, told); err != nil {
-				return err
-			}
-		}
-		return s.firstProgress(tx, acct.ID, total)
-	})
-	if err != nil {
-		return nil, err
-	}
-	for _, m := range gone {
-		if err := s.dropMailbox(ctx, acct, m); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
-	var list []*store.Mailbox
 	err = s.store.View(ctx, func(tx store.Tx) (err error) {
 		list, err = tx.MailboxesOf(acct.ID)
 		return err
 	})
 	inboxFirst(list)
-	return list, err
+	return list, hidden, err
 }
 
 // sameMailboxes reports whether the mirror has just what the provider told,
@@ -173,7 +176,7 @@ func (s *Service) dropMailbox(ctx context.Context, acct *store.Account, m *store
 	for {
 		empty := false
 		err := s.journal.Update(ctx, func(tx store.Tx, b *journal.Batch) error {
-			keys, err := tx.MessagesIn(m.ID, store.DateKey{}, itemsPerTx)
+			keys, err := tx.MessagesIn(m.ID, store.DateKey{}, itemsPerTx(0))
 			if err != nil {
 				return err
 			}

@@ -34,7 +34,7 @@ func (s *Service) Round(ctx context.Context, account string) error {
 	if err != nil {
 		return err
 	}
-	mailboxes, err := s.syncMailboxes(ctx, acct, p)
+	mailboxes, hidden, err := s.syncMailboxes(ctx, acct, p)
 	if err != nil {
 		return fmt.Errorf("list mailboxes: %w", err)
 	}
@@ -45,7 +45,7 @@ func (s *Service) Round(ctx context.Context, account string) error {
 	if err != nil {
 		return fmt.Errorf("read changes: %w", err)
 	}
-	if err := s.settleAbsences(ctx, acct, p, info, asked); err != nil {
+	if err := s.settleAbsences(ctx, acct, p, info, hidden, asked); err != nil {
 		return fmt.Errorf("settle absences: %w", err)
 	}
 	if err := s.giveUIDs(ctx, mailboxes); err != nil {
@@ -59,7 +59,9 @@ func (s *Service) Round(ctx context.Context, account string) error {
 }
 
 // readFeeds asks every scope, the inbox first, and gives the time after which
-// all of them were asked.
+// all of them were asked. A scope that fails for itself (a folder that may not
+// be read) does not keep the others back; what concerns the whole account ends
+// the round.
 func (s *Service) readFeeds(ctx context.Context, acct *store.Account, p provider.Provider, info *provider.Info, mailboxes []*store.Mailbox) (asked time.Time, err error) {
 	asked = s.now()
 	scopes := []string{""}
@@ -69,16 +71,24 @@ func (s *Service) readFeeds(ctx context.Context, acct *store.Account, p provider
 			scopes = append(scopes, m.ProviderID)
 		}
 	}
-	g, ctx := errgroup.WithContext(ctx)
+	var g errgroup.Group
 	g.SetLimit(s.opts.Feeds)
 	for _, name := range scopes {
 		f := &feed{s: s, acct: acct, p: p, info: info, scope: name}
 		g.Go(func() error {
 			err := f.read(ctx)
-			if mail.KindOf(err) == mail.KindNotFound && name != "" {
+			if err == nil || name == "" {
+				return err
+			}
+			switch mail.KindOf(err) {
+			case mail.KindNotFound:
 				// The mailbox went away since it was listed. The next round will
 				// not list it, and then its messages are missing.
 				s.schedule.again(acct.ID)
+				return nil
+			case mail.KindForbidden, mail.KindInvalid, mail.KindConflict, mail.KindTooLarge:
+				s.metrics.failures.WithLabelValues(string(mail.KindOf(err))).Inc()
+				s.log.WarnContext(ctx, "a mailbox cannot be read", "account", acct.ID, "mailbox", ID(acct.ID, name), "error", err)
 				return nil
 			}
 			return err
@@ -90,19 +100,27 @@ func (s *Service) readFeeds(ctx context.Context, acct *store.Account, p provider
 // settleAbsences ends the waiting of messages that were in no mailbox any
 // more, once every feed was asked after they went missing. The provider has
 // the last word: only a message that it does not know is told deleted.
-func (s *Service) settleAbsences(ctx context.Context, acct *store.Account, p provider.Provider, info *provider.Info, asked time.Time) error {
-	var due []string
+func (s *Service) settleAbsences(ctx context.Context, acct *store.Account, p provider.Provider, info *provider.Info, hidden map[string]bool, asked time.Time) error {
+	var due, orphans []string
+	perTx := 1
 	err := s.store.View(ctx, func(tx store.Tx) error {
+		endpoints, err := tx.Endpoints()
+		if err != nil {
+			return err
+		}
+		perTx = itemsPerTx(len(endpoints))
 		absences, err := tx.Absences(acct.ID, store.MaxRecords)
 		if err != nil {
 			return err
 		}
+		due, orphans = due[:0], orphans[:0]
 		for _, ab := range absences {
 			if !ab.Since.Before(asked) {
 				continue
 			}
 			m, err := tx.Message(ab.Message)
 			if errors.Is(err, store.ErrNotFound) {
+				orphans = append(orphans, ab.Message)
 				continue
 			}
 			if err != nil {
@@ -110,15 +128,25 @@ func (s *Service) settleAbsences(ctx context.Context, acct *store.Account, p pro
 			}
 			due = append(due, m.ProviderID)
 		}
-		if len(absences) > len(due) {
+		if len(absences) > len(due)+len(orphans) {
 			s.schedule.again(acct.ID)
 		}
 		return nil
 	})
+	if err == nil && len(orphans) > 0 {
+		err = s.store.Update(ctx, func(tx store.Tx) error {
+			for _, id := range orphans {
+				if err := tx.DeleteAbsence(acct.ID, id); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
 	if err != nil || len(due) == 0 {
 		return err
 	}
-	f := &feed{s: s, acct: acct, p: p, info: info, refetch: map[string]struct{}{}}
+	f := &feed{s: s, acct: acct, p: p, info: info, refetch: map[string]struct{}{}, hidden: hidden, perTx: perTx}
 	f.state.Complete = true
 	return f.fetch(ctx, due, true)
 }

@@ -21,20 +21,24 @@ type schedule struct {
 	now  func() time.Time
 	wake chan struct{}
 
-	mu      sync.Mutex
-	entries map[string]*entry
-	due     dueHeap
+	mu sync.Mutex
+	// everybody counts listeners to all accounts.
+	everybody int
+	entries   map[string]*entry
+	due       dueHeap
 }
 
 type entry struct {
-	account   string
-	at        time.Time
-	index     int // in the heap, -1 while running
-	running   bool
-	repeat    bool // asked for again while running
-	failures  int
-	listeners int
-	waiters   []chan error
+	account          string
+	at               time.Time
+	index            int // in the heap, -1 while running
+	running          bool
+	repeat           bool // asked for again while running
+	unfinished       bool // the round itself wants to go on
+	unfinishedRounds int
+	failures         int
+	listeners        int
+	waiters          []chan error
 	// cause is the span that made the account due, if one did.
 	cause trace.SpanContext
 }
@@ -73,8 +77,15 @@ func (s *schedule) because(account string, cause trace.SpanContext) {
 	}
 }
 
-// again asks for another round after the running one.
-func (s *schedule) again(account string) { s.soon(account, nil) }
+// again asks, from inside a round, for another one to go on with what this one
+// left.
+func (s *schedule) again(account string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e := s.entries[account]; e != nil {
+		e.unfinished = true
+	}
+}
 
 // forget drops an account.
 func (s *schedule) forget(account string) {
@@ -93,21 +104,23 @@ func (s *schedule) forget(account string) {
 	}
 }
 
-// listen counts who waits for an account's events; somebody listening
-// shortens its poll. The function it gives ends the listening.
-func (s *schedule) listen(account string) (stop func()) {
-	s.mu.Lock()
-	if e := s.entries[account]; e != nil {
-		e.listeners++
-	}
-	s.mu.Unlock()
-	return sync.OnceFunc(func() {
+// listen counts who waits for the events of accounts, of all of them where none
+// is named; that shortens their poll. The function it gives ends the listening.
+func (s *schedule) listen(accounts []string) (stop func()) {
+	count := func(by int) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if e := s.entries[account]; e != nil && e.listeners > 0 {
-			e.listeners--
+		if len(accounts) == 0 {
+			s.everybody += by
 		}
-	})
+		for _, account := range accounts {
+			if e := s.entries[account]; e != nil {
+				e.listeners = max(0, e.listeners+by)
+			}
+		}
+	}
+	count(1)
+	return sync.OnceFunc(func() { count(-1) })
 }
 
 // at puts an entry at its time; the caller holds the lock.
@@ -136,8 +149,8 @@ func (s *schedule) take() (t *taken, wait time.Duration) {
 		return nil, wait
 	}
 	e := heap.Pop(&s.due).(*entry)
-	e.running, e.repeat = true, false
-	t = &taken{entry: e, waiters: e.waiters, cause: e.cause}
+	e.running, e.repeat, e.unfinished = true, false, false
+	t = &taken{entry: e, waiters: e.waiters, cause: e.cause, listened: e.listeners+s.everybody > 0}
 	e.waiters, e.cause = nil, trace.SpanContext{}
 	return t, 0
 }
@@ -147,20 +160,34 @@ type taken struct {
 	*entry
 	waiters []chan error
 	cause   trace.SpanContext
+	// listened: somebody waits for the account's changes.
+	listened bool
 }
 
-// done puts an entry back. next is when it is due if nobody asked meanwhile.
-func (s *schedule) done(e *entry, next time.Time) {
+// done puts an entry back, to be due after pause. Whoever asked meanwhile is
+// served at once, and a good round that left something goes on; but one that
+// never comes to an end does not spin, and a failed one rests.
+func (s *schedule) done(e *entry, pause time.Duration, failed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e.running = false
 	if s.entries[e.account] != e {
 		return
 	}
-	if e.repeat {
-		next = s.now()
+	switch {
+	case failed:
+	case e.repeat:
+		pause = 0
+	case e.unfinished:
+		e.unfinishedRounds++
+		pause = 0
+		if e.unfinishedRounds > 100 {
+			pause = time.Second
+		}
+	default:
+		e.unfinishedRounds = 0
 	}
-	s.at(e, next)
+	s.at(e, s.now().Add(pause))
 }
 
 type dueHeap []*entry
@@ -249,7 +276,7 @@ func (s *Service) runOne(ctx context.Context, t *taken) {
 		e.failures++
 		s.failed(ctx, e.account, err)
 	}
-	s.schedule.done(e, s.now().Add(s.pause(ctx, e, err)))
+	s.schedule.done(e, s.pause(ctx, t, err), err != nil)
 }
 
 // failed says what a failed round means for the account.
@@ -272,18 +299,18 @@ func (s *Service) failed(ctx context.Context, account string, err error) {
 }
 
 // pause is how long an account rests after a round.
-func (s *Service) pause(ctx context.Context, e *entry, err error) time.Duration {
+func (s *Service) pause(ctx context.Context, t *taken, err error) time.Duration {
 	if err != nil {
-		backoff := min(time.Second<<min(e.failures, 9), 5*time.Minute)
+		backoff := min(time.Second<<min(t.failures, 9), 5*time.Minute)
 		return max(jitter(backoff), mail.RetryAfter(err))
 	}
-	acct, aerr := s.account(ctx, e.account)
+	acct, aerr := s.account(ctx, t.account)
 	switch {
 	case aerr != nil:
 		return s.opts.Poll
 	case !acct.Watch.Expires.IsZero() && acct.Watch.Expires.After(s.now()):
 		return jitter(s.opts.PollWatched)
-	case e.listeners > 0:
+	case t.listened:
 		return jitter(s.opts.PollListened)
 	}
 	return jitter(s.opts.Poll)
@@ -318,5 +345,6 @@ func (s *Service) Touch(ctx context.Context, account string) {
 // Forget stops syncing an account.
 func (s *Service) Forget(account string) { s.schedule.forget(account) }
 
-// Listen tells that somebody waits for an account's changes, until stop.
-func (s *Service) Listen(account string) (stop func()) { return s.schedule.listen(account) }
+// Listen tells that somebody waits for changes of accounts, of all where none
+// is named, until stop.
+func (s *Service) Listen(accounts []string) (stop func()) { return s.schedule.listen(accounts) }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/postern-mail/postern/internal/journal"
 	"github.com/postern-mail/postern/plugins/sdk/mail"
@@ -48,14 +49,15 @@ func (s *Service) Update(ctx context.Context, ids []string, ch Change) ([]Result
 func (s *Service) Move(ctx context.Context, ids []string, to string) ([]Result, error) {
 	return s.bulk(ctx, ids, func(w *work) ([]Result, error) {
 		var out []Result
-		for key, group := range groupBy(w.messages, func(m *store.Message) string { return joinIDs(m.In) }) {
-			_ = key
+		for _, group := range groupBy(w.messages, func(m *store.Message) string { return joinIDs(m.In) }) {
 			part := *w
 			part.messages = group
 			remove := slices.DeleteFunc(slices.Clone(group[0].In), func(in string) bool { return in == to })
 			rs, err := s.update(ctx, &part, Change{AddMailboxes: []string{to}, RemoveMailboxes: remove})
-			if err != nil {
-				return nil, err
+			for _, m := range group {
+				if err != nil { // this group's alone: others may have moved
+					rs = append(rs, Result{ID: m.ID, Err: err})
+				}
 			}
 			out = append(out, rs...)
 		}
@@ -269,40 +271,41 @@ func (s *Service) target(ctx context.Context, account, id string) (*store.Mailbo
 // purged stands for a write after which the message is nowhere.
 const purged mail.Fields = 1 << 31
 
+// settleLimit bounds writing down what a provider has done, which goes on when
+// the caller has left.
+const settleLimit = 30 * time.Second
+
 // send carries out one provider call per batch and writes what came of it.
 // fields are those that the call decides; 0 means that it makes new messages.
+// Every message has its own outcome: what was done for some is not denied
+// because of others.
 func (s *Service) send(ctx context.Context, w *work, fields mail.Fields, call func(ids []string) (*provider.ModifyResponse, error), local func(*store.Message)) ([]Result, error) {
 	size := w.info.Limits.ModifyBatch
-	if size <= 0 || size > itemsPerTx {
-		size = itemsPerTx
+	if most := itemsPerTx(1); size <= 0 || size > most {
+		size = most
 	}
 	var out []Result
 	for chunk := range slices.Chunk(w.messages, size) {
 		results := make([]provider.Result, len(chunk))
+		ids := make([]string, len(chunk))
 		for i, m := range chunk {
-			results[i] = provider.Result{ID: m.ProviderID}
+			ids[i], results[i] = m.ProviderID, provider.Result{ID: m.ProviderID}
 		}
 		if call != nil {
-			ids := make([]string, len(chunk))
-			for i, m := range chunk {
-				ids[i] = m.ProviderID
-			}
 			resp, err := call(ids)
-			switch {
-			case err != nil:
-				for i := range results {
-					results[i].Err = err
-				}
-			case len(resp.Results) != len(ids):
-				return nil, mail.Errorf(mail.KindInternal, "change messages", "the provider answered %d of %d messages", len(resp.Results), len(ids))
-			default:
+			if err == nil && len(resp.Results) != len(ids) {
+				err = mail.Errorf(mail.KindInternal, "change messages", "the provider answered %d of %d messages", len(resp.Results), len(ids))
+			}
+			if err == nil {
 				results = resp.Results
 			}
+			for i := range results {
+				if err != nil {
+					results[i].Err = err
+				}
+			}
 		}
-		rs, err := s.settle(ctx, w, chunk, fields, results, local)
-		if err != nil {
-			return nil, err
-		}
+		rs := s.settle(ctx, w, chunk, fields, results, local)
 		if fields == 0 && local == nil {
 			s.readCopies(ctx, w, results, rs)
 		}
@@ -342,13 +345,16 @@ func (s *Service) readCopies(ctx context.Context, w *work, told []provider.Resul
 }
 
 // settle writes the outcome of one provider call into mirror and journal.
-func (s *Service) settle(ctx context.Context, w *work, chunk []*store.Message, fields mail.Fields, results []provider.Result, local func(*store.Message)) ([]Result, error) {
+func (s *Service) settle(ctx context.Context, w *work, chunk []*store.Message, fields mail.Fields, results []provider.Result, local func(*store.Message)) []Result {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleLimit)
+	defer cancel()
+	answered := s.now()
 	var out []Result
+	var dropped []string
 	behind := false
 	err := s.journal.Update(ctx, func(tx store.Tx, b *journal.Batch) error {
-		now := s.now()
 		out, behind = make([]Result, len(chunk)), false
-		a := newApplier(tx, b, w.acct, now)
+		a := newApplier(tx, b, w.acct, answered)
 		for i, asked := range chunk {
 			out[i].ID = asked.ID
 			r := &results[i]
@@ -364,13 +370,26 @@ func (s *Service) settle(ctx context.Context, w *work, chunk []*store.Message, f
 			out[i].Message = m
 			behind = behind || (m == nil && fields != purged)
 		}
-		behind = behind || len(a.refetch) > 0
+		behind, dropped = behind || len(a.refetch) > 0, a.dropped
 		return nil
 	})
+	if err != nil {
+		// Done at the provider, not written here: the feeds will tell.
+		behind, out = true, out[:0]
+		for i, m := range chunk {
+			failed := results[i].Err
+			if failed == nil {
+				failed = err
+			}
+			out = append(out, Result{ID: m.ID, Err: failed})
+		}
+	} else {
+		s.dropBodies(ctx, w.acct.ID, dropped)
+	}
 	if behind {
 		s.Touch(ctx, w.acct.ID)
 	}
-	return out, err
+	return out
 }
 
 func (s *Service) settleOne(a *applier, asked *store.Message, fields mail.Fields, r *provider.Result, local func(*store.Message)) (*store.Message, error) {
@@ -395,6 +414,10 @@ func (s *Service) settleOne(a *applier, asked *store.Message, fields mail.Fields
 	}
 	if fields == purged {
 		return nil, a.remove(old)
+	}
+	if old.Wrote.At.After(a.asOf) {
+		// A later write was faster to get here; what is true now is asked.
+		return old, a.doubt(old.ID)
 	}
 	it := &mail.Item{Kind: mail.ItemPresent, Message: r.Message}
 	next := merge(old, it, r.Fields&fields)

@@ -111,11 +111,13 @@ func TestStaleFeedDoesNotUndoOurWrite(t *testing.T) {
 		w.must(err)
 		info, err := w.plugin.Describe(w.ctx)
 		w.must(err)
-		f := &feed{s: w.svc, acct: acct, p: w.plugin, info: info, scope: "inbox", refetch: map[string]struct{}{}}
-		stale := mail.Item{Kind: mail.ItemPresent, Fields: mail.FieldKeywords, Message: mail.Message{ProviderID: id, Keywords: []string{mail.Flagged}}}
-		w.must(f.apply(w.ctx, []mail.Item{stale}, asOf, nil))
-		if !w.message(id).HasKeyword(mail.Seen) {
-			t.Fatal("a stale answer undid our write")
+		f := &feed{s: w.svc, acct: acct, p: w.plugin, info: info, scope: "inbox", refetch: map[string]struct{}{}, perTx: 10}
+		for _, fields := range []mail.Fields{mail.FieldKeywords, mail.FieldSeen, mail.FieldSeen | mail.FieldFlagged} {
+			stale := mail.Item{Kind: mail.ItemPresent, Fields: fields, Message: mail.Message{ProviderID: id, Keywords: []string{mail.Flagged}}}
+			w.must(f.apply(w.ctx, []mail.Item{stale}, asOf))
+			if !w.message(id).HasKeyword(mail.Seen) {
+				t.Fatalf("a stale answer with fields %b undid our write", fields)
+			}
 		}
 		if len(f.refetch) != 1 {
 			t.Error("the message is not read again")

@@ -99,7 +99,12 @@ func (s *Service) DeleteMailbox(ctx context.Context, id string) error {
 	if err := p.DeleteMailbox(ctx, &provider.DeleteMailboxRequest{Call: write(acct), ID: m.ProviderID}); err != nil {
 		return err
 	}
-	return s.Sync(ctx, m.Account)
+	if _, _, err := s.syncMailboxes(ctx, acct, p); err != nil {
+		// Deleted it is; the next round lists what is left.
+		s.log.WarnContext(ctx, "mailboxes not listed after a deletion", "account", acct.ID, "error", err)
+	}
+	s.Touch(ctx, acct.ID)
+	return nil
 }
 
 // wroteMailbox writes what the provider answered at once; the parents of a
@@ -161,81 +166,4 @@ func (s *Service) role(ctx context.Context, account string, role mail.Role) (*st
 		err = mail.Errorf(mail.KindNotFound, "find mailbox", "the account has no mailbox with the role %s", role)
 	}
 	return found, err
-}
-
-// SaveDraft stores a draft at the provider in place of an earlier one, which
-// may be empty. The new one is there before the old one goes.
-func (s *Service) SaveDraft(ctx context.Context, account, operation, replaces string, raw []byte) (*store.Message, error) {
-	acct, p, err := s.writable(ctx, account)
-	if err != nil {
-		return nil, err
-	}
-	if replaces != "" {
-		if _, err := s.draft(ctx, account, replaces); err != nil {
-			return nil, err
-		}
-	}
-	drafts, err := s.role(ctx, account, mail.RoleDrafts)
-	if err != nil {
-		return nil, err
-	}
-	resp, err := p.Append(ctx, &provider.AppendRequest{
-		Call: write(acct), OperationID: operation, Mailbox: drafts.ProviderID,
-		Keywords: []string{mail.Draft, mail.Seen}, ReceivedAt: s.now(), Size: int64(len(raw)),
-	}, strings.NewReader(string(raw)))
-	if err != nil {
-		return nil, err
-	}
-	m, err := s.Stored(ctx, acct, &resp.Message)
-	if err != nil {
-		return nil, err
-	}
-	if replaces != "" {
-		if err := s.DeleteDraft(ctx, replaces); err != nil {
-			return nil, err
-		}
-	}
-	return m, nil
-}
-
-// DeleteDraft removes a draft for good.
-func (s *Service) DeleteDraft(ctx context.Context, id string) error {
-	if _, err := s.draft(ctx, "", id); err != nil {
-		return err
-	}
-	rs, err := s.Delete(ctx, []string{id}, true)
-	if err != nil {
-		return err
-	}
-	return rs[0].Err
-}
-
-func (s *Service) draft(ctx context.Context, account, id string) (*store.Message, error) {
-	m, err := s.message(ctx, id)
-	if err != nil {
-		return nil, err
-	}
-	if !m.HasKeyword(mail.Draft) || (account != "" && m.Account != account) {
-		return nil, mail.Errorf(mail.KindInvalid, "change draft", "message %s is not a draft of this account", id)
-	}
-	return m, nil
-}
-
-// Stored writes a message that the provider has just stored for us.
-func (s *Service) Stored(ctx context.Context, acct *store.Account, told *mail.Message) (m *store.Message, err error) {
-	id := MessageID(acct.ID, told.ProviderID)
-	asOf := s.now()
-	err = s.journal.Update(ctx, func(tx store.Tx, b *journal.Batch) error {
-		it := &mail.Item{Kind: mail.ItemPresent, Fields: allFields, Message: *told}
-		if err := newApplier(tx, b, acct, asOf).present(it); err != nil {
-			return err
-		}
-		m, err = tx.Message(id)
-		if errors.Is(err, store.ErrNotFound) {
-			return nil
-		}
-		return err
-	})
-	s.Touch(ctx, acct.ID)
-	return m, err
 }
