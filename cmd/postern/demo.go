@@ -105,19 +105,22 @@ func (d *demo) prepare() (unlock func(), err error) {
 		}
 		d.bin = filepath.Dir(self)
 	}
-	if err := os.MkdirAll(d.Dir, 0o700); err != nil {
+	if err := d.mine(); err != nil {
 		return nil, err
 	}
 	unlock, err = lockFile(filepath.Join(d.Dir, "lock"))
 	if err != nil {
 		return nil, usageError{fmt.Errorf("a demo is running already in %s; stop it with Ctrl-C where it runs, or give this one another --dir", d.Dir)}
 	}
+	if err := os.WriteFile(d.path(demoMark), []byte("What is in this folder belongs to `postern demo`, which deletes it.\n"), 0o600); err != nil {
+		return unlock, err
+	}
 	entries, err := os.ReadDir(d.Dir)
 	if err != nil {
 		return unlock, err
 	}
 	for _, en := range entries {
-		if en.Name() == "lock" || (d.Keep && en.Name() != "demo.json") {
+		if en.Name() == "lock" || en.Name() == demoMark || (d.Keep && en.Name() != "demo.json") {
 			continue
 		}
 		if err := os.RemoveAll(filepath.Join(d.Dir, en.Name())); err != nil {
@@ -125,6 +128,30 @@ func (d *demo) prepare() (unlock func(), err error) {
 		}
 	}
 	return unlock, os.MkdirAll(filepath.Join(d.Dir, "logs"), 0o700)
+}
+
+// demoMark is the file that says that a folder is a demo's.
+const demoMark = ".postern-demo"
+
+// mine makes the folder ours, readable by nobody else. Each demo empties it,
+// so one that holds anything but a demo's things is refused.
+func (d *demo) mine() error {
+	if err := os.MkdirAll(d.Dir, 0o700); err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(d.Dir)
+	if err != nil {
+		return err
+	}
+	marked := func(en os.DirEntry) bool { return en.Name() == demoMark }
+	if !slices.ContainsFunc(entries, marked) {
+		for _, en := range entries {
+			if en.Name() != "lock" { // another demo may be about to mark it
+				return usageError{fmt.Errorf("%s holds %s and is no demo's folder; a demo deletes what is in its folder, so give an empty or a new one by --dir", d.Dir, en.Name())}
+			}
+		}
+	}
+	return os.Chmod(d.Dir, 0o700)
 }
 
 func (d *demo) path(names ...string) string {
@@ -137,43 +164,77 @@ func (d *demo) say(format string, args ...any) {
 }
 
 func (d *demo) run() error {
-	ctx := d.e.ctx
+	ctx, cancel := context.WithCancel(d.e.ctx)
+	defer cancel()
 	steps := []func(context.Context) error{
 		d.startSandbox, d.startReceiver, d.startGateway, d.createEndpoint, d.connectAll, d.waitSynced, d.ready,
 	}
 	for _, step := range steps {
 		errs := make(chan error, 1)
 		go func() { errs <- step(ctx) }()
+		// A step that is given up is waited for: it may be starting a process,
+		// which the caller is about to stop.
 		select {
 		case err := <-errs:
-			if err != nil {
+			if err != nil && d.e.ctx.Err() == nil {
 				return err
 			}
 		case err := <-d.broken:
+			cancel()
+			<-errs
 			return err
 		case <-ctx.Done():
+			<-errs
+		}
+		if ctx.Err() != nil {
 			return nil
 		}
 	}
 	return d.follow(ctx)
 }
 
-// createEndpoint makes the webhook endpoint and hands its secret to the
-// receiver.
-func (d *demo) createEndpoint(context.Context) error {
-	var got struct {
-		CreateEndpoint struct {
-			Endpoint struct{ ID string }
-			Secret   string
+// demoEndpoint describes the demo's endpoint, by which it is found again.
+const demoEndpoint = "the demo's receiver"
+
+// createEndpoint makes the webhook endpoint, or points the one that a former
+// demo left at the new receiver, and hands its secret to the receiver.
+func (d *demo) createEndpoint(ctx context.Context) error {
+	type withSecret struct {
+		Endpoint struct{ ID string }
+		Secret   string
+	}
+	var former struct {
+		Endpoints []struct{ ID, Description string }
+	}
+	if err := d.client.do(ctx, `{ endpoints { id description } }`, nil, &former); err != nil {
+		return fmt.Errorf("list endpoints: %w", err)
+	}
+	var got withSecret
+	create := map[string]any{"url": d.info.Webhook.URL, "description": demoEndpoint}
+	for _, e := range former.Endpoints {
+		if e.Description != demoEndpoint || got.Secret != "" {
+			continue
 		}
+		var reused struct{ RotateEndpointSecret withSecret }
+		err := d.client.do(ctx, `mutation($id: ID!, $url: String!) {
+			updateEndpoint(input: {id: $id, url: $url, enabled: true}) { id }
+			rotateEndpointSecret(id: $id) { endpoint { id } secret } }`, map[string]any{"id": e.ID, "url": d.info.Webhook.URL}, &reused)
+		if err != nil {
+			return fmt.Errorf("update endpoint: %w", err)
+		}
+		got = reused.RotateEndpointSecret
 	}
-	err := d.client.do(d.e, `mutation($url: String!) { createEndpoint(input: {url: $url, description: "the demo's receiver"}) { endpoint { id } secret } }`,
-		map[string]any{"url": d.info.Webhook.URL}, &got)
-	if err != nil {
-		return fmt.Errorf("create endpoint: %w", err)
+	if got.Secret == "" {
+		var made struct{ CreateEndpoint withSecret }
+		err := d.client.do(ctx, `mutation($url: String!, $description: String!) {
+			createEndpoint(input: {url: $url, description: $description}) { endpoint { id } secret } }`, create, &made)
+		if err != nil {
+			return fmt.Errorf("create endpoint: %w", err)
+		}
+		got = made.CreateEndpoint
 	}
-	d.info.Webhook.Endpoint = got.CreateEndpoint.Endpoint.ID
-	if err := d.child("receiver").write(got.CreateEndpoint.Secret + "\n"); err != nil {
+	d.info.Webhook.Endpoint = got.Endpoint.ID
+	if err := d.child("receiver").write(got.Secret + "\n"); err != nil {
 		return fmt.Errorf("hand over the webhook secret: %w", err)
 	}
 	d.say("webhook endpoint made: %s", d.info.Webhook.URL)
@@ -190,7 +251,7 @@ func (d *demo) waitSynced(ctx context.Context) error {
 			}
 		}
 		for {
-			err := d.client.do(d.e, `query($id: ID!) { account(id: $id) { state progress { done total } } }`, map[string]any{"id": a.ID}, &got)
+			err := d.client.do(ctx, `query($id: ID!) { account(id: $id) { state progress { done total } } }`, map[string]any{"id": a.ID}, &got)
 			if err != nil {
 				return fmt.Errorf("look at account %s: %w", a.Address, err)
 			}

@@ -104,7 +104,7 @@ func (d *demo) stop() error {
 		if c := d.child(name); c != nil {
 			limit := 2 * time.Second
 			if name == "gateway" {
-				limit = 6 * time.Second
+				limit = 20 * time.Second // it lets what it sends finish
 			}
 			errs = append(errs, c.stop(limit))
 		}

@@ -21,7 +21,7 @@ import (
 
 // registerApp tells the sandbox where its app may send people back to, as an
 // operator does at the provider's portal.
-func (d *demo) registerApp() error {
+func (d *demo) registerApp(ctx context.Context) error {
 	body, err := json.Marshal(map[string]any{
 		"client_id": d.sandbox.ClientID, "name": "Postern demo",
 		"redirect_uris": []string{"http://" + d.http + "/oauth/outlook/callback"},
@@ -29,7 +29,12 @@ func (d *demo) registerApp() error {
 	if err != nil {
 		return err
 	}
-	resp, err := http.Post(d.sandbox.Control+"/control/apps", "application/json", bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, d.sandbox.Control+"/control/apps", bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return err
 	}
@@ -44,7 +49,11 @@ func (d *demo) registerApp() error {
 // connectAll connects the sandbox's users through the real sign-in.
 func (d *demo) connectAll(ctx context.Context) error {
 	var users []struct{ Address string }
-	resp, err := http.Get(d.sandbox.Control + "/control/users")
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, d.sandbox.Control+"/control/users", nil)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return err
 	}
@@ -71,7 +80,7 @@ func (d *demo) connectAll(ctx context.Context) error {
 // and comes back.
 func (d *demo) connect(ctx context.Context, address string) (string, error) {
 	var got struct{ BeginConnect struct{ URL string } }
-	err := d.client.do(d.e, `mutation($in: BeginConnectInput!) { beginConnect(input: $in) { url } }`,
+	err := d.client.do(ctx, `mutation($in: BeginConnectInput!) { beginConnect(input: $in) { url } }`,
 		map[string]any{"in": map[string]any{"provider": "outlook", "loginHint": address,
 			"expectedAddress": address, "redirectUrl": "http://" + d.http + "/"}}, &got)
 	if err != nil {

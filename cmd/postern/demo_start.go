@@ -126,7 +126,7 @@ func (d *demo) startReceiver(ctx context.Context) error {
 }
 
 func (d *demo) startGateway(ctx context.Context) error {
-	if err := d.writeConfig(); err != nil {
+	if err := d.writeConfig(ctx); err != nil {
 		return err
 	}
 	self, err := os.Executable()
@@ -179,7 +179,7 @@ func (d *demo) waitReady(ctx context.Context) error {
 }
 
 // writeConfig writes the gateway's settings, as an operator would.
-func (d *demo) writeConfig() error {
+func (d *demo) writeConfig(ctx context.Context) error {
 	addr := d.address("gateway", "127.0.0.1:8080")
 	if _, port, _ := net.SplitHostPort(addr); port == "0" {
 		// The address stands in redirect URLs, so it must be known beforehand.
@@ -218,7 +218,7 @@ func (d *demo) writeConfig() error {
 		return err
 	}
 	d.configure = d.path("postern.yaml")
-	if err := d.registerApp(); err != nil {
+	if err := d.registerApp(ctx); err != nil {
 		return err
 	}
 	return os.WriteFile(d.configure, b, 0o600)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -52,7 +53,7 @@ func (g graphqlCmd) Run(e *env) error {
 		scheme = "https"
 	}
 	c := &client{url: scheme + "://" + cfg.HTTP.Listen + "/graphql", key: g.Key, http: &http.Client{Timeout: time.Minute}}
-	resp, err := c.raw(e, g.Query, vars)
+	resp, err := c.raw(e.ctx, g.Query, vars)
 	if err != nil {
 		return err
 	}
@@ -74,12 +75,12 @@ type client struct {
 	http     *http.Client
 }
 
-func (c *client) raw(e *env, query string, vars map[string]any) ([]byte, error) {
+func (c *client) raw(ctx context.Context, query string, vars map[string]any) ([]byte, error) {
 	body, err := json.Marshal(map[string]any{"query": query, "variables": vars})
 	if err != nil {
 		return nil, err
 	}
-	req, err := http.NewRequestWithContext(e.ctx, http.MethodPost, c.url, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
@@ -94,8 +95,8 @@ func (c *client) raw(e *env, query string, vars map[string]any) ([]byte, error) 
 }
 
 // do runs a query and decodes its data.
-func (c *client) do(e *env, query string, vars map[string]any, data any) error {
-	raw, err := c.raw(e, query, vars)
+func (c *client) do(ctx context.Context, query string, vars map[string]any, data any) error {
+	raw, err := c.raw(ctx, query, vars)
 	if err != nil {
 		return err
 	}
