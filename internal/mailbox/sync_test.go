@@ -1,17 +1,20 @@
 package mailbox
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"slices"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/postern-mail/postern/internal/event"
 	"github.com/postern-mail/postern/plugins/sdk/mail"
+	"github.com/postern-mail/postern/plugins/sdk/provider"
 	"github.com/postern-mail/postern/plugins/sdk/providertest/memory"
 	"github.com/postern-mail/postern/store"
 )
@@ -170,6 +173,31 @@ func TestRandomHistory(t *testing.T) {
 			return list[r.IntN(len(list))].ProviderID, true
 		}
 		keywords := []string{mail.Seen, mail.Flagged, "$label1", "project"}
+		// While a feed is being answered the world and we ourselves go on: what is
+		// written between its beginning and its end must not be undone by it.
+		var mu sync.Mutex
+		during := rand.New(rand.NewPCG(seed, 2))
+		list := []string{}
+		w.front = func(p provider.Provider) provider.Provider {
+			return &busy{Provider: p, meanwhile: func() {
+				mu.Lock()
+				defer mu.Unlock()
+				if len(list) == 0 || during.IntN(3) > 0 {
+					return
+				}
+				id := list[during.IntN(len(list))]
+				switch during.IntN(4) {
+				case 0:
+					_, _ = w.svc.Update(w.ctx, []string{MessageID(w.account, id)}, Change{AddKeywords: []string{keywords[during.IntN(2)]}})
+				case 1:
+					_, _ = w.svc.Move(w.ctx, []string{MessageID(w.account, id)}, ID(w.account, boxes[during.IntN(4)]))
+				case 2:
+					_ = w.cloud.Move(ann, id, boxes[during.IntN(4)])
+				case 3:
+					_ = w.cloud.Remove(ann, id)
+				}
+			}}
+		}
 		for i := range 150 {
 			id, ok := pick()
 			switch n := r.IntN(14); {
@@ -193,11 +221,20 @@ func TestRandomHistory(t *testing.T) {
 			case n == 12:
 				w.tryMove(MessageID(w.account, id), ID(w.account, boxes[r.IntN(4)]))
 			default:
+				mu.Lock()
+				all, err := w.cloud.Messages(ann)
+				list = list[:0]
+				for _, m := range all {
+					list = append(list, m.ProviderID)
+				}
+				mu.Unlock()
+				w.must(err)
 				if err := w.svc.Round(w.ctx, w.account); err != nil && mail.KindOf(err) != mail.KindUnavailable {
 					t.Fatalf("step %d: %v", i, err)
 				}
 			}
 		}
+		w.front = nil
 		// What was ordered to fail still lies ahead.
 		for good := 0; good < 8; good++ {
 			switch err := w.svc.Round(w.ctx, w.account); mail.KindOf(err) {
@@ -211,6 +248,19 @@ func TestRandomHistory(t *testing.T) {
 		w.rounds()
 		w.localOff()
 		w.inStep()
+	})
+}
+
+// busy is a provider in whose feeds' answers things happen meanwhile.
+type busy struct {
+	provider.Provider
+	meanwhile func()
+}
+
+func (b *busy) Changes(ctx context.Context, req *provider.ChangesRequest, each func(*mail.Batch) error) error {
+	return b.Provider.Changes(ctx, req, func(batch *mail.Batch) error {
+		b.meanwhile() // after the provider looked, before we hear of it
+		return each(batch)
 	})
 }
 

@@ -33,10 +33,17 @@ type world struct {
 	svc     *Service
 	account string
 	refused []error
+	// front, when set, stands in front of the plugin.
+	front func(provider.Provider) provider.Provider
 }
 
-func (w *world) Provider(string) (provider.Provider, error) { return w.plugin, nil }
-func (w *world) Info(string) (*provider.Info, error)        { return w.plugin.Describe(w.ctx) }
+func (w *world) Provider(string) (provider.Provider, error) {
+	if w.front != nil {
+		return w.front(w.plugin), nil
+	}
+	return w.plugin, nil
+}
+func (w *world) Info(string) (*provider.Info, error) { return w.plugin.Describe(w.ctx) }
 func (w *world) GrantRefused(_ context.Context, _ string, reason error) {
 	w.refused = append(w.refused, reason)
 }
