@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/99designs/gqlgen/graphql/handler/transport"
@@ -80,6 +81,9 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// bodyTimeout is how long the body of a request with a good key may take.
+const bodyTimeout = 10 * time.Minute
+
 // params reads an operation from a request. cleanUp removes uploaded files.
 func (s *Server) params(w http.ResponseWriter, r *http.Request) (params *graphql.RawParams, cleanUp func(), err error) {
 	cleanUp = func() {}
@@ -89,13 +93,16 @@ func (s *Server) params(w http.ResponseWriter, r *http.Request) (params *graphql
 	case http.MethodGet, http.MethodHead:
 		err = queryParams(r.URL.Query(), params)
 	case http.MethodPost:
+		// Who asks is known by now, and may send large files over a slow line. A
+		// server that has no deadlines needs none extended.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout))
 		var mediaType string
 		if mediaType, _, err = mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil {
 			return nil, cleanUp, errMediaType
 		}
 		switch mediaType {
 		case "application/json":
-			r.Body = http.MaxBytesReader(w, r.Body, s.opts.MaxBody)
+			r.Body = http.MaxBytesReader(w, r.Body, s.opts.MaxJSON)
 			err = decodeJSON(r.Body, params)
 		case "multipart/form-data":
 			r.Body = http.MaxBytesReader(w, r.Body, s.opts.MaxUpload)

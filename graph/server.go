@@ -54,8 +54,11 @@ type Options struct {
 	// BlobTTL is how long such a URL is good: 10 minutes.
 	BlobTTL time.Duration
 
-	// MaxBody limits the body of a request and a message of a WebSocket: 1 MiB.
+	// MaxBody limits what is read before anybody knows who asks, a message of a
+	// WebSocket, and the operation in a multipart request: 1 MiB.
 	MaxBody int64
+	// MaxJSON limits the body of a request with a good key: MaxBody.
+	MaxJSON int64
 	// MaxUpload limits a multipart request: 40 MiB.
 	MaxUpload int64
 	// MaxDepth is how deep fields may stand in each other: 15. Introspection is
@@ -94,6 +97,7 @@ func (o *Options) defaults() error {
 	}
 	def(&o.BlobTTL, 10*time.Minute)
 	def(&o.MaxBody, 1<<20)
+	def(&o.MaxJSON, o.MaxBody)
 	def(&o.MaxUpload, 40<<20)
 	def(&o.MaxDepth, 15)
 	def(&o.MaxComplexity, 50_000)

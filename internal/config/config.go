@@ -51,9 +51,11 @@ type HTTP struct {
 	// TLSCert and TLSKey are PEM files; both or neither.
 	TLSCert string `yaml:"tls_cert"`
 	TLSKey  string `yaml:"tls_key"`
-	// GraphiQL serves the explorer at /graphiql.
+	// GraphiQL serves the explorer at /graphiql. Where Listen and the public URL
+	// are on loopback, the page has the admin key filled in.
 	GraphiQL bool `yaml:"graphiql"`
-	// MaxBody bounds a request's body, in bytes.
+	// MaxBody bounds a GraphQL request's body, in bytes. What may come from
+	// anybody (WebSocket frames, notifications, forms) has 1 MiB at the most.
 	MaxBody int64 `yaml:"max_body"`
 }
 

@@ -162,7 +162,7 @@ func (g *Gateway) wireGraph(ctx context.Context) error {
 		Drafts: drafts{g.mirror, g.submit}, Submissions: submissions{g.submit},
 		Endpoints: endpoints{g.hooks}, Deliverer: deliverer{g.hooks, g.outbox},
 	}, graph.Options{
-		BaseURL: g.cfg.PublicURL, BlobKey: blobKey, MaxBody: g.cfg.HTTP.MaxBody, MaxUpload: g.cfg.HTTP.MaxBody,
+		BaseURL: g.cfg.PublicURL, BlobKey: blobKey, MaxJSON: g.cfg.HTTP.MaxBody, MaxUpload: g.cfg.HTTP.MaxBody,
 		Log: g.log, Metrics: g.registry, Tracer: g.tracing.provider,
 	})
 	return err

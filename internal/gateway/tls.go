@@ -22,12 +22,3 @@ func tlsListener(l net.Listener, cfg config.HTTP) (net.Listener, error) {
 	return tls.NewListener(l, &tls.Config{
 		Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}), nil
 }
-
-// graphiQL is the explorer, where it is wanted. The key is filled in only
-// there, which is why the setting is for demos.
-func (g *Gateway) graphiQL() http.Handler {
-	if !g.cfg.HTTP.GraphiQL {
-		return nil
-	}
-	return g.graph.GraphiQL("/graphiql", readKey(AdminKeyFile(g.cfg)))
-}

@@ -53,7 +53,7 @@ func Handler(o Options) http.Handler {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &server{Options: o}
+	s := &server{Options: o, bodyTimeout: bodyTimeout}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", s.home)
 	mux.HandleFunc("GET /connect/{token}", s.connect)
@@ -73,7 +73,10 @@ func Handler(o Options) http.Handler {
 	return s.guard(mux)
 }
 
-type server struct{ Options }
+type server struct {
+	Options
+	bodyTimeout time.Duration
+}
 
 // guard sets what every answer has and turns a panic into an error.
 func (s *server) guard(next http.Handler) http.Handler {
@@ -82,6 +85,7 @@ func (s *server) guard(next http.Handler) http.Handler {
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("X-Frame-Options", "DENY")
+		limitBody(w, r, s.bodyTimeout)
 		defer func() {
 			if p := recover(); p != nil && p != http.ErrAbortHandler {
 				s.Log.ErrorContext(r.Context(), "request panicked", "path", r.URL.Path, "panic", p)

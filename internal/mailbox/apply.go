@@ -31,6 +31,9 @@ type applier struct {
 	// arrivedAt are the dates of the new messages that were created.
 	arrivedAt []time.Time
 
+	// purges, for feeds: what they tell may be older than that.
+	purges *purges
+
 	mailboxes map[string]*store.Mailbox
 }
 
@@ -136,6 +139,9 @@ func (a *applier) doubt(id string) error {
 func (a *applier) create(id string, it *mail.Item) error {
 	if it.Fields&mail.FieldEnvelope == 0 {
 		a.refetch[it.Message.ProviderID] = struct{}{}
+		return nil
+	}
+	if a.purges != nil && a.purges.since(id, a.asOf) {
 		return nil
 	}
 	hidden, err := a.hidden(it)

@@ -10,6 +10,7 @@ import (
 	"github.com/postern-mail/postern/internal/event"
 	"github.com/postern-mail/postern/plugins/sdk/mail"
 	"github.com/postern-mail/postern/plugins/sdk/providertest/memory"
+	"github.com/postern-mail/postern/store"
 )
 
 // staleFeed is a feed of ann's account whose answers began at asOf.
@@ -45,6 +46,14 @@ func TestStaleRemovalIsAskedAgain(t *testing.T) {
 			if _, err := w.svc.message(w.ctx, MessageID(w.account, id)); err != nil {
 				t.Fatalf("%s: a stale answer removed the message at once: %v", kind, err)
 			}
+			// The feed itself will not say it again: the doubt must last by itself.
+			w.must(w.store.View(w.ctx, func(tx store.Tx) error {
+				doubts, err := tx.Absences(w.account, 10)
+				if len(doubts) != 1 {
+					t.Errorf("%s: %d doubts are kept, want 1", kind, len(doubts))
+				}
+				return err
+			}))
 			w.rounds()
 			if _, err := w.svc.message(w.ctx, MessageID(w.account, id)); mail.KindOf(err) != mail.KindNotFound {
 				t.Errorf("%s: the message is kept for ever: %v", kind, err)

@@ -191,7 +191,7 @@ func (f *feed) apply(ctx context.Context, items []mail.Item, asOf time.Time) err
 	defer f.s.ahead.drop(content)
 	err := f.s.journal.Update(ctx, func(tx store.Tx, b *journal.Batch) error {
 		a := newApplier(tx, b, f.acct, asOf)
-		a.first, a.bodies = f.first(), bodies
+		a.first, a.bodies, a.purges = f.first(), bodies, &f.s.purges
 		for i := range items {
 			if err := a.apply(&items[i]); err != nil {
 				return fmt.Errorf("apply change of message: %w", err)

@@ -104,6 +104,11 @@ type Service struct {
 	schedule  *schedule
 	bodies    singleflight.Group
 	ahead     ahead
+	purges    purges
+	// listing is held from asking for an account's mailboxes until the answer
+	// is written, and from changing one until that is: a list that was made
+	// before a change must not be written after it.
+	listing locks
 }
 
 // New makes a Service. Run must be called for it to sync.

@@ -20,6 +20,16 @@ const mailboxesPerTx = 40
 // message feed reports them. It gives the mirror's list afterwards, and the
 // provider ids of those that the mirror leaves out.
 func (s *Service) syncMailboxes(ctx context.Context, acct *store.Account, p provider.Provider) (list []*store.Mailbox, hidden map[string]bool, err error) {
+	unlock, err := s.listing.lock(ctx, acct.ID)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer unlock()
+	return s.listMailboxes(ctx, acct, p)
+}
+
+// listMailboxes is syncMailboxes for who holds the account's lock.
+func (s *Service) listMailboxes(ctx context.Context, acct *store.Account, p provider.Provider) (list []*store.Mailbox, hidden map[string]bool, err error) {
 	resp, err := p.Mailboxes(ctx, &provider.MailboxesRequest{Call: provider.Call{Account: acct.ID, Priority: provider.Delta}})
 	if err != nil {
 		return nil, nil, err

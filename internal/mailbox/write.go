@@ -413,6 +413,7 @@ func (s *Service) settleOne(a *applier, asked *store.Message, fields mail.Fields
 		return nil, err
 	}
 	if fields == purged {
+		s.purges.note(old.ID, a.asOf)
 		return nil, a.remove(old)
 	}
 	if old.Wrote.At.After(a.asOf) {
