@@ -76,6 +76,10 @@ type Options struct {
 	// KeepAlive is how often a stream shows that it lives: 15 s.
 	KeepAlive time.Duration
 
+	// Listening, when set, is told that somebody waits for changes of accounts,
+	// of all of them where none is named, until it calls what that gives.
+	Listening func(accounts []string) (stop func())
+
 	Log *slog.Logger
 	// Metrics takes postern_graphql_seconds and postern_graphql_subscriptions.
 	Metrics prometheus.Registerer

@@ -163,7 +163,7 @@ func (g *Gateway) wireGraph(ctx context.Context) error {
 		Endpoints: endpoints{g.hooks}, Deliverer: deliverer{g.hooks, g.outbox},
 	}, graph.Options{
 		BaseURL: g.cfg.PublicURL, BlobKey: blobKey, MaxJSON: g.cfg.HTTP.MaxBody, MaxUpload: g.cfg.HTTP.MaxBody,
-		Log: g.log, Metrics: g.registry, Tracer: g.tracing.provider,
+		Log: g.log, Metrics: g.registry, Tracer: g.tracing.provider, Listening: g.mirror.Listen,
 	})
 	return err
 }

@@ -4,7 +4,6 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net"
-	"net/http"
 
 	"github.com/postern-mail/postern/internal/config"
 )
