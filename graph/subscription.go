@@ -38,6 +38,9 @@ func (r subscriptionResolver) Events(ctx context.Context, accounts []string, typ
 		defer close(out)
 		defer r.streams.Add(-1)
 		defer r.bus.Stop(reader)
+		if r.opts.Listening != nil {
+			defer r.opts.Listening(accounts)()
+		}
 		tick := time.NewTicker(advanceEvery)
 		defer tick.Stop()
 		for {

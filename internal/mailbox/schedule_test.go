@@ -1,0 +1,99 @@
+package mailbox
+
+import (
+	"testing"
+	"time"
+)
+
+// clock is a schedule's time.
+type clock struct{ t time.Time }
+
+func (c *clock) now() time.Time { return c.t }
+
+func TestScheduleServesWhoAsks(t *testing.T) {
+	c := &clock{time.Unix(1000, 0)}
+	s := newSchedule(c.now)
+	s.soon("a", nil)
+	got, _ := s.take()
+	if got == nil || got.account != "a" {
+		t.Fatal("what is due is not given")
+	}
+	if more, wait := s.take(); more != nil || wait <= 0 {
+		t.Error("an account is given twice at once")
+	}
+	s.soon("a", nil) // while it runs
+	s.done(got.entry, time.Minute, false)
+	if got, _ = s.take(); got == nil {
+		t.Fatal("who asked during a round is not served after it")
+	}
+	s.done(got.entry, time.Minute, false)
+	if more, wait := s.take(); more != nil || wait != time.Minute {
+		t.Errorf("after a quiet round: %v, due in %s", more, wait)
+	}
+	c.t = c.t.Add(time.Minute)
+	if got, _ = s.take(); got == nil {
+		t.Fatal("it is not due when its time has come")
+	}
+	s.forget("a")
+	s.done(got.entry, 0, false)
+	if more, _ := s.take(); more != nil {
+		t.Error("a forgotten account is due")
+	}
+}
+
+func TestFailedRoundsRest(t *testing.T) {
+	c := &clock{time.Unix(1000, 0)}
+	s := newSchedule(c.now)
+	s.soon("a", nil)
+	got, _ := s.take()
+	s.again("a")
+	s.done(got.entry, time.Minute, true)
+	if more, wait := s.take(); more != nil || wait != time.Minute {
+		t.Errorf("a failed round that left something: %v, due in %s", more, wait)
+	}
+}
+
+func TestEndlessRoundsDoNotSpin(t *testing.T) {
+	c := &clock{time.Unix(1000, 0)}
+	s := newSchedule(c.now)
+	s.soon("a", nil)
+	rounds := 0
+	for ; rounds < 1000; rounds++ {
+		got, _ := s.take()
+		if got == nil {
+			break
+		}
+		s.again("a")
+		s.done(got.entry, time.Minute, false)
+	}
+	if rounds < 50 || rounds == 1000 {
+		t.Errorf("%d rounds without a pause", rounds)
+	}
+}
+
+func TestListeners(t *testing.T) {
+	c := &clock{time.Unix(1000, 0)}
+	s := newSchedule(c.now)
+	listened := func(account string) bool {
+		s.soon(account, nil)
+		got, _ := s.take()
+		s.done(got.entry, time.Hour, false)
+		return got.listened
+	}
+	if listened("a") {
+		t.Error("listened to before anybody listens")
+	}
+	stop, stopAll := s.listen([]string{"a"}), func() {}
+	if !listened("a") || listened("b") {
+		t.Error("a listener to a is not one to a alone")
+	}
+	stop()
+	stop() // twice counts once
+	if stopAll = s.listen(nil); !listened("a") || !listened("b") {
+		t.Error("a listener to all is not one to each")
+	}
+	stopAll()
+	if listened("a") {
+		t.Error("listened to after everybody left")
+	}
+}
