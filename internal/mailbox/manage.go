@@ -34,6 +34,11 @@ func (s *Service) CreateMailbox(ctx context.Context, account, parent, name strin
 	if err != nil {
 		return nil, err
 	}
+	unlock, err := s.listing.lock(ctx, account)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
 	req := &provider.CreateMailboxRequest{Call: write(acct), Name: name}
 	if parent != "" {
 		m, err := s.target(ctx, account, parent)
@@ -63,6 +68,14 @@ func (s *Service) RenameMailbox(ctx context.Context, id, name string, parent *st
 	acct, p, err := s.writable(ctx, m.Account)
 	if err != nil {
 		return nil, err
+	}
+	unlock, err := s.listing.lock(ctx, m.Account)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	if m, err = s.mailboxByID(ctx, id); err != nil {
+		return nil, err // it went while this waited
 	}
 	req := &provider.RenameMailboxRequest{Call: write(acct), ID: m.ProviderID, ParentID: m.ParentProviderID, Name: name}
 	if parent != nil {
@@ -96,10 +109,15 @@ func (s *Service) DeleteMailbox(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
+	unlock, err := s.listing.lock(ctx, m.Account)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	if err := p.DeleteMailbox(ctx, &provider.DeleteMailboxRequest{Call: write(acct), ID: m.ProviderID}); err != nil {
 		return err
 	}
-	if _, _, err := s.syncMailboxes(ctx, acct, p); err != nil {
+	if _, _, err := s.listMailboxes(ctx, acct, p); err != nil {
 		// Deleted it is; the next round lists what is left.
 		s.log.WarnContext(ctx, "mailboxes not listed after a deletion", "account", acct.ID, "error", err)
 	}
