@@ -68,6 +68,8 @@ type Service struct {
 	faults    faults
 	// started has the instances whose plugin has (again) begun to serve.
 	started chan string
+	// hinted has what push told of, for noting when.
+	hinted chan hinted
 	// refreshes counts new grant bytes: a provider's tokens were refreshed.
 	refreshes *prometheus.CounterVec
 	refused   *prometheus.CounterVec
@@ -93,7 +95,7 @@ func New(s store.Store, j *journal.Journal, p Providers, opts Options) *Service 
 			Name: "postern_token_refreshes_total", Help: "Grants that a provider renewed."}, []string{"provider"}),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "postern_grants_refused_total", Help: "Grants that a provider refused, by kind of error."}, []string{"kind"}),
-		store: s, journal: j, providers: p, opts: opts, log: opts.Log, watches: newWatches(opts.Now), started: make(chan string, 64),
+		store: s, journal: j, providers: p, opts: opts, log: opts.Log, watches: newWatches(opts.Now), started: make(chan string, 64), hinted: make(chan hinted, 1024),
 	}
 	if opts.Registerer != nil {
 		opts.Registerer.MustRegister(svc.refreshes, svc.refused)
@@ -143,11 +145,13 @@ func (s *Service) Update(ctx context.Context, id string, u Update) (a *store.Acc
 			return nil, mail.Errorf(mail.KindInvalid, "update account", "unknown mirror mode %q", *u.Mirror)
 		}
 	}
+	resumed := false
 	err = s.store.Update(ctx, func(tx store.Tx) error {
 		a, err = tx.Account(id)
 		if err != nil {
 			return err
 		}
+		resumed = a.Paused && u.Paused != nil && !*u.Paused
 		if u.Mirror != nil {
 			a.Mirror = *u.Mirror
 		}
@@ -170,94 +174,9 @@ func (s *Service) Update(ctx context.Context, id string, u Update) (a *store.Acc
 	if err != nil {
 		return nil, notFound(err)
 	}
+	if resumed {
+		s.watches.due(id) // its push channel ran out while it was paused
+	}
 	s.mirror.Touch(ctx, id)
 	return a, nil
-}
-
-// Disconnect ends an account: the event is told first, then the push channel
-// and, if asked, the grant are given back, then the account's key is
-// destroyed, which makes what is left of it unreadable at once.
-func (s *Service) Disconnect(ctx context.Context, id string, revoke bool) error {
-	a, err := s.get(ctx, id)
-	if err != nil {
-		return err
-	}
-	s.mirror.Forget(id)
-	s.watches.forget(id)
-	p, perr := s.providers.Provider(a.Provider)
-	if perr == nil {
-		s.giveBack(ctx, p, a, revoke)
-	}
-	err = s.journal.Update(ctx, func(tx store.Tx, b *journal.Batch) error {
-		e := &event.Event{Type: event.AccountDisconnected, Account: id}
-		if _, err := b.Add(e); err != nil {
-			return err
-		}
-		if err := s.dropGrant(tx, a); err != nil {
-			return err
-		}
-		b.Finally(func() error { return tx.DeleteAccount(id) })
-		return nil
-	})
-	if err != nil {
-		return notFound(err)
-	}
-	if perr == nil {
-		if err := p.Close(ctx, &provider.CloseRequest{Account: id}); err != nil {
-			s.log.WarnContext(ctx, "plugin did not close the account", "account", id, "error", err)
-		}
-	}
-	if err := s.store.Blobs().DeleteAccount(ctx, id); err != nil {
-		return err
-	}
-	return s.dropRecords(ctx, id)
-}
-
-// giveBack ends what the provider holds for us. It is best effort: an account
-// whose provider does not answer can be disconnected all the same.
-func (s *Service) giveBack(ctx context.Context, p provider.Provider, a *store.Account, revoke bool) {
-	call := provider.Call{Account: a.ID, Priority: provider.Write}
-	if a.Watch.ID != "" {
-		if err := p.Unwatch(ctx, &provider.UnwatchRequest{Call: call, ID: a.Watch.ID, State: a.Watch.State}); err != nil {
-			s.log.WarnContext(ctx, "push channel not ended", "account", a.ID, "error", err)
-		}
-	}
-	if revoke {
-		if err := p.Revoke(ctx, &provider.RevokeRequest{Call: call}); err != nil {
-			s.log.WarnContext(ctx, "grant not revoked", "account", a.ID, "error", err)
-		}
-	}
-}
-
-func (s *Service) dropGrant(tx store.Tx, a *store.Account) error {
-	g, err := tx.Grant(a.Grant)
-	if errors.Is(err, store.ErrNotFound) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	var left []string
-	for _, other := range g.Accounts {
-		if other != a.ID {
-			left = append(left, other)
-		}
-	}
-	if g.Accounts = left; len(left) > 0 {
-		return tx.PutGrant(g)
-	}
-	return tx.DeleteGrant(g.ID)
-}
-
-func (s *Service) dropRecords(ctx context.Context, id string) error {
-	for more := true; more; {
-		err := s.store.Update(ctx, func(tx store.Tx) (err error) {
-			more, err = tx.DropAccountRecords(id, store.MaxRecords)
-			return err
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -198,15 +198,19 @@ func TestLinksAndStatesAreGoodOnce(t *testing.T) {
 	}
 	token := w.link(ConnectInput{})
 	first := w.approve(token, ann, true)
+	// Somebody else opens the link, too: that ends no sign-in under way.
 	second := w.approve(token, ann, true)
-	if _, err := w.svc.Callback(w.ctx, "memory", browser, first); code(err) != "link_unknown" {
-		t.Errorf("the state of an earlier opening: %v", err)
+	forged := url.Values{"code": first["code"], "state": {first.Get("state") + "x"}}
+	if _, err := w.svc.Callback(w.ctx, "memory", browser, forged); code(err) != "state_unknown" {
+		t.Errorf("a forged state: %v", err)
 	}
-	if f, err := w.svc.Callback(w.ctx, "memory", browser, second); err != nil || f.Err != nil {
+	if f, err := w.svc.Callback(w.ctx, "memory", browser, first); err != nil || f.Err != nil {
 		t.Fatal(err, f)
 	}
-	if _, err := w.svc.Callback(w.ctx, "memory", browser, second); code(err) != "link_used" || mail.KindOf(err) != mail.KindConflict {
-		t.Errorf("a replayed state: %v", err)
+	for name, params := range map[string]url.Values{"a replayed state": first, "the state of another opening": second} {
+		if _, err := w.svc.Callback(w.ctx, "memory", browser, params); code(err) != "link_used" || mail.KindOf(err) != mail.KindConflict {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 	if _, err := w.svc.OpenLink(w.ctx, token, browser); code(err) != "link_used" {
 		t.Errorf("a used link: %v", err)
@@ -261,6 +265,18 @@ func TestRefusedConsents(t *testing.T) {
 	if q, _ := url.Parse(f.Return); mail.KindOf(f.Err) != mail.KindForbidden || q.Query().Get("code") != "access_denied" {
 		t.Errorf("denied: %v, back to %s", f.Err, f.Return)
 	}
+	// What was denied can be tried again by the same link, with another state.
+	token := w.link(ConnectInput{})
+	denied := w.approve(token, ann, false)
+	if f, err := w.svc.Callback(w.ctx, "memory", browser, denied); err != nil || mail.KindOf(f.Err) != mail.KindForbidden {
+		t.Errorf("denied: %v %+v", err, f)
+	}
+	if _, err := w.svc.Callback(w.ctx, "memory", browser, denied); code(err) != "state_used" || mail.KindOf(err) != mail.KindConflict {
+		t.Errorf("a replayed denial: %v", err)
+	}
+	if _, err := w.svc.Asking(w.ctx, token); err != nil {
+		t.Errorf("the link after a denial: %v", err)
+	}
 	f = w.connect(ConnectInput{ExpectedAddress: bob}, ann)
 	if code(f.Err) != "address_mismatch" {
 		t.Errorf("another address than expected: %v", f.Err)
@@ -277,6 +293,35 @@ func TestRefusedConsents(t *testing.T) {
 		if _, err := w.svc.BeginConnect(w.ctx, in); mail.KindOf(err) != want {
 			t.Errorf("%+v: %v, want %s", in, err, want)
 		}
+	}
+}
+
+// TestOldOpenings: of many openings the last few count.
+func TestOldOpenings(t *testing.T) {
+	w := newWorld(t)
+	token := w.link(ConnectInput{})
+	var all []url.Values
+	for range maxOpenings + 1 {
+		all = append(all, w.approve(token, ann, true))
+	}
+	if _, err := w.svc.Callback(w.ctx, "memory", browser, all[0]); code(err) != "state_unknown" {
+		t.Errorf("the first opening: %v", err)
+	}
+	if f, err := w.svc.Callback(w.ctx, "memory", browser, all[1]); err != nil || f.Err != nil {
+		t.Errorf("the second opening: %v %+v", err, f)
+	}
+}
+
+func TestReconnectingKeepsThePause(t *testing.T) {
+	w := newWorld(t)
+	f := w.connect(ConnectInput{}, ann)
+	yes := true
+	_, err := w.svc.Update(w.ctx, f.Account, Update{Paused: &yes})
+	w.must(err)
+	w.svc.GrantRefused(w.ctx, f.Account, &mail.Error{Kind: mail.KindGrantExpired, Message: "revoked"})
+	w.connect(ConnectInput{}, ann)
+	if a := w.account(f.Account); a.State != store.AccountPaused || !a.Paused {
+		t.Errorf("the paused account is %s", a.State)
 	}
 }
 
@@ -349,8 +394,37 @@ func TestWatch(t *testing.T) {
 	for w.account(f.Account).Watch.ID == "" || w.account(f.Account).Watch.ID == first.ID {
 		<-w.touched
 	}
+	// A pause lets the channel run out, its end makes a new one.
+	for _, paused := range []bool{true, false} {
+		_, err := w.svc.Update(ctx, f.Account, Update{Paused: &paused})
+		w.must(err)
+		if paused {
+			w.must(w.cloud.DropWatches(ann))
+			w.must(w.svc.lost(ctx, f.Account))
+		}
+	}
+	for w.account(f.Account).Watch.ID == "" {
+		<-w.touched
+	}
 	cancel()
 	w.must(<-done)
+}
+
+// TestOneAtATime: an account that is worked on is given to nobody else.
+func TestOneAtATime(t *testing.T) {
+	ws := newWatches(time.Now)
+	ws.due("a1")
+	if due, _ := ws.take(); !slices.Equal(due, []string{"a1"}) {
+		t.Fatalf("due: %v", due)
+	}
+	ws.due("a1")
+	if due, wait := ws.take(); len(due) != 0 || wait <= 0 {
+		t.Errorf("due twice: %v, next in %s", due, wait)
+	}
+	ws.done("a1")
+	if due, _ := ws.take(); !slices.Equal(due, []string{"a1"}) {
+		t.Errorf("what became due meanwhile: %v", due)
+	}
 }
 
 func TestUpdateAndDisconnect(t *testing.T) {
@@ -367,11 +441,21 @@ func TestUpdateAndDisconnect(t *testing.T) {
 	if _, err := w.svc.Update(w.ctx, f.Account, Update{Mirror: &odd}); mail.KindOf(err) != mail.KindInvalid {
 		t.Errorf("unknown mirror mode: %v", err)
 	}
-	w.must(w.svc.Disconnect(w.ctx, f.Account, true))
+	// A context that ends in between leaves nothing half done.
+	ctx, cancel := context.WithCancel(w.ctx)
+	erased := false
+	w.must(w.svc.Disconnect(ctx, f.Account, true, func(ctx context.Context) error {
+		cancel()
+		erased = ctx.Err() == nil && len(w.forgot) == 0
+		return nil
+	}))
+	if !erased || !slices.Equal(w.forgot, []string{f.Account}) {
+		t.Errorf("erased %v, the mirror forgot %v", erased, w.forgot)
+	}
 	if _, err := w.svc.get(w.ctx, f.Account); mail.KindOf(err) != mail.KindNotFound {
 		t.Errorf("the account is still there: %v", err)
 	}
-	if err := w.svc.Disconnect(w.ctx, f.Account, true); mail.KindOf(err) != mail.KindNotFound {
+	if err := w.svc.Disconnect(w.ctx, f.Account, true, nil); mail.KindOf(err) != mail.KindNotFound {
 		t.Errorf("disconnecting twice: %v", err)
 	}
 	if _, err := w.svc.OpenRequest(w.ctx, f.Account); mail.KindOf(err) != mail.KindNotFound {

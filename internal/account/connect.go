@@ -132,20 +132,19 @@ func (s *Service) Callback(ctx context.Context, providerName, browser string, pa
 	}
 	var c *store.Connect
 	var o *opening
-	// Taking the state is one transaction: of two equal callbacks one wins.
+	// Taking the state is one transaction: of two equal callbacks one wins. The
+	// link itself is used up once an account is connected: after a denial or a
+	// passing fault it can be opened again.
 	err := s.store.Update(ctx, func(tx store.Tx) (err error) {
-		c, err = tx.ConnectByState(hash(state))
+		c, err = tx.ConnectByState(stateLink(state))
 		if err := s.usable(c, err); err != nil {
 			return err
 		}
 		if c.Provider != providerName {
 			return &mail.Error{Kind: mail.KindInvalid, Op: "connect", Code: "state_foreign", Message: "the state belongs to another provider"}
 		}
-		if o, err = s.opened(c, browser); err != nil {
-			return err
-		}
-		c.UsedAt = s.now()
-		return tx.PutConnect(c)
+		o, err = s.takeState(tx, c, state, browser)
+		return err
 	})
 	if err != nil {
 		return nil, err
@@ -209,6 +208,9 @@ func (s *Service) finish(ctx context.Context, c *store.Connect, pending []byte, 
 	var ids []string
 	err = s.journal.Update(ctx, func(tx store.Tx, b *journal.Batch) error {
 		ids = ids[:0]
+		if err := s.useLink(tx, c.Link); err != nil {
+			return err
+		}
 		g := &store.Grant{ID: event.HashID("g", c.Provider, resp.Accounts[0].Subject), Provider: c.Provider,
 			Granted: resp.Granted, Bytes: resp.Grant, UpdatedAt: s.now()}
 		for _, ca := range resp.Accounts {
@@ -241,6 +243,22 @@ func (s *Service) finish(ctx context.Context, c *store.Connect, pending []byte, 
 	return ids[0], resp.Accounts[0].Address, nil
 }
 
+// useLink uses a link up; of two sign-ins through it the first wins.
+func (s *Service) useLink(tx store.Tx, link string) error {
+	c, err := tx.ConnectByLink(link)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil // expired and dropped while the provider was asked
+	}
+	if err == nil && !c.UsedAt.IsZero() {
+		return s.usable(c, nil)
+	}
+	if err != nil {
+		return err
+	}
+	c.UsedAt = s.now()
+	return tx.PutConnect(c)
+}
+
 // connected writes one account of a new grant. One that was there before
 // keeps everything and is told as recovered.
 func (s *Service) connected(tx store.Tx, b *journal.Batch, id string, c *store.Connect, ca provider.ConnectedAccount, grant string) error {
@@ -260,6 +278,9 @@ func (s *Service) connected(tx store.Tx, b *journal.Batch, id string, c *store.C
 		a.State = store.AccountReady
 		if a.SyncedAt.IsZero() {
 			a.State = store.AccountSyncing
+		}
+		if a.Paused {
+			a.State = store.AccountPaused
 		}
 	default:
 		kind = "" // connected again while all was well

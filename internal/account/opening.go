@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/postern-mail/postern/plugins/sdk/mail"
@@ -18,13 +20,47 @@ import (
 // signInLife is how long an owner may take at the provider's sign-in.
 const signInLife = 10 * time.Minute
 
-// opening is what is remembered of the last time a link was opened. It is kept
-// as the consent's pending bytes, around the plugin's own.
+// maxOpenings is how many of a link's last openings can be come back from:
+// whatever else opens a link, such as a mail scanner that follows it, ends no
+// sign-in that is under way.
+const maxOpenings = 4
+
+// openings are kept as the consent's pending bytes.
+type openings struct {
+	Last []*opening `json:"last"`
+}
+
+// opening is what is remembered of one time that a link was opened.
 type opening struct {
+	// State is the hash of the state that the provider was given.
+	State string `json:"state"`
 	// Browser is the hash of what the browser that began was given.
 	Browser string    `json:"browser"`
 	Until   time.Time `json:"until"`
-	Plugin  []byte    `json:"plugin"`
+	// Plugin is the plugin's own pending bytes.
+	Plugin []byte `json:"plugin,omitempty"`
+	// Taken: the provider's answer has come.
+	Taken bool `json:"taken,omitempty"`
+}
+
+func readOpenings(pending []byte) (*openings, error) {
+	o := &openings{}
+	if len(pending) > 0 && json.Unmarshal(pending, o) != nil {
+		return nil, errors.New("connect: the pending consent is damaged") // the words of package json may quote it
+	}
+	return o, nil
+}
+
+// A state is the same for all openings of a link up to the first hyphen, by
+// which the link is found, and says nothing of the link's token.
+func newState(token string) string {
+	return stateLink("token\x00" + token)[:32] + "-" + rand.Text() + rand.Text()
+}
+
+// stateLink is how a store's record is found by a state.
+func stateLink(state string) string {
+	link, _, _ := strings.Cut(state, "-")
+	return hash(link)
 }
 
 // Asking says who asks an owner for what.
@@ -65,10 +101,10 @@ func (s *Service) byLink(ctx context.Context, token string) (*store.Connect, err
 }
 
 // OpenLink gives the URL of the provider's sign-in for a link. A link may be
-// opened again until somebody came back through it; the latest opening counts.
-// browser is a secret of the browser that opens it: the provider's answer is
-// taken from there alone, so that nobody can have another person finish what
-// they began (RFC 9700, 4.7).
+// opened again until an account was connected through it. browser is a secret
+// of the browser that opens it: the provider's answer is taken from there
+// alone, so that nobody can have another person finish what they began
+// (RFC 9700, 4.7).
 func (s *Service) OpenLink(ctx context.Context, token, browser string) (string, error) {
 	c, err := s.byLink(ctx, token)
 	if err != nil {
@@ -78,24 +114,27 @@ func (s *Service) OpenLink(ctx context.Context, token, browser string) (string, 
 	if err != nil {
 		return "", err
 	}
-	state := rand.Text() + rand.Text()
+	state := newState(token)
 	resp, err := p.BeginConnect(ctx, &provider.BeginConnectRequest{
 		State: state, RedirectURL: s.redirectURL(c.Provider), LoginHint: c.LoginHint})
 	if err != nil {
 		return "", fmt.Errorf("begin connect: %w", err)
 	}
-	pending, err := json.Marshal(opening{Browser: hash(browser), Until: s.now().Add(signInLife), Plugin: resp.Pending})
-	if err != nil {
-		return "", fmt.Errorf("begin connect: %w", err)
-	}
+	o := &opening{State: hash(state), Browser: hash(browser), Until: s.now().Add(signInLife), Plugin: resp.Pending}
 	err = s.store.Update(ctx, func(tx store.Tx) error {
 		// Somebody may have come back through the link meanwhile.
 		c, err := tx.ConnectByLink(hash(token))
 		if err := s.usable(c, err); err != nil {
 			return err
 		}
-		c.State, c.Pending = hash(state), pending
-		return tx.PutConnect(c)
+		all, err := readOpenings(c.Pending)
+		if err != nil {
+			return err
+		}
+		all.Last = append(all.Last, o)
+		all.Last = all.Last[max(0, len(all.Last)-maxOpenings):]
+		c.State = stateLink(state)
+		return putOpenings(tx, c, all)
 	})
 	if err != nil {
 		return "", err
@@ -103,21 +142,41 @@ func (s *Service) OpenLink(ctx context.Context, token, browser string) (string, 
 	return resp.URL, nil
 }
 
-// opened gives back what OpenLink remembered, if it may be gone on with.
-func (s *Service) opened(c *store.Connect, browser string) (*opening, error) {
-	var o opening
-	if err := json.Unmarshal(c.Pending, &o); err != nil {
-		return nil, errors.New("connect: the pending consent is damaged") // the words of package json may quote it
+func putOpenings(tx store.Tx, c *store.Connect, all *openings) (err error) {
+	if c.Pending, err = json.Marshal(all); err != nil {
+		return fmt.Errorf("pending consent: %w", err)
 	}
+	return tx.PutConnect(c)
+}
+
+// takeState gives back what OpenLink remembered for a state, if it may be gone
+// on with, and notes that it was taken.
+func (s *Service) takeState(tx store.Tx, c *store.Connect, state, browser string) (*opening, error) {
+	all, err := readOpenings(c.Pending)
+	if err != nil {
+		return nil, err
+	}
+	at := slices.IndexFunc(all.Last, func(o *opening) bool {
+		return subtle.ConstantTimeCompare([]byte(o.State), []byte(hash(state))) == 1
+	})
+	if at < 0 {
+		return nil, &mail.Error{Kind: mail.KindNotFound, Op: "connect", Code: "state_unknown",
+			Message: "this sign-in is not known; open the link again"}
+	}
+	o := *all.Last[at]
 	switch {
 	case subtle.ConstantTimeCompare([]byte(o.Browser), []byte(hash(browser))) != 1:
 		return nil, &mail.Error{Kind: mail.KindForbidden, Op: "connect", Code: "other_browser",
 			Message: "this sign-in was begun in another browser; open the link again in this one"}
+	case o.Taken:
+		return nil, &mail.Error{Kind: mail.KindConflict, Op: "connect", Code: "state_used",
+			Message: "this sign-in has ended already; open the link again"}
 	case !o.Until.After(s.now()):
 		return nil, &mail.Error{Kind: mail.KindInvalid, Op: "connect", Code: "state_expired",
 			Message: "your session has expired: connect again"}
 	}
-	return &o, nil
+	all.Last[at].Taken, all.Last[at].Plugin = true, nil
+	return &o, putOpenings(tx, c, all)
 }
 
 // Again is an error after which the owner can begin again at URL: the

@@ -19,10 +19,12 @@ type watches struct {
 	mu   sync.Mutex
 	next map[string]time.Time
 	fail map[string]int
+	// running are those that are worked on, each by one at a time.
+	running map[string]bool
 }
 
 func newWatches(now func() time.Time) *watches {
-	return &watches{now: now, wake: make(chan struct{}, 1), next: map[string]time.Time{}, fail: map[string]int{}}
+	return &watches{now: now, wake: make(chan struct{}, 1), next: map[string]time.Time{}, fail: map[string]int{}, running: map[string]bool{}}
 }
 
 func (w *watches) due(account string) { w.at(account, w.now()) }
@@ -31,6 +33,19 @@ func (w *watches) at(account string, t time.Time) {
 	w.mu.Lock()
 	w.next[account] = t
 	w.mu.Unlock()
+	w.nudge()
+}
+
+// done ends work on an account that take gave; what became due meanwhile comes
+// next.
+func (w *watches) done(account string) {
+	w.mu.Lock()
+	delete(w.running, account)
+	w.mu.Unlock()
+	w.nudge()
+}
+
+func (w *watches) nudge() {
 	select {
 	case w.wake <- struct{}{}:
 	default:
@@ -44,18 +59,23 @@ func (w *watches) forget(account string) {
 	delete(w.fail, account)
 }
 
-// take removes and gives the accounts that are due, or how long none is.
+// take gives the accounts that are due and that nobody works on, or how long
+// there are none. Each is worked on until done is called.
 func (w *watches) take() (due []string, wait time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	now, wait := w.now(), time.Hour
 	for account, t := range w.next {
+		if w.running[account] {
+			continue // done nudges
+		}
 		if d := t.Sub(now); d > 0 {
 			wait = min(wait, d)
 			continue
 		}
 		due = append(due, account)
 		delete(w.next, account)
+		w.running[account] = true
 	}
 	return due, wait
 }
@@ -64,6 +84,7 @@ func (w *watches) take() (due []string, wait time.Duration) {
 func (s *Service) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
+	wg.Go(func() { s.noteHints(ctx) })
 	slots := make(chan struct{}, 8)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -77,6 +98,7 @@ func (s *Service) Run(ctx context.Context) error {
 			}
 			wg.Go(func() {
 				defer func() { <-slots }()
+				defer s.watches.done(account)
 				s.watchOne(ctx, account)
 			})
 		}
@@ -207,54 +229,4 @@ func (s *Service) watch(ctx context.Context, account string) (time.Time, error) 
 		s.mirror.Touch(ctx, account)
 	}
 	return resp.Expires, err
-}
-
-// Hint takes what a provider told by push: something happened to an account.
-// A hint for nobody we know is dropped.
-func (s *Service) Hint(ctx context.Context, instance string, h *provider.Hint) {
-	account := h.Account
-	if account == "" {
-		err := s.store.View(ctx, func(tx store.Tx) (err error) {
-			account, err = tx.AccountByLookup(instance, h.LookupKey)
-			return err
-		})
-		if err != nil {
-			s.log.DebugContext(ctx, "hint for an unknown account", "provider", instance)
-			return
-		}
-	}
-	switch h.Kind {
-	case provider.HintRemoved:
-		if err := s.lost(ctx, account); err != nil {
-			s.log.ErrorContext(ctx, "loss of a push channel not noted", "account", account, "error", err)
-		}
-		s.watches.due(account)
-	case provider.HintRenew:
-		s.watches.due(account)
-	}
-	s.mirror.Touch(ctx, account)
-	now := s.now()
-	err := s.store.UpdateSoon(ctx, func(tx store.Tx) error {
-		a, err := tx.Account(account)
-		if err != nil {
-			return err
-		}
-		a.Watch.LastHintAt = now
-		return tx.PutAccount(a)
-	})
-	if err != nil && !errors.Is(err, store.ErrNotFound) {
-		s.log.WarnContext(ctx, "time of a hint not noted", "account", account, "error", err)
-	}
-}
-
-// lost forgets a channel that the provider has ended.
-func (s *Service) lost(ctx context.Context, account string) error {
-	return s.store.Update(ctx, func(tx store.Tx) error {
-		a, err := tx.Account(account)
-		if err != nil {
-			return err
-		}
-		a.Watch = store.Watch{LastHintAt: a.Watch.LastHintAt}
-		return tx.PutAccount(a)
-	})
 }

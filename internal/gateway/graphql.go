@@ -50,10 +50,10 @@ func (a accounts) UpdateAccount(ctx context.Context, id string, ch service.Accou
 }
 
 func (a accounts) DisconnectAccount(ctx context.Context, id string, revoke, erase bool) error {
-	if err := a.accounts.Disconnect(ctx, id, revoke); err != nil || !erase {
-		return err
+	if !erase {
+		return a.accounts.Disconnect(ctx, id, revoke, nil)
 	}
-	return a.erase(ctx, id)
+	return a.accounts.Disconnect(ctx, id, revoke, func(ctx context.Context) error { return a.erase(ctx, id) })
 }
 
 func (a accounts) SyncAccount(ctx context.Context, id string) error { return a.mirror.Sync(ctx, id) }
