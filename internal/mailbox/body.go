@@ -49,6 +49,11 @@ func (s *Service) Raw(ctx context.Context, id string) (store.Blob, *store.Messag
 		// Whoever asked first may leave; the others still want the bytes.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Minute)
 		defer cancel()
+		landed, err := s.flights.add(cancel)
+		if err != nil {
+			return nil, err
+		}
+		defer landed()
 		for range 3 { // a draft may change while it is read
 			if have, err := s.here(ctx, id); err != nil || have {
 				return nil, err

@@ -103,6 +103,7 @@ type Service struct {
 	metrics   *metrics
 	schedule  *schedule
 	bodies    singleflight.Group
+	flights   flights
 	ahead     ahead
 	purges    purges
 	// listing is held from asking for an account's mailboxes until the answer

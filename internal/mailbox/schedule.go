@@ -205,8 +205,9 @@ func (h *dueHeap) Pop() any {
 }
 
 // Run syncs accounts as they become due, until ctx ends; then it waits for
-// the rounds that run.
+// the rounds that run. Fetches that outlive their callers end with it.
 func (s *Service) Run(ctx context.Context) error {
+	defer s.flights.end()
 	if err := s.trackAll(ctx); err != nil {
 		return err
 	}
