@@ -51,7 +51,7 @@ type Options struct {
 	Workers int
 	// GiveUp is how long a submission is tried, 72 hours by default.
 	GiveUp time.Duration
-	// Grace is how long Run lets what is under way finish, 8 seconds by default.
+	// Grace is how long Run lets what is under way finish, 3 seconds by default.
 	Grace time.Duration
 }
 
@@ -84,7 +84,7 @@ func New(s store.Store, j *journal.Journal, p Providers, m Mirror, opts Options)
 		opts.GiveUp = 72 * time.Hour
 	}
 	if opts.Grace == 0 {
-		opts.Grace = 8 * time.Second
+		opts.Grace = 3 * time.Second
 	}
 	return &Service{store: s, journal: j, providers: p, mirror: m, opts: opts, log: opts.Log, wake: make(chan struct{}, 1)}
 }
