@@ -97,17 +97,28 @@ func (c *child) stop(limit time.Duration) error {
 	}
 }
 
+// Limits of stopping, ten seconds together.
+const (
+	gatewayStops = 8 * time.Second
+	othersStop   = 2 * time.Second
+)
+
 // stop ends the processes: the gateway first, since the others serve it.
 func (d *demo) stop() error {
 	var errs []error
-	for _, name := range []string{"gateway", "receiver", "sandbox"} {
-		if c := d.child(name); c != nil {
-			limit := 2 * time.Second
-			if name == "gateway" {
-				limit = 20 * time.Second // it lets what it sends finish
-			}
-			errs = append(errs, c.stop(limit))
+	if c := d.child("gateway"); c != nil {
+		errs = append(errs, c.stop(gatewayStops))
+	}
+	others := make(chan error)
+	n := 0
+	for _, c := range d.procs {
+		if c.name != "gateway" {
+			n++
+			go func() { others <- c.stop(othersStop) }()
 		}
+	}
+	for range n {
+		errs = append(errs, <-others)
 	}
 	return errors.Join(errs...)
 }
