@@ -18,6 +18,7 @@ import (
 	"net"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -71,6 +72,9 @@ type Gateway struct {
 	carrier  *webhook.Carrier
 	outbox   *outbox.Outbox
 	graph    *graph.Server
+
+	// reached has the instances whose providers can reach us; a reload changes it.
+	reached atomic.Pointer[map[string]bool]
 }
 
 // AdminKeyFile is where the admin key of a data folder lies.
@@ -84,6 +88,7 @@ func New(ctx context.Context, cfg *config.Config, opts Options) (g *Gateway, err
 	}
 	g = &Gateway{cfg: cfg, opts: opts, log: opts.Log, registry: prometheus.NewRegistry(), bus: &event.Bus{}}
 	g.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	g.reached.Store(reachable(cfg))
 	if g.tracing, err = newTracing(ctx, cfg.Telemetry, opts.Version); err != nil {
 		return nil, err
 	}
@@ -158,7 +163,7 @@ func (g *Gateway) wireGraph(ctx context.Context) error {
 		Providers: providers{g},
 		Accounts:  accounts{g.accounts, g.mirror, g.eraseDeliveries},
 		Mailboxes: mailboxes{g.mirror, g.store},
-		Mailer:    mailer{g.mirror}, Reader: reader{g.mirror}, Bytes: blobs{g.mirror, g.store},
+		Mailer:    mailer{g.mirror}, Reader: reader{g.mirror}, Bytes: &blobs{mirror: g.mirror, store: g.store},
 		Drafts: drafts{g.mirror, g.submit}, Submissions: submissions{g.submit},
 		Endpoints: endpoints{g.hooks}, Deliverer: deliverer{g.hooks, g.outbox},
 	}, graph.Options{
@@ -169,7 +174,16 @@ func (g *Gateway) wireGraph(ctx context.Context) error {
 }
 
 // push reports whether an instance's provider can reach us.
-func (g *Gateway) push(instance string) bool { return g.cfg.Providers[instance].Push }
+func (g *Gateway) push(instance string) bool { return (*g.reached.Load())[instance] }
+
+// reachable gives the instances whose providers can reach us.
+func reachable(cfg *config.Config) *map[string]bool {
+	out := map[string]bool{}
+	for name, p := range cfg.Providers {
+		out[name] = p.Push
+	}
+	return &out
+}
 
 // secret gives a secret of this store, made when it is first asked for.
 func (g *Gateway) secret(ctx context.Context, name string) (key []byte, err error) {
@@ -218,13 +232,16 @@ func (g *Gateway) Reload(ctx context.Context, cfg *config.Config) error {
 	if err != nil {
 		return err
 	}
-	g.cfg.Providers = cfg.Providers
-	return g.plugins.Reload(ctx, instances)
+	if err := g.plugins.Reload(ctx, instances); err != nil {
+		return err
+	}
+	g.reached.Store(reachable(cfg))
+	return nil
 }
 
-// messageLink is where the rest of a truncated message is read.
+// messageLink is where the rest of a truncated message is read, with a key.
 func (g *Gateway) messageLink(message string) string {
-	return g.cfg.Public().JoinPath("graphql").String() + "#message=" + message
+	return g.cfg.Public().JoinPath("messages", message).String()
 }
 
 // LogReload says how a reload went.

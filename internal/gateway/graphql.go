@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"time"
 
 	"github.com/postern-mail/postern/graph/service"
 	"github.com/postern-mail/postern/internal/access"
@@ -123,42 +122,6 @@ func (r reader) Content(ctx context.Context, message string) (*mime.Content, err
 
 func (r reader) Search(ctx context.Context, account, query string, first int, after string) ([]string, string, error) {
 	return r.mirror.Search(ctx, account, query, first, after)
-}
-
-// blobs gives the bytes of messages and attachments.
-type blobs struct {
-	mirror *mailbox.Service
-	store  store.Store
-}
-
-func (b blobs) Raw(ctx context.Context, message string) (io.ReadSeekCloser, time.Time, error) {
-	blob, m, err := b.mirror.Raw(ctx, message)
-	if err != nil {
-		return nil, time.Time{}, err
-	}
-	return blob, m.ReceivedAt, nil
-}
-
-// Attachment decodes one part. The decoded bytes become a blob of their own,
-// so that ranges can be read without decoding again.
-func (b blobs) Attachment(ctx context.Context, message, part string) (io.ReadSeekCloser, string, string, error) {
-	raw, m, err := b.mirror.Raw(ctx, message)
-	if err != nil {
-		return nil, "", "", err
-	}
-	defer raw.Close()
-	var a mime.Attachment
-	var ref store.BlobRef
-	err = mime.Open(raw, part, func(found mime.Attachment, r io.Reader) (err error) {
-		a = found
-		ref, err = b.store.Blobs().Put(ctx, m.Account, r, false)
-		return err
-	})
-	if err != nil {
-		return nil, "", "", err
-	}
-	blob, err := b.store.Blobs().Open(ctx, m.Account, ref.Digest)
-	return blob, a.Name, a.Type, err
 }
 
 type drafts struct {

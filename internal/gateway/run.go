@@ -84,7 +84,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	handler := httpd.Handler(httpd.Options{
 		Log: g.log, Accounts: g.accounts, Providers: g.plugins, Version: g.opts.Version,
 		Secure:  g.cfg.Public().Scheme == "https",
-		GraphQL: g.graph.Handler(), Blobs: g.graph.Blobs(), GraphiQL: g.graphiQL(listener.Addr()),
+		GraphQL: g.graph.Handler(), Blobs: g.graph.Blobs(), Messages: g.graph.Messages(), GraphiQL: g.graphiQL(listener.Addr()),
 		Metrics: promhttp.HandlerFor(g.registry, promhttp.HandlerOpts{Registry: g.registry}), Ready: g.ready,
 	})
 	doors := start(ctx, "doors", fail,

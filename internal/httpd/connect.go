@@ -18,10 +18,10 @@ const maxForm = 256 << 10
 
 // connect shows an owner who asks for what, and sends them to the provider's
 // sign-in. What asks for no page, a program that follows links, is sent on at
-// once.
+// once; HEAD only looks.
 func (s *server) connect(w http.ResponseWriter, r *http.Request) {
 	token := r.PathValue("token")
-	if r.Method != http.MethodPost && strings.Contains(r.Header.Get("Accept"), "text/html") {
+	if r.Method == http.MethodHead || r.Method == http.MethodGet && strings.Contains(r.Header.Get("Accept"), "text/html") {
 		asking, err := s.Accounts.Asking(r.Context(), token)
 		if err != nil {
 			s.failed(w, r, err)
@@ -137,7 +137,7 @@ func (s *server) failed(w http.ResponseWriter, r *http.Request, err error) {
 	var e *mail.Error
 	switch {
 	case v.Code == "access_denied":
-		v.Text = "Access was not granted. To try once more, ask for a new link."
+		v.Text = "Access was not granted. Open the link again to try once more."
 	case status < 500 && errors.As(err, &e) && e.Message != "":
 		v.Text = e.Message
 	case status >= 500:
@@ -154,7 +154,8 @@ func (s *server) again(v *view, r *http.Request, err error) {
 	switch {
 	case errors.As(err, &again):
 		v.Link = again.URL
-	case (v.Code == "state_expired" || v.Code == "other_browser") && token != "":
+	case token != "" && strings.HasPrefix(r.URL.Path, "/oauth/") && !strings.HasPrefix(v.Code, "link_"):
+		// The link is good until an account was connected through it.
 		v.Link = "/connect/" + url.PathEscape(token)
 	}
 	if v.Code == "state_expired" || v.Code == "link_expired" {

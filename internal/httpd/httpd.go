@@ -38,8 +38,9 @@ type Options struct {
 	// Accounts and Providers serve connecting and notifications.
 	Accounts  Accounts
 	Providers Providers
-	// GraphQL, Blobs, GraphiQL and Metrics are hung in where they are given.
-	GraphQL, Blobs, GraphiQL, Metrics http.Handler
+	// GraphQL, Blobs, Messages, GraphiQL and Metrics are hung in where they are
+	// given.
+	GraphQL, Blobs, Messages, GraphiQL, Metrics http.Handler
 	// Ready says why the gateway is not ready, nothing when it is.
 	Ready func(ctx context.Context) []string
 	// Secure: owners come by https, so cookies go by nothing else.
@@ -64,7 +65,7 @@ func Handler(o Options) http.Handler {
 	mux.HandleFunc("GET /healthz", s.healthz)
 	mux.HandleFunc("GET /readyz", s.readyz)
 	for path, h := range map[string]http.Handler{
-		"/graphql": o.GraphQL, "/blobs/": o.Blobs, "/graphiql": o.GraphiQL, "/graphiql/": o.GraphiQL, "GET /metrics": o.Metrics,
+		"/graphql": o.GraphQL, "/blobs/": o.Blobs, "/messages/{id}": o.Messages, "/graphiql": o.GraphiQL, "/graphiql/": o.GraphiQL, "GET /metrics": o.Metrics,
 	} {
 		if h != nil {
 			mux.Handle(path, h)
