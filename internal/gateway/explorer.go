@@ -20,13 +20,18 @@ func (g *Gateway) graphiQL(door net.Addr) http.Handler {
 	if !loopback(door.String()) || !loopback(g.cfg.Public().Host) {
 		return bare
 	}
-	filled := g.graph.GraphiQL("/graphiql", readKey(AdminKeyFile(g.cfg)))
+	return atLoopback(g.graph.GraphiQL("/graphiql", readKey(AdminKeyFile(g.cfg))), bare)
+}
+
+// atLoopback answers by one handler what is asked at a loopback name, by the
+// other the rest.
+func atLoopback(here, elsewhere http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if loopback(r.Host) {
-			filled.ServeHTTP(w, r)
+			here.ServeHTTP(w, r)
 			return
 		}
-		bare.ServeHTTP(w, r)
+		elsewhere.ServeHTTP(w, r)
 	})
 }
 

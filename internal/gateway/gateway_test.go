@@ -2,6 +2,8 @@ package gateway
 
 import (
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"testing"
 )
 
@@ -14,6 +16,23 @@ func TestLoopback(t *testing.T) {
 	} {
 		if got := loopback(host); got != want {
 			t.Errorf("%q: %v", host, got)
+		}
+	}
+}
+
+// TestExplorerKey: a page of another site whose name resolves to this machine
+// is shown no key.
+func TestExplorerKey(t *testing.T) {
+	answer := func(s string) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(s)) })
+	}
+	h := atLoopback(answer("key"), answer("none"))
+	for host, want := range map[string]string{"localhost:8080": "key", "127.0.0.1:8080": "key", "[::1]:8080": "key", "rebound.example:8080": "none", "": "none"} {
+		r := httptest.NewRequest("GET", "/graphiql", nil)
+		r.Host = host
+		w := httptest.NewRecorder()
+		if h.ServeHTTP(w, r); w.Body.String() != want {
+			t.Errorf("at %q: %s", host, w.Body)
 		}
 	}
 }
