@@ -83,13 +83,14 @@ func TestListeners(t *testing.T) {
 	if listened("a") {
 		t.Error("listened to before anybody listens")
 	}
-	stop, stopAll := s.listen([]string{"a"}), func() {}
+	stop := s.listen([]string{"a"})
 	if !listened("a") || listened("b") {
 		t.Error("a listener to a is not one to a alone")
 	}
 	stop()
 	stop() // twice counts once
-	if stopAll = s.listen(nil); !listened("a") || !listened("b") {
+	stopAll := s.listen(nil)
+	if !listened("a") || !listened("b") {
 		t.Error("a listener to all is not one to each")
 	}
 	stopAll()
