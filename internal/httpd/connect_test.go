@@ -112,9 +112,10 @@ func TestFailuresInWords(t *testing.T) {
 		"link":    {&account.Again{URL: "https://app.example/?code=link_expired", Err: late}, 400, []string{"Your session expired", `href="https://app.example/?code=link_expired"`}},
 		"nowhere": {late, 400, []string{"Your session expired", "ask for a new link"}},
 		"browser": {&mail.Error{Kind: mail.KindForbidden, Code: "other_browser", Message: "begun elsewhere"}, 403, []string{"begun elsewhere", "other_browser"}},
-		"denied":  {&mail.Error{Kind: mail.KindForbidden, Code: "access_denied"}, 403, []string{"Access was not granted", "access_denied"}},
+		"denied":  {&mail.Error{Kind: mail.KindForbidden, Code: "access_denied"}, 403, []string{"Access was not granted", "access_denied", `href="/connect/link1"`}},
 		"ours":    {context.DeadlineExceeded, 500, []string{"Something went wrong on our side"}},
 		"script":  {&mail.Error{Kind: mail.KindInvalid, Message: "<script>"}, 400, []string{"&lt;script&gt;"}},
+		"fault":   {mail.Errorf(mail.KindUnavailable, "finish connect", "down"), 503, []string{"try again later", `href="/connect/link1"`}},
 	} {
 		o := &owners{}
 		sent, _ := do(o, "GET", "/connect/link1", "", nil, nil)
@@ -128,5 +129,16 @@ func TestFailuresInWords(t *testing.T) {
 				t.Errorf("%s: the page lacks %q:\n%s", name, want, page)
 			}
 		}
+	}
+}
+
+// TestUsedLinkOffersNothing: there is no way on from a link that is used up.
+func TestUsedLinkOffersNothing(t *testing.T) {
+	o := &owners{}
+	sent, _ := do(o, "GET", "/connect/link1", "", nil, nil)
+	o.err = &mail.Error{Kind: mail.KindConflict, Code: "link_used", Message: "used already"}
+	got, page := do(o, "GET", "/oauth/example/callback?state=s", "text/html", nil, sent)
+	if got.StatusCode != http.StatusConflict || strings.Contains(page, "/connect/link1") || !strings.Contains(page, "used already") {
+		t.Errorf("%d\n%s", got.StatusCode, page)
 	}
 }
