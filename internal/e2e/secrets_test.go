@@ -347,7 +347,7 @@ func (d *demo) breakEverything(t *testing.T, m marks, errs *texts) {
 	if len(ids) <= messages {
 		t.Fatalf("only %d messages to ask for", len(ids))
 	}
-	for i, fault := range []string{`"status": 400`, `"status": 403`, `"status": 404`, `"status": 409`, `"status": 429, "retry_after": 30`, `"status": 500`, `"status": 503`, `"status": 507`, `"cut_after": true`, `"status": 401`} {
+	for i, fault := range []string{`"status": 400`, `"status": 403`, `"status": 404`, `"status": 409`, `"status": 500`, `"status": 503`, `"status": 507`, `"cut_after": true`, `"status": 401`, `"status": 429, "retry_after": 1`} {
 		d.control("PUT", "/control/faults", `{"user": "`+grace+`", `+fault+`}`, nil)
 		vars := map[string]any{"id": ids[i], "fetched": fetched[i], "account": account, "in": map[string]any{"account": account, "to": []map[string]any{{"email": ada}},
 			"subject": m.word(fmt.Sprintf("faulty submission %d, subject", i)), "text": m.word(fmt.Sprintf("faulty submission %d, text", i))}}
