@@ -68,7 +68,11 @@ func (keysRotateCmd) Run(e *env) error {
 		return err
 	}
 	var r gateway.Rotated
-	err = e.onStore(cfg, "POST", "/keys/rotate", &r, func(s *bolt.Store) (err error) {
+	keys, err := gateway.Keyring(e.ctx, cfg, os.LookupEnv)
+	if err != nil {
+		return usageError{err}
+	}
+	err = e.onStore(cfg, "POST", "/keys/rotate?key="+keys.IDs()[0], &r, func(s *bolt.Store) (err error) {
 		r, err = gateway.RotateKeys(e.ctx, s)
 		return err
 	})

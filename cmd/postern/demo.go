@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -74,6 +76,10 @@ type demo struct {
 }
 
 func (d demoCmd) Run(e *env) error {
+	// A terminal that is closed stops the demo as Ctrl-C does.
+	ctx, stop := signal.NotifyContext(e.ctx, syscall.SIGHUP)
+	defer stop()
+	e.ctx = ctx
 	x := &demo{demoCmd: d, e: e, began: time.Now(), hooks: make(chan received, 256), broken: make(chan error, 8)}
 	unlock, err := x.prepare()
 	if err != nil {
@@ -147,7 +153,7 @@ func (d *demo) mine() error {
 	if !slices.ContainsFunc(entries, marked) {
 		for _, en := range entries {
 			if en.Name() != "lock" { // another demo may be about to mark it
-				return usageError{fmt.Errorf("%s holds %s and is no demo's folder; a demo deletes what is in its folder, so give an empty or a new one by --dir", d.Dir, en.Name())}
+				return usageError{fmt.Errorf("%s holds %s and is no demo's folder; a demo deletes what is in its folder, so delete it yourself if it is one of an earlier version, or give an empty or a new one by --dir", d.Dir, en.Name())}
 			}
 		}
 	}

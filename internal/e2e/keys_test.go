@@ -49,6 +49,12 @@ func TestKeyRotation(t *testing.T) {
 			break
 		}
 	}
+	// Settings that are newer than the running gateway rotate nothing: the old
+	// key would be thrown away for nothing.
+	newer := use(second, first)
+	if out, err := postern(t, newer, "keys", "rotate"); err == nil || !strings.Contains(out, "restart it with these settings") {
+		t.Fatalf("keys rotate beside a gateway of the settings before: %v\n%s", err, out)
+	}
 	ended := func() {
 		t.Helper()
 		if err := p.stop(); err != nil {

@@ -102,8 +102,9 @@ func (d *demo) inStep(address string) {
 // one goes for good.
 func (d *demo) silently(subject string) {
 	d.t.Helper()
+	before := d.truth(ada)
 	d.control("POST", "/control/users/"+ada+"/messages?notify=false", letter(ada, subject), nil)
-	for id, p := range d.truth(ada) {
+	for id, p := range before {
 		if !slices.Contains(p.Keywords, "$draft") {
 			d.control("DELETE", "/control/users/"+ada+"/messages/"+id, "", nil)
 			break

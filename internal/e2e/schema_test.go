@@ -181,7 +181,7 @@ func (w *walk) makeEndpoints() {
 		return at(data, "createEndpoint", "endpoint", "id").(string)
 	}
 	w.endpointOK = create(map[string]any{"url": w.hooks.URL + "/ok", "description": "of the walk", "accounts": []string{w.ada}})
-	w.gone = create(map[string]any{"url": w.hooks.URL + "/gone"})
+	w.gone = create(map[string]any{"url": w.hooks.URL + "/gone", "events": []string{"PING"}})
 	w.slow = create(map[string]any{"url": w.hooks.URL + "/slow"})
 	for _, id := range []string{w.endpointOK, w.gone, w.slow} {
 		w.ask(`mutation($id: ID!) { __typename sendTestEvent(id: $id) { ...Delivery } }`, map[string]any{"id": id})

@@ -60,7 +60,9 @@ type Gateway struct {
 	registry *prometheus.Registry
 	tracing  *tracing
 
-	store    *bolt.Store
+	store *bolt.Store
+	// firstKey is the id of the master key that seals.
+	firstKey string
 	bus      *event.Bus
 	journal  *journal.Journal
 	access   *access.Access
@@ -92,7 +94,12 @@ func New(ctx context.Context, cfg *config.Config, opts Options) (g *Gateway, err
 	if g.tracing, err = newTracing(ctx, cfg.Telemetry, opts.Version); err != nil {
 		return nil, err
 	}
-	if g.store, err = OpenStore(ctx, cfg, opts.LookupEnv, g.log, newStoreMetrics(g.registry)); err != nil {
+	keys, err := Keyring(ctx, cfg, g.lookupEnv())
+	if err != nil {
+		return nil, err
+	}
+	g.firstKey = keys.IDs()[0]
+	if g.store, err = openStore(cfg, keys, g.log, newStoreMetrics(g.registry)); err != nil {
 		return nil, err
 	}
 	if err := g.wire(ctx); err != nil {

@@ -8,16 +8,20 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/postern-mail/postern/internal/config"
+	"github.com/postern-mail/postern/internal/seal"
 	"github.com/postern-mail/postern/store/bolt"
 )
 
 // OpenStore opens the store of a configuration's data folder.
 func OpenStore(ctx context.Context, cfg *config.Config, lookupEnv func(string) (string, bool), log *slog.Logger, observe bolt.Observer) (*bolt.Store, error) {
-	g := &Gateway{opts: Options{LookupEnv: lookupEnv}}
-	keys, err := Keyring(ctx, cfg, g.lookupEnv())
+	keys, err := Keyring(ctx, cfg, lookupEnv)
 	if err != nil {
 		return nil, err
 	}
+	return openStore(cfg, keys, log, observe)
+}
+
+func openStore(cfg *config.Config, keys *seal.Keyring, log *slog.Logger, observe bolt.Observer) (*bolt.Store, error) {
 	return bolt.Open(bolt.Options{Path: cfg.DataDir, Keyring: keys, Log: log, Observe: observe})
 }
 

@@ -45,19 +45,33 @@ func (g *Gateway) commands() http.Handler {
 	answer := func(pattern string, fn func(ctx context.Context) (any, error)) {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			v, err := fn(r.Context())
-			status := http.StatusOK
-			if err != nil {
-				status, v = http.StatusInternalServerError, map[string]string{"error": err.Error()}
-			}
-			w.Header().Set("Content-Type", "application/json")
-			w.WriteHeader(status)
-			_ = json.NewEncoder(w).Encode(v)
+			respond(w, v, err)
 		})
 	}
 	answer("GET /accounts", func(ctx context.Context) (any, error) { return ListAccounts(ctx, g.store) })
 	answer("GET /plugins", func(context.Context) (any, error) { return g.pluginList(), nil })
-	answer("POST /keys/rotate", func(ctx context.Context) (any, error) { return RotateKeys(ctx, g.store) })
+	mux.HandleFunc("POST /keys/rotate", func(w http.ResponseWriter, r *http.Request) {
+		// Only the gateway's own first key can be rotated to: the caller's
+		// settings may be newer than those that it was started with.
+		if want := r.URL.Query().Get("key"); want != g.firstKey {
+			respond(w, nil, fmt.Errorf("the running gateway seals under master key %s, the settings name %s first; restart it with these settings, then rotate", g.firstKey, want))
+			return
+		}
+		rotated, err := RotateKeys(r.Context(), g.store)
+		respond(w, rotated, err)
+	})
 	return mux
+}
+
+// respond answers a command with a value or an error.
+func respond(w http.ResponseWriter, v any, err error) {
+	status := http.StatusOK
+	if err != nil {
+		status, v = http.StatusInternalServerError, map[string]string{"error": err.Error()}
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(v)
 }
 
 // AccountRow is one account as `postern accounts list` shows it.

@@ -3,6 +3,7 @@ package mailbox
 import (
 	"container/heap"
 	"context"
+	"log/slog"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -275,13 +276,13 @@ func (s *Service) runOne(ctx context.Context, t *taken) {
 		e.failures = 0
 	} else {
 		e.failures++
-		s.failed(ctx, e.account, err)
+		s.failed(ctx, e.account, e.failures, err)
 	}
 	s.schedule.done(e, s.pause(ctx, t, err), err != nil)
 }
 
 // failed says what a failed round means for the account.
-func (s *Service) failed(ctx context.Context, account string, err error) {
+func (s *Service) failed(ctx context.Context, account string, failures int, err error) {
 	if ctx.Err() != nil {
 		return
 	}
@@ -293,7 +294,11 @@ func (s *Service) failed(ctx context.Context, account string, err error) {
 			return
 		}
 	}
-	s.log.WarnContext(ctx, "sync failed", "account", account, "kind", kind, "error", err)
+	level := slog.LevelWarn
+	if kind == mail.KindUnavailable && failures <= 1 {
+		level = slog.LevelInfo // passing, or a plugin on its way up
+	}
+	s.log.Log(ctx, level, "sync failed", "account", account, "kind", kind, "error", err)
 	if kind == mail.KindGrantExpired || kind == mail.KindMisconfigured {
 		s.grants.GrantRefused(ctx, account, err)
 	}

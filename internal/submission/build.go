@@ -133,6 +133,9 @@ func (b *builder) tree() node {
 func (a *Attachment) node(inline bool) node {
 	mediaType := a.Type
 	if mediaType == "" {
+		mediaType = typeByName(a.Name)
+	}
+	if mediaType == "" {
 		mediaType = "application/octet-stream"
 	}
 	n := leaf(mediaType, "base64", a.Content)

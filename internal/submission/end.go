@@ -31,7 +31,6 @@ func (s *Service) setBack(ctx context.Context, sub *store.Submission, cause erro
 	if final {
 		return s.fail(ctx, sub, cause)
 	}
-	sub.Attempts++
 	wait := max(backoff(sub.Attempts), mail.RetryAfter(cause))
 	if kind == mail.KindOutcomeUnknown && sub.Attempts <= 3 {
 		wait = time.Second

@@ -25,6 +25,7 @@ func (s *Service) advance(ctx context.Context, sub *store.Submission) error {
 	if err != nil {
 		return err
 	}
+	sub.Attempts++ // noted with the step that comes next
 	if sub.Step == stepSend {
 		// A crash, or an answer that never came: ask before anything else.
 		sent, err := s.probe(ctx, p, sub)
