@@ -28,7 +28,8 @@ type Submission struct {
 	Recipients []string
 	Subject    string
 	MessageID  string
-	// InReplyTo and Thread are our ids of what is answered or forwarded.
+	// InReplyTo and Thread are our ids of what is answered, or forwarded where
+	// Forward is set.
 	InReplyTo string
 	Forward   bool
 	Thread    string

@@ -45,6 +45,15 @@ func (s *Service) Update(ctx context.Context, ids []string, ch Change) ([]Result
 	return s.bulk(ctx, ids, func(w *work) ([]Result, error) { return s.update(ctx, w, ch) })
 }
 
+// Mark adds a keyword to one message.
+func (s *Service) Mark(ctx context.Context, id, keyword string) error {
+	rs, err := s.Update(ctx, []string{id}, Change{AddKeywords: []string{keyword}})
+	if err != nil {
+		return err
+	}
+	return rs[0].Err
+}
+
 // Move puts messages into one mailbox and out of all others.
 func (s *Service) Move(ctx context.Context, ids []string, to string) ([]Result, error) {
 	return s.bulk(ctx, ids, func(w *work) ([]Result, error) {

@@ -78,7 +78,7 @@ func (s *Service) compose(ctx context.Context, acct *store.Account, in Input) (*
 		return nil, nil, err
 	}
 	sub := &store.Submission{From: b.from().Email, Recipients: rcpts, Subject: b.msg.Subject, MessageID: b.messageID,
-		InReplyTo: in.InReplyTo, Forward: in.Forward != ""}
+		InReplyTo: in.InReplyTo + in.Forward, Forward: in.Forward != ""} // one of the two
 	return sub, raw, nil
 }
 
@@ -160,7 +160,7 @@ func composeRaw(acct *store.Account, in Input, now time.Time) (*store.Submission
 	}
 	buf.Write(in.Raw[split+sep:])
 	return &store.Submission{From: acct.Address, Recipients: rcpts, Subject: subject, MessageID: id,
-		InReplyTo: in.InReplyTo, Forward: in.Forward != ""}, buf.Bytes(), nil
+		InReplyTo: in.InReplyTo + in.Forward, Forward: in.Forward != ""}, buf.Bytes(), nil
 }
 
 func writeHeader(w io.Writer, h message.Header) error {

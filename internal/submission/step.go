@@ -83,7 +83,7 @@ func (s *Service) prepare(ctx context.Context, p provider.Provider, sub *store.S
 		Envelope: provider.Envelope{From: sub.From, Recipients: sub.Recipients},
 	}
 	err = s.store.View(ctx, func(tx store.Tx) error {
-		if sub.InReplyTo == "" {
+		if sub.InReplyTo == "" || sub.Forward {
 			return nil
 		}
 		m, err := tx.Message(sub.InReplyTo)
@@ -161,6 +161,22 @@ func (s *Service) sent(ctx context.Context, sub *store.Submission, providerID, m
 	if err := s.done(ctx, sub, store.SubmissionSent, ""); err != nil {
 		return err
 	}
+	s.mark(ctx, sub)
 	s.mirror.Touch(ctx, sub.Account)
 	return nil
+}
+
+// mark shows on the message that was answered or forwarded that it was, as mail
+// programs do. The mail is sent whether this works or not.
+func (s *Service) mark(ctx context.Context, sub *store.Submission) {
+	if sub.InReplyTo == "" {
+		return
+	}
+	keyword := mail.Answered
+	if sub.Forward {
+		keyword = mail.Forwarded
+	}
+	if err := s.mirror.Mark(ctx, sub.InReplyTo, keyword); err != nil {
+		s.log.WarnContext(ctx, "what was answered is not marked so", "submission", sub.ID, "message", sub.InReplyTo, "error", err)
+	}
 }

@@ -41,6 +41,8 @@ type Mirror interface {
 	// Touch makes an account due at once; ctx carries the trace of why.
 	Touch(ctx context.Context, account string)
 	Raw(ctx context.Context, id string) (store.Blob, *store.Message, error)
+	// Mark adds a keyword to a message.
+	Mark(ctx context.Context, id, keyword string) error
 }
 
 // Options of a Service.

@@ -36,6 +36,7 @@ type world struct {
 	bus    *event.Bus
 	svc    *Service
 	raw    map[string][]byte
+	marked []string
 	mu     sync.Mutex
 	now    time.Time
 }
@@ -55,6 +56,11 @@ func (w *world) Raw(ctx context.Context, id string) (store.Blob, *store.Message,
 	}
 	blob, err := w.store.Blobs().Open(ctx, "account-1", ref.Digest)
 	return blob, &store.Message{ID: id, Account: "account-1", Message: mail.Message{MessageID: "parent@example.org", Subject: "parent"}}, err
+}
+
+func (w *world) Mark(_ context.Context, id, keyword string) error {
+	w.marked = append(w.marked, id+" "+keyword)
+	return nil
 }
 
 func (w *world) clock() time.Time {
@@ -341,6 +347,9 @@ func TestReplyAndForward(t *testing.T) {
 	sent := w.cloud.Sent()
 	if len(sent) != 2 {
 		t.Fatalf("%d messages sent", len(sent))
+	}
+	if want := []string{"mparent $answered", "mparent $forwarded"}; !slices.Equal(w.marked, want) {
+		t.Errorf("marked %v, want %v", w.marked, want)
 	}
 	e, err := message.Read(bytes.NewReader(sent[0].Raw))
 	w.must(err)
