@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/postern-mail/postern/internal/config"
+	"github.com/postern-mail/postern/internal/pluginhost"
 	"github.com/postern-mail/postern/plugins/sdk/provider"
 	"github.com/postern-mail/postern/store"
 	"github.com/postern-mail/postern/store/bolt"
@@ -132,7 +133,7 @@ func (g *Gateway) pluginList() []PluginRow {
 	for _, s := range g.plugins.Status() {
 		row := PluginRow{Instance: s.Name, Plugin: s.Plugin, Path: s.Path, Version: s.Version,
 			State: string(s.State), Restarts: s.Restarts, PID: s.Pid}
-		if s.LastError != nil {
+		if s.LastError != nil && s.State != pluginhost.StateRunning {
 			row.Reason = describe(s.LastError)
 		}
 		if info, err := g.plugins.Info(s.Name); err == nil {

@@ -177,7 +177,7 @@ func (s *Service) finishRound(ctx context.Context, account string, begun time.Ti
 		if err != nil {
 			return err
 		}
-		acct.LastSyncAt = begun
+		acct.LastSyncAt = s.now()
 		if acct.State == store.AccountConnecting || acct.State == store.AccountSyncing || acct.State == store.AccountError {
 			acct.State, acct.StateReason = store.AccountReady, ""
 		}

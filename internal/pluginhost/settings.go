@@ -9,6 +9,12 @@ import (
 	"github.com/postern-mail/postern/plugins/sdk/provider"
 )
 
+// CheckSettings compares an instance's settings with what the plugin says that
+// it understands: kind misconfigured where they cannot be.
+func CheckSettings(info *provider.Info, settings map[string]string) error {
+	return checkSettings(info, settings)
+}
+
 // checkSettings compares an instance's settings with what the plugin says that
 // it understands. Only names are told, never values.
 func checkSettings(info *provider.Info, settings map[string]string) error {
