@@ -88,7 +88,7 @@ func (c *client) raw(ctx context.Context, query string, vars map[string]any) ([]
 	req.Header.Set("Authorization", "Bearer "+c.key)
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("no gateway answers: %w", err)
 	}
 	defer resp.Body.Close()
 	return io.ReadAll(io.LimitReader(resp.Body, 64<<20))

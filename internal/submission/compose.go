@@ -69,7 +69,13 @@ func (s *Service) compose(ctx context.Context, acct *store.Account, in Input) (*
 	if err := s.related(ctx, b); err != nil {
 		return nil, nil, err
 	}
-	rcpts, err := recipients(in.To, in.Cc, in.Bcc)
+	if len(in.To)+len(in.Cc)+len(in.Bcc) == 0 && b.parent != nil {
+		// An answer goes to whoever wants it (RFC 5322, 3.6.2).
+		if b.msg.To = b.parent.ReplyTo; len(b.msg.To) == 0 {
+			b.msg.To = b.parent.From
+		}
+	}
+	rcpts, err := recipients(b.msg.To, b.msg.Cc, b.msg.Bcc)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -55,7 +55,8 @@ func (w *world) Raw(ctx context.Context, id string) (store.Blob, *store.Message,
 		return nil, nil, err
 	}
 	blob, err := w.store.Blobs().Open(ctx, "account-1", ref.Digest)
-	return blob, &store.Message{ID: id, Account: "account-1", Message: mail.Message{MessageID: "parent@example.org", Subject: "parent"}}, err
+	return blob, &store.Message{ID: id, Account: "account-1", Message: mail.Message{MessageID: "parent@example.org", Subject: "parent",
+		From: []mail.Address{{Email: "robot@example.com"}}, ReplyTo: []mail.Address{{Name: "Bob", Email: bob}}}}, err
 }
 
 func (w *world) Mark(_ context.Context, id, keyword string) error {
@@ -126,7 +127,7 @@ func (w *world) submission(id string) (s *store.Submission) {
 func (w *world) submit(in Input) *store.Submission {
 	w.t.Helper()
 	in.Account = "account-1"
-	if in.Raw == nil && len(in.To) == 0 {
+	if in.Raw == nil && len(in.To) == 0 && in.InReplyTo == "" {
 		in.To = []mail.Address{{Name: "Bob", Email: bob}}
 	}
 	s, err := w.svc.Submit(w.ctx, in)
@@ -347,6 +348,9 @@ func TestReplyAndForward(t *testing.T) {
 	sent := w.cloud.Sent()
 	if len(sent) != 2 {
 		t.Fatalf("%d messages sent", len(sent))
+	}
+	if !slices.Equal(sent[0].Recipients, []string{bob}) {
+		t.Errorf("an answer without recipients went to %v, not to whom it should", sent[0].Recipients)
 	}
 	if want := []string{"mparent $answered", "mparent $forwarded"}; !slices.Equal(w.marked, want) {
 		t.Errorf("marked %v, want %v", w.marked, want)
