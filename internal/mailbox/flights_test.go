@@ -35,8 +35,7 @@ func TestNoFetchOutlivesRun(t *testing.T) {
 	w.rounds()
 	p := stuck{asked: make(chan struct{}), left: make(chan struct{})}
 	w.front = func(inner provider.Provider) provider.Provider {
-		p.Provider = inner
-		return p
+		return stuck{Provider: inner, asked: p.asked, left: p.left}
 	}
 	running, stop := context.WithCancel(w.ctx)
 	ended := make(chan error, 1)

@@ -210,6 +210,9 @@ func (h *dueHeap) Pop() any {
 func (s *Service) Run(ctx context.Context) error {
 	defer s.flights.end()
 	if err := s.trackAll(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil // stopped before it began
+		}
 		return err
 	}
 	var wg sync.WaitGroup

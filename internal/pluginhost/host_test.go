@@ -37,6 +37,8 @@ func TestStartAndStop(t *testing.T) {
 	if err != nil || info.Name != "fake" {
 		t.Errorf("info: %v, %v", info, err)
 	}
+	// A call may be served before the core is told of the start.
+	eventually(t, "the core is told of the start", func() bool { return r.core.starts() > 0 })
 	if n := r.core.starts(); n != 1 {
 		t.Errorf("started %d times", n)
 	}

@@ -59,6 +59,7 @@ func TestKilledInMidCall(t *testing.T) {
 	if s := r.status(t, "one"); s.Restarts != 1 || s.State != StateRunning || s.LastError == nil || !strings.Contains(s.LastError.Error(), "killed") {
 		t.Errorf("status: %+v", s)
 	}
+	eventually(t, "the core is told of the restart", func() bool { return r.core.starts() > 1 })
 	if n := r.core.starts(); n != 2 {
 		t.Errorf("started %d times", n)
 	}
