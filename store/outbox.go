@@ -18,8 +18,13 @@ type Endpoint struct {
 	PausedUntil time.Time
 	// Failing is since when no attempt has succeeded, zero while all is well;
 	// Failures counts the attempts since.
-	Failing   time.Time
-	Failures  int
+	Failing  time.Time
+	Failures int
+	// Told says how far towards being disabled was told since it fails: 0
+	// nothing, 1 that it fails, then percents. ToldDead is how many dead
+	// letters were told of.
+	Told      int
+	ToldDead  int64
 	LastOKAt  time.Time
 	CreatedAt time.Time
 }
@@ -66,6 +71,8 @@ type Delivery struct {
 	DoneAt     time.Time
 	// Replays counts redeliveries by an operator.
 	Replays int
+	// Replay is the job that put it back last, "" where none did.
+	Replay string
 	// Trace is the W3C traceparent of what led to the event, where it is traced.
 	Trace string
 }
@@ -77,11 +84,20 @@ type Attempt struct {
 	At       time.Time
 	Duration time.Duration
 	Status   int
-	Error    string
-	// Answer is the first kilobytes of the receiver's answer.
+	// Class is the kind of outcome (outbox.Class).
+	Class string
+	Error string
+	// Answer is the first kilobytes of the receiver's answer, Header some of
+	// its header's lines, "name: value".
 	Answer []byte
+	Header []string
 	// Peer is the address that was connected to.
 	Peer string
+	// DNS, Connect, TLS and FirstByte are parts of Duration; they are 0 where a
+	// connection was used again.
+	DNS, Connect, TLS, FirstByte time.Duration
+	// Keys are the ids of the keys that signed.
+	Keys []string
 }
 
 // Lane is a queue of one account to one endpoint, named by its due head.
@@ -157,8 +173,10 @@ type Outbox interface {
 	// time and number.
 	PutAttempt(a *Attempt) error
 	AttemptsOf(delivery string) ([]Attempt, error)
-	// OutboxStats counts what waits and since when.
+	// OutboxStats counts what waits and since when, EndpointStats what waits
+	// for one endpoint.
 	OutboxStats() (OutboxStats, error)
+	EndpointStats(endpoint string) (OutboxStats, error)
 	// TrimOutbox drops settled deliveries, their attempts and bodies nobody
 	// is owed any more, delivered before d and dead before dd.
 	TrimOutbox(delivered, dead time.Time, limit int) (dropped int, err error)

@@ -128,8 +128,8 @@ func (g *Gateway) wire(ctx context.Context) error {
 	g.carrier = webhook.NewCarrier(guard, webhook.CarrierOptions{Version: g.opts.Version, Total: cfg.Webhooks.Timeout})
 	g.outbox = outbox.New(g.store, g.carrier, outbox.Options{
 		Log: g.log, Registerer: reg, Tracer: g.tracing.provider.Tracer("outbox"), Workers: cfg.Webhooks.Workers,
-		Attempts: webhook.Attempts, KeepDelivered: cfg.Keep.Attempts, KeepDead: cfg.Keep.DeadLetters,
-		OnDisabled: func(tx store.Tx, e *store.Endpoint) error { return g.hooks.EndpointDisabled(tx, e) },
+		Limits: webhook.Limits, KeepDelivered: cfg.Keep.Attempts, KeepDead: cfg.Keep.DeadLetters,
+		OnChange: func(tx store.Tx, e *store.Endpoint, c outbox.Change) error { return g.hooks.EndpointChanged(tx, e, c) },
 	})
 	g.hooks = webhook.New(g.store, g.outbox, guard, webhook.Options{
 		Log: g.log, Bus: g.bus, AllowHTTP: cfg.Webhooks.AllowHTTP, Link: g.messageLink, Content: content{g}})

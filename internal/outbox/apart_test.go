@@ -89,8 +89,8 @@ func TestGoneDisablesAndEnablingGoesOn(t *testing.T) {
 			return ok()
 		}
 		var told []string
-		r := start(t, s, c, Options{OnDisabled: func(_ store.Tx, e *store.Endpoint) error {
-			told = append(told, e.ID+": "+e.Reason)
+		r := start(t, s, c, Options{OnChange: func(_ store.Tx, e *store.Endpoint, c Change) error {
+			told = append(told, e.ID+" "+string(c.Kind)+": "+e.Reason)
 			return nil
 		}})
 		defer r.stop()
@@ -101,7 +101,7 @@ func TestGoneDisablesAndEnablingGoesOn(t *testing.T) {
 		if n := len(c.all()); n != 1 {
 			t.Errorf("%d attempts to an endpoint that is gone", n)
 		}
-		if diff := cmp.Diff([]string{"e: the receiver answered 410 Gone"}, told); diff != "" {
+		if diff := cmp.Diff([]string{"e disabled: the receiver answered 410 Gone"}, told); diff != "" {
 			t.Error(diff)
 		}
 		r.owe("e", "a", true, 4, 1)
@@ -221,7 +221,10 @@ func TestBacklogOfADeadEndpointDoesNotTakeForever(t *testing.T) {
 	inBubble(t, func(t *testing.T, s *bolt.Store) {
 		c := answering(func(*store.Delivery) Outcome { return failed(Class5xx) })
 		var disabled bool
-		r := start(t, s, c, Options{OnDisabled: func(store.Tx, *store.Endpoint) error { disabled = true; return nil }})
+		r := start(t, s, c, Options{OnChange: func(_ store.Tx, _ *store.Endpoint, c Change) error {
+			disabled = disabled || c.Kind == ChangeDisabled
+			return nil
+		}})
 		defer r.stop()
 		r.endpoint("e", true)
 		r.owe("e", "a", true, 1, 50)

@@ -17,9 +17,8 @@ import (
 
 // job is what an attempt needs from the store.
 type job struct {
-	record *store.Endpoint
-	// budget is how many attempts the endpoint grants.
-	budget   int
+	record   *store.Endpoint
+	limits   Limits
 	delivery *store.Delivery
 	body     []byte
 	// spoilt says why the body cannot be had.
@@ -63,7 +62,7 @@ func (o *Outbox) land(l *lane, class trust) {
 // if it may be sent now.
 func (o *Outbox) read(l *lane) (job, error) {
 	o.mu.Lock()
-	ep, head, record, edition, budget := l.ep, l.head, l.ep.record, l.ep.edition, l.ep.budget
+	ep, head, record, edition, limits := l.ep, l.head, l.ep.record, l.ep.edition, l.ep.limits
 	l.noticed = false
 	var behind map[string]struct{}
 	if len(head) == 0 {
@@ -79,7 +78,7 @@ func (o *Outbox) read(l *lane) (job, error) {
 	now := o.opts.Now()
 	var j job
 	err := o.store.View(o.attemptCtx, func(tx store.Tx) error {
-		j = job{record: record, budget: budget}
+		j = job{record: record, limits: limits}
 		if record == nil {
 			found, err := tx.Endpoint(ep.id)
 			if errors.Is(err, store.ErrNotFound) {
@@ -89,7 +88,7 @@ func (o *Outbox) read(l *lane) (job, error) {
 			if err != nil {
 				return fmt.Errorf("read endpoint: %w", err)
 			}
-			j.record, j.budget = found, o.opts.Attempts(found)
+			j.record, j.limits = found, o.opts.Limits(found)
 		}
 		if len(head) == 0 {
 			rows, err := tx.Head(ep.id, l.id, len(behind)+max(readAhead, len(behind)))
@@ -138,7 +137,7 @@ func (o *Outbox) read(l *lane) (job, error) {
 	}
 	l.head = head
 	if ep.edition == edition {
-		ep.record, ep.budget = j.record, j.budget
+		ep.record, ep.limits = j.record, j.limits
 		if record == nil && j.record != nil && !j.record.Failing.IsZero() {
 			// It was failing when we last ran: one more failure is enough.
 			ep.breaker.failures = max(ep.breaker.failures, ep.breaker.threshold-1)
@@ -266,13 +265,14 @@ func (o *Outbox) conclude(l *lane, class trust, j job, out Outcome) {
 		judged.Failing = now
 	}
 	v := o.opts.Policy.decide(trial{
-		outcome: out, delivery: &d, endpoint: &judged, attempts: j.budget,
+		outcome: out, delivery: &d, endpoint: &judged, attempts: j.limits.Attempts,
 		same: l.same, now: now, random: o.opts.Random(),
 	})
 
 	a := &ack{lane: l, step: v.step, attempt: store.Attempt{
 		Delivery: d.ID, Number: d.Attempts, At: now.Add(-out.Duration), Duration: out.Duration,
-		Status: out.Status, Error: out.Error, Answer: out.Answer, Peer: out.Peer,
+		Status: out.Status, Class: string(out.Class), Error: out.Error, Answer: out.Answer, Peer: out.Peer, Header: out.Header,
+		DNS: out.DNS, Connect: out.Connect, TLS: out.TLS, FirstByte: out.FirstByte, Keys: out.Keys,
 	}}
 	a.health = o.health(l.ep, &record, out, v, now)
 	o.metrics.attempt(out.Class)
@@ -322,8 +322,8 @@ func (o *Outbox) health(ep *endpoint, record *store.Endpoint, out Outcome, v ver
 	switch {
 	case out.OK:
 		ep.breaker.succeeded()
-		changed = !record.Failing.IsZero() || !record.PausedUntil.IsZero() || now.Sub(ep.savedOK) >= time.Minute
-		record.Failing, record.Failures, record.LastOKAt = time.Time{}, 0, now
+		changed = !record.Failing.IsZero() || record.Told > 0 || !record.PausedUntil.IsZero() || now.Sub(ep.savedOK) >= time.Minute
+		record.Failing, record.Failures, record.Told, record.LastOKAt = time.Time{}, 0, 0, now
 		if !record.PausedUntil.After(now) {
 			record.PausedUntil = time.Time{}
 		}
@@ -336,9 +336,10 @@ func (o *Outbox) health(ep *endpoint, record *store.Endpoint, out Outcome, v ver
 			ep.breaker.failed(now, o.opts.Random())
 		}
 		if record.Failing.IsZero() {
-			record.Failing = now
+			record.Failing, record.Told = now, 0
 		}
 		record.Failures++
+		record.Told = o.opts.Policy.stage(record, ep.breaker.open(now), now)
 		if v.pause > 0 {
 			record.PausedUntil = now.Add(v.pause)
 		}

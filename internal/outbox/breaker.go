@@ -60,6 +60,11 @@ func (b *breaker) failed(now time.Time, random float64) {
 	b.until = now.Add(jitter(b.delay, random))
 }
 
+// open reports whether only probes are let through.
+func (b *breaker) open(now time.Time) bool {
+	return b.failures >= b.threshold && b.until.After(now)
+}
+
 // release lets the next probe go at once: somebody has changed the endpoint.
 func (b *breaker) release(now time.Time) {
 	if b.until.After(now) {

@@ -141,6 +141,10 @@ func (o *Outbox) write(ctx context.Context, update updater, batch []*ack) (left 
 // need none.
 func (o *Outbox) apply(tx store.Tx, batch []*ack) error {
 	newest := map[string]*ack{}
+	dead, err := o.deadBefore(tx, batch)
+	if err != nil {
+		return err
+	}
 	for _, a := range batch {
 		d, attempt := a.delivery, a.attempt
 		if d.Replays > 0 {
@@ -153,7 +157,7 @@ func (o *Outbox) apply(tx store.Tx, batch []*ack) error {
 				attempt.Number = earlier[n-1].Number + 1
 			}
 		}
-		err := tx.PutAttempt(&attempt)
+		err = tx.PutAttempt(&attempt)
 		if errors.Is(err, store.ErrNotFound) {
 			continue
 		}
@@ -180,41 +184,67 @@ func (o *Outbox) apply(tx store.Tx, batch []*ack) error {
 			return err
 		}
 	}
+	for id, before := range dead {
+		if err := o.toldDead(tx, id, before); err != nil {
+			return err
+		}
+	}
 	return nil
+}
+
+// deadBefore counts the dead letters of endpoints that are about to get more.
+func (o *Outbox) deadBefore(tx store.Tx, batch []*ack) (counts map[string]int64, err error) {
+	for _, a := range batch {
+		if a.step != stepDead {
+			continue
+		}
+		id := a.delivery.Endpoint
+		if _, ok := counts[id]; ok {
+			continue
+		}
+		stats, err := tx.EndpointStats(id)
+		if err != nil {
+			return nil, fmt.Errorf("count dead letters: %w", err)
+		}
+		if counts == nil {
+			counts = map[string]int64{}
+		}
+		counts[id] = stats.Dead
+	}
+	return counts, nil
+}
+
+// readEndpoint reads a record that may have been deleted.
+func readEndpoint(tx store.Tx, id string) (e *store.Endpoint, gone bool, err error) {
+	e, err = tx.Endpoint(id)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, true, nil
+	}
+	if err != nil {
+		return nil, false, fmt.Errorf("read endpoint: %w", err)
+	}
+	return e, false, nil
 }
 
 // applyHealth writes what the outbox knows of an endpoint and leaves alone
 // what belongs to others.
 func (o *Outbox) applyHealth(tx store.Tx, id string, h *store.Endpoint) error {
-	e, err := tx.Endpoint(id)
-	if errors.Is(err, store.ErrNotFound) {
-		return nil
+	e, gone, err := readEndpoint(tx, id)
+	if gone || err != nil {
+		return err
 	}
-	if err != nil {
-		return fmt.Errorf("read endpoint: %w", err)
-	}
-	e.Failing, e.Failures, e.PausedUntil = h.Failing, h.Failures, h.PausedUntil
+	before := *e
+	e.Failing, e.Failures, e.PausedUntil, e.Told = h.Failing, h.Failures, h.PausedUntil, h.Told
 	if h.LastOKAt.After(e.LastOKAt) {
 		e.LastOKAt = h.LastOKAt
 	}
-	disabled := h.Disabled && !e.Disabled
-	if disabled {
+	if h.Disabled && !e.Disabled {
 		e.Disabled, e.Reason = true, h.Reason
 	}
 	if err := tx.PutEndpoint(e); err != nil {
 		return fmt.Errorf("write endpoint: %w", err)
 	}
-	if !disabled {
-		return nil
-	}
-	if err := o.opts.OnDisabled(tx, e); err != nil {
-		return fmt.Errorf("tell that an endpoint is disabled: %w", err)
-	}
-	reason := e.Reason
-	tx.AfterCommit(func() {
-		o.opts.Log.Warn("endpoint is disabled", "endpoint", id, "reason", reason)
-	})
-	return nil
+	return o.told(tx, e, before, o.opts.Policy.percent(e, o.opts.Now()))
 }
 
 // durable lets lanes go on that waited for their decisions.

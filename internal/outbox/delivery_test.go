@@ -51,7 +51,7 @@ func TestShortScheduleThenDeadLetterThenTheNext(t *testing.T) {
 			}
 			return ok()
 		})
-		r := start(t, s, c, Options{Attempts: func(*store.Endpoint) int { return 6 }})
+		r := start(t, s, c, Options{Limits: func(*store.Endpoint) Limits { return Limits{Attempts: 6} }})
 		defer r.stop()
 		r.endpoint("e", true)
 		began := time.Now()
@@ -244,7 +244,7 @@ func TestOldDeliveriesAreTrimmed(t *testing.T) {
 			}
 			return ok()
 		})
-		r := start(t, s, c, Options{Attempts: func(*store.Endpoint) int { return 1 }})
+		r := start(t, s, c, Options{Limits: func(*store.Endpoint) Limits { return Limits{Attempts: 1} }})
 		defer r.stop()
 		r.endpoint("e", true)
 		good, bad := r.owe("e", "good", true, 1, 1)[0], r.owe("e", "bad", true, 1, 1)[0]
@@ -273,7 +273,7 @@ func TestMetrics(t *testing.T) {
 			}
 			return ok()
 		})
-		r := start(t, s, c, Options{Registerer: reg, Attempts: func(*store.Endpoint) int { return 2 }})
+		r := start(t, s, c, Options{Registerer: reg, Limits: func(*store.Endpoint) Limits { return Limits{Attempts: 2} }})
 		defer r.stop()
 		for _, e := range []string{"e", "f", "g"} {
 			r.endpoint(e, true)

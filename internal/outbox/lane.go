@@ -71,8 +71,8 @@ type endpoint struct {
 	// record is a copy of the store's, nil until it was read; health in it is
 	// ahead of the store.
 	record *store.Endpoint
-	// budget is how many attempts it grants its deliveries.
-	budget int
+	// limits are what it grants its deliveries, and takes at once.
+	limits Limits
 	// reading: an attempt is about to read the record.
 	reading bool
 	lanes   map[string]*lane

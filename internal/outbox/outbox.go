@@ -63,6 +63,12 @@ type Outcome struct {
 	Duration time.Duration
 	// Peer is the address that was connected to.
 	Peer string
+	// Header is what is worth keeping of the answer's header, "name: value".
+	Header []string
+	// DNS, Connect, TLS and FirstByte are parts of Duration.
+	DNS, Connect, TLS, FirstByte time.Duration
+	// Keys are the ids of the keys that signed.
+	Keys []string
 }
 
 // Class says what kind of outcome it is; it decides what follows (Policy).
@@ -102,11 +108,12 @@ type Options struct {
 	Tracer     trace.Tracer
 	// Policy is what outcomes lead to.
 	Policy Policy
-	// Attempts says how many attempts an endpoint's deliveries get, 0 for all
-	// of the schedule.
-	Attempts func(*store.Endpoint) int
-	// OnDisabled is called inside the transaction that disables an endpoint.
-	OnDisabled func(tx store.Tx, e *store.Endpoint) error
+	// Limits says what an endpoint grants its deliveries. It is asked when an
+	// endpoint is read, not for every attempt.
+	Limits func(*store.Endpoint) Limits
+	// OnChange is told what operators want to hear of an endpoint, inside the
+	// transaction that changes it.
+	OnChange func(tx store.Tx, e *store.Endpoint, c Change) error
 	// Workers is how many attempts are under way at once (1024).
 	Workers int
 	// Lanes is how many attempts one endpoint has under way at once (8).
@@ -135,11 +142,11 @@ func (o Options) withDefaults() Options {
 		o.Tracer = noop.NewTracerProvider().Tracer("")
 	}
 	o.Policy = o.Policy.withDefaults()
-	if o.Attempts == nil {
-		o.Attempts = func(*store.Endpoint) int { return 0 }
+	if o.Limits == nil {
+		o.Limits = func(*store.Endpoint) Limits { return Limits{} }
 	}
-	if o.OnDisabled == nil {
-		o.OnDisabled = func(store.Tx, *store.Endpoint) error { return nil }
+	if o.OnChange == nil {
+		o.OnChange = func(store.Tx, *store.Endpoint, Change) error { return nil }
 	}
 	setDefault(&o.Workers, 1024)
 	setDefault(&o.Lanes, 8)

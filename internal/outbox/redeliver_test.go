@@ -27,7 +27,7 @@ func TestRedeliver(t *testing.T) {
 			}
 			return ok()
 		}
-		r := start(t, s, c, Options{Attempts: func(*store.Endpoint) int { return 2 }})
+		r := start(t, s, c, Options{Limits: func(*store.Endpoint) Limits { return Limits{Attempts: 2} }})
 		defer r.stop()
 		r.endpoint("e", true)
 		r.endpoint("f", true)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/postern-mail/postern/internal/event"
+	"github.com/postern-mail/postern/internal/outbox"
 	"github.com/postern-mail/postern/store"
 )
 
@@ -147,16 +148,16 @@ func describe(r *store.Endpoint, now time.Time) (*Endpoint, error) {
 	return e, nil
 }
 
-// Attempts gives the number of attempts that an endpoint's deliveries get, 0
-// for the default. It is outbox.Options.Attempts.
-func Attempts(r *store.Endpoint) int {
+// Limits gives what an endpoint grants its deliveries. It is
+// outbox.Options.Limits.
+func Limits(r *store.Endpoint) outbox.Limits {
 	var c struct {
 		Attempts int `json:"attempts"`
 	}
 	if err := json.Unmarshal(r.Config, &c); err != nil {
-		return 0
+		return outbox.Limits{}
 	}
-	return c.Attempts
+	return outbox.Limits{Attempts: c.Attempts}
 }
 
 const secretPrefix = "whsec_"

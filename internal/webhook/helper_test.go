@@ -74,9 +74,11 @@ func buildHouse(t testing.TB, opts houseOptions) *house {
 	h := &house{t: t, store: openStore(t, t.TempDir(), testMaster, nil)}
 	guard := mustGuard(t, "127.0.0.0/8", "::1")
 	logger := slog.New(slog.NewTextHandler(&lockedWriter{w: &h.log}, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	opts.outbox.Attempts = Attempts
+	opts.outbox.Limits = Limits
 	opts.outbox.Log = logger
-	opts.outbox.OnDisabled = func(tx store.Tx, e *store.Endpoint) error { return h.service.EndpointDisabled(tx, e) }
+	opts.outbox.OnChange = func(tx store.Tx, e *store.Endpoint, c outbox.Change) error {
+		return h.service.EndpointChanged(tx, e, c)
+	}
 	if opts.outbox.Random == nil {
 		opts.outbox.Random = func() float64 { return 0.5 }
 	}

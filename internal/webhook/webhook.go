@@ -30,6 +30,7 @@ import (
 	"time"
 
 	"github.com/postern-mail/postern/internal/event"
+	"github.com/postern-mail/postern/internal/outbox"
 	"github.com/postern-mail/postern/plugins/sdk/mail"
 	"github.com/postern-mail/postern/store"
 )
@@ -155,9 +156,12 @@ func (s *Service) changed(tx store.Tx, op, id string, then func(id string)) {
 	})
 }
 
-// EndpointDisabled journals that the outbox has disabled an endpoint. It is
-// outbox.Options.OnDisabled.
-func (s *Service) EndpointDisabled(tx store.Tx, e *store.Endpoint) error {
+// EndpointChanged journals what the outbox tells of an endpoint. It is
+// outbox.Options.OnChange.
+func (s *Service) EndpointChanged(tx store.Tx, e *store.Endpoint, c outbox.Change) error {
+	if c.Kind != outbox.ChangeDisabled {
+		return nil
+	}
 	_, err := s.journal(tx, event.Event{Type: event.EndpointDisabled, Endpoint: e.ID, Reason: e.Reason})
 	return err
 }

@@ -12,7 +12,7 @@ func EncodeEndpoint(e *store.Endpoint) ([]byte, error) {
 	return encode(&recordpb.Endpoint{
 		Config: e.Config, Ordered: e.Ordered, Disabled: e.Disabled, Reason: text(e.Reason),
 		PausedUntil: putTime(e.PausedUntil), Failing: putTime(e.Failing), Failures: int64(e.Failures),
-		LastOkAt: putTime(e.LastOKAt), CreatedAt: putTime(e.CreatedAt),
+		LastOkAt: putTime(e.LastOKAt), CreatedAt: putTime(e.CreatedAt), Told: int64(e.Told), ToldDead: e.ToldDead,
 	})
 }
 
@@ -25,7 +25,7 @@ func DecodeEndpoint(id string, b []byte) (*store.Endpoint, error) {
 	return &store.Endpoint{
 		ID: id, Config: r.Config, Ordered: r.Ordered, Disabled: r.Disabled, Reason: r.Reason,
 		PausedUntil: getTime(r.PausedUntil), Failing: getTime(r.Failing), Failures: int(r.Failures),
-		LastOKAt: getTime(r.LastOkAt), CreatedAt: getTime(r.CreatedAt),
+		LastOKAt: getTime(r.LastOkAt), CreatedAt: getTime(r.CreatedAt), Told: int(r.Told), ToldDead: r.ToldDead,
 	}, nil
 }
 
@@ -50,7 +50,7 @@ func EncodeDelivery(d *store.Delivery, place uint64) ([]byte, error) {
 		Position: d.Position, Sequence: d.Sequence, Previous: d.Previous, Rendition: text(d.Rendition),
 		State: text(string(d.State)), CreatedAt: putNano(d.CreatedAt), NextAt: putNano(d.NextAt),
 		Attempts: int64(d.Attempts), FirstFailAt: putNano(d.FirstFailAt), LastStatus: int64(d.LastStatus),
-		LastError: text(d.LastError), DoneAt: putNano(d.DoneAt), Replays: int64(d.Replays), Trace: text(d.Trace), Place: place, Id: text(d.ID),
+		LastError: text(d.LastError), DoneAt: putNano(d.DoneAt), Replays: int64(d.Replays), Trace: text(d.Trace), Place: place, Id: text(d.ID), Replay: text(d.Replay),
 	})
 }
 
@@ -65,7 +65,7 @@ func DecodeDelivery(b []byte) (d *store.Delivery, place uint64, err error) {
 		Position: r.Position, Sequence: r.Sequence, Previous: r.Previous, Rendition: r.Rendition,
 		State: store.DeliveryState(r.State), CreatedAt: getNano(r.CreatedAt), NextAt: getNano(r.NextAt),
 		Attempts: int(r.Attempts), FirstFailAt: getNano(r.FirstFailAt), LastStatus: int(r.LastStatus),
-		LastError: r.LastError, DoneAt: getNano(r.DoneAt), Replays: int(r.Replays), Trace: r.Trace,
+		LastError: r.LastError, DoneAt: getNano(r.DoneAt), Replays: int(r.Replays), Trace: r.Trace, Replay: r.Replay,
 	}, r.Place, nil
 }
 
@@ -73,7 +73,8 @@ func DecodeDelivery(b []byte) (d *store.Delivery, place uint64, err error) {
 func EncodeAttempt(a *store.Attempt) ([]byte, error) {
 	return encode(&recordpb.Attempt{
 		Number: int64(a.Number), At: putNano(a.At), DurationNs: int64(a.Duration), Status: int64(a.Status),
-		Error: text(a.Error), Answer: a.Answer, Peer: text(a.Peer),
+		Error: text(a.Error), Answer: a.Answer, Peer: text(a.Peer), Class: text(a.Class), Header: texts(a.Header),
+		DnsNs: int64(a.DNS), ConnectNs: int64(a.Connect), TlsNs: int64(a.TLS), FirstByteNs: int64(a.FirstByte), Keys: texts(a.Keys),
 	})
 }
 
@@ -85,6 +86,8 @@ func DecodeAttempt(delivery string, b []byte) (store.Attempt, error) {
 	}
 	return store.Attempt{
 		Delivery: delivery, Number: int(r.Number), At: getNano(r.At), Duration: time.Duration(r.DurationNs),
-		Status: int(r.Status), Error: r.Error, Answer: r.Answer, Peer: r.Peer,
+		Status: int(r.Status), Error: r.Error, Answer: r.Answer, Peer: r.Peer, Class: r.Class, Header: r.Header,
+		DNS: time.Duration(r.DnsNs), Connect: time.Duration(r.ConnectNs), TLS: time.Duration(r.TlsNs),
+		FirstByte: time.Duration(r.FirstByteNs), Keys: r.Keys,
 	}, nil
 }

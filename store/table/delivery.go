@@ -89,7 +89,7 @@ func (tx *Tx) file(r row) error {
 			return err
 		}
 	}
-	return tx.tally(r.State, 1)
+	return tx.tally(r, 1)
 }
 
 // unfile undoes file.
@@ -106,18 +106,26 @@ func (tx *Tx) unfile(r row) error {
 			return err
 		}
 	}
-	return tx.tally(r.State, -1)
+	return tx.tally(r, -1)
 }
 
-func (tx *Tx) tally(s store.DeliveryState, diff int) error {
-	switch s {
-	case store.DeliveryPending:
-		return tx.add("pending", diff)
+// tally counts what waits and what is dead, in all and by endpoint.
+func (tx *Tx) tally(r row, diff int) error {
+	name := "pending"
+	switch r.State {
+	case store.DeliveryDelivered:
+		return nil
 	case store.DeliveryDead:
-		return tx.add("dead", diff)
+		name = "dead"
 	}
-	return nil
+	if err := tx.add(name, diff); err != nil {
+		return err
+	}
+	return tx.add(tallyOf(name, r.Endpoint), diff)
 }
+
+// tallyOf names an endpoint's share of a number.
+func tallyOf(name, endpoint string) string { return name + "/" + endpoint }
 
 // needEndpoint refuses to queue anything for an endpoint that is not there.
 func (tx *Tx) needEndpoint(id string) error {
@@ -177,7 +185,7 @@ func (tx *Tx) Enqueue(d *store.Delivery) error {
 func merge(stored, d *store.Delivery) *store.Delivery {
 	m := *stored
 	m.NextAt, m.Attempts, m.FirstFailAt = d.NextAt, d.Attempts, d.FirstFailAt
-	m.LastStatus, m.LastError, m.Replays = d.LastStatus, d.LastError, d.Replays
+	m.LastStatus, m.LastError, m.Replays, m.Replay = d.LastStatus, d.LastError, d.Replays, d.Replay
 	m.State, m.DoneAt = d.State, d.DoneAt
 	return &m
 }

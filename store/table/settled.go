@@ -36,6 +36,30 @@ func (tx *Tx) OutboxStats() (store.OutboxStats, error) {
 	return s, err
 }
 
+// EndpointStats counts what waits for one endpoint.
+func (tx *Tx) EndpointStats(endpoint string) (store.OutboxStats, error) {
+	var s store.OutboxStats
+	pending, err := tx.number(tallyOf("pending", endpoint))
+	if err != nil {
+		return s, err
+	}
+	dead, err := tx.number(tallyOf("dead", endpoint))
+	if err != nil {
+		return s, err
+	}
+	s.Pending, s.Dead = int64(pending), int64(dead)
+	code, err := stateCode(store.DeliveryPending)
+	if err != nil {
+		return s, err
+	}
+	of := append(key(nil).str(endpoint), code)
+	p, ok, err := tx.first(bDeliveryTo, of, true)
+	if ok {
+		s.Oldest = readBack(p.Key[len(of):])
+	}
+	return s, err
+}
+
 // owed calls fn with the prefix of every endpoint that has deliveries.
 func (tx *Tx) owed(fn func(prefix key) error) error {
 	var from []byte

@@ -1679,6 +1679,8 @@ type Endpoint struct {
 	Failures      int64                  `protobuf:"varint,7,opt,name=failures,proto3" json:"failures,omitempty"`
 	LastOkAt      *Time                  `protobuf:"bytes,8,opt,name=last_ok_at,json=lastOkAt,proto3" json:"last_ok_at,omitempty"`
 	CreatedAt     *Time                  `protobuf:"bytes,9,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	Told          int64                  `protobuf:"varint,10,opt,name=told,proto3" json:"told,omitempty"`
+	ToldDead      int64                  `protobuf:"varint,11,opt,name=told_dead,json=toldDead,proto3" json:"told_dead,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1776,6 +1778,20 @@ func (x *Endpoint) GetCreatedAt() *Time {
 	return nil
 }
 
+func (x *Endpoint) GetTold() int64 {
+	if x != nil {
+		return x.Told
+	}
+	return 0
+}
+
+func (x *Endpoint) GetToldDead() int64 {
+	if x != nil {
+		return x.ToldDead
+	}
+	return 0
+}
+
 type Body struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Account       string                 `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
@@ -1854,7 +1870,9 @@ type Delivery struct {
 	Place uint64 `protobuf:"varint,19,opt,name=place,proto3" json:"place,omitempty"`
 	Id    string `protobuf:"bytes,20,opt,name=id,proto3" json:"id,omitempty"`
 	// Trace is the W3C traceparent of what led to the event.
-	Trace         string `protobuf:"bytes,30,opt,name=trace,proto3" json:"trace,omitempty"`
+	Trace string `protobuf:"bytes,30,opt,name=trace,proto3" json:"trace,omitempty"`
+	// Replay is the job that put it back last.
+	Replay        string `protobuf:"bytes,31,opt,name=replay,proto3" json:"replay,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2036,6 +2054,13 @@ func (x *Delivery) GetTrace() string {
 	return ""
 }
 
+func (x *Delivery) GetReplay() string {
+	if x != nil {
+		return x.Replay
+	}
+	return ""
+}
+
 type Attempt struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Number        int64                  `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
@@ -2045,6 +2070,13 @@ type Attempt struct {
 	Error         string                 `protobuf:"bytes,5,opt,name=error,proto3" json:"error,omitempty"`
 	Answer        []byte                 `protobuf:"bytes,6,opt,name=answer,proto3" json:"answer,omitempty"`
 	Peer          string                 `protobuf:"bytes,7,opt,name=peer,proto3" json:"peer,omitempty"`
+	Class         string                 `protobuf:"bytes,8,opt,name=class,proto3" json:"class,omitempty"`
+	Header        []string               `protobuf:"bytes,9,rep,name=header,proto3" json:"header,omitempty"`
+	DnsNs         int64                  `protobuf:"varint,10,opt,name=dns_ns,json=dnsNs,proto3" json:"dns_ns,omitempty"`
+	ConnectNs     int64                  `protobuf:"varint,11,opt,name=connect_ns,json=connectNs,proto3" json:"connect_ns,omitempty"`
+	TlsNs         int64                  `protobuf:"varint,12,opt,name=tls_ns,json=tlsNs,proto3" json:"tls_ns,omitempty"`
+	FirstByteNs   int64                  `protobuf:"varint,13,opt,name=first_byte_ns,json=firstByteNs,proto3" json:"first_byte_ns,omitempty"`
+	Keys          []string               `protobuf:"bytes,14,rep,name=keys,proto3" json:"keys,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2126,6 +2158,55 @@ func (x *Attempt) GetPeer() string {
 		return x.Peer
 	}
 	return ""
+}
+
+func (x *Attempt) GetClass() string {
+	if x != nil {
+		return x.Class
+	}
+	return ""
+}
+
+func (x *Attempt) GetHeader() []string {
+	if x != nil {
+		return x.Header
+	}
+	return nil
+}
+
+func (x *Attempt) GetDnsNs() int64 {
+	if x != nil {
+		return x.DnsNs
+	}
+	return 0
+}
+
+func (x *Attempt) GetConnectNs() int64 {
+	if x != nil {
+		return x.ConnectNs
+	}
+	return 0
+}
+
+func (x *Attempt) GetTlsNs() int64 {
+	if x != nil {
+		return x.TlsNs
+	}
+	return 0
+}
+
+func (x *Attempt) GetFirstByteNs() int64 {
+	if x != nil {
+		return x.FirstByteNs
+	}
+	return 0
+}
+
+func (x *Attempt) GetKeys() []string {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
 }
 
 type Submission struct {
@@ -2536,7 +2617,7 @@ const file_store_record_recordpb_record_proto_rawDesc = "" +
 	"\x06cursor\x18\x02 \x01(\fR\x06cursor\x12\x1a\n" +
 	"\bcomplete\x18\x03 \x01(\bR\bcomplete\x12\x1c\n" +
 	"\tcomparing\x18\x04 \x01(\bR\tcomparing\x12-\n" +
-	"\x05asked\x18\x05 \x01(\v2\x17.postern.record.v1.TimeR\x05asked\"\xea\x02\n" +
+	"\x05asked\x18\x05 \x01(\v2\x17.postern.record.v1.TimeR\x05asked\"\x9b\x03\n" +
 	"\bEndpoint\x12\x16\n" +
 	"\x06config\x18\x01 \x01(\fR\x06config\x12\x18\n" +
 	"\aordered\x18\x02 \x01(\bR\aordered\x12\x1a\n" +
@@ -2548,10 +2629,13 @@ const file_store_record_recordpb_record_proto_rawDesc = "" +
 	"\n" +
 	"last_ok_at\x18\b \x01(\v2\x17.postern.record.v1.TimeR\blastOkAt\x126\n" +
 	"\n" +
-	"created_at\x18\t \x01(\v2\x17.postern.record.v1.TimeR\tcreatedAt\"4\n" +
+	"created_at\x18\t \x01(\v2\x17.postern.record.v1.TimeR\tcreatedAt\x12\x12\n" +
+	"\x04told\x18\n" +
+	" \x01(\x03R\x04told\x12\x1b\n" +
+	"\ttold_dead\x18\v \x01(\x03R\btoldDead\"4\n" +
 	"\x04Body\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x12\n" +
-	"\x04body\x18\x02 \x01(\fR\x04body\"\xad\x04\n" +
+	"\x04body\x18\x02 \x01(\fR\x04body\"\xc5\x04\n" +
 	"\bDelivery\x12\x1a\n" +
 	"\bendpoint\x18\x01 \x01(\tR\bendpoint\x12\x12\n" +
 	"\x04lane\x18\x02 \x01(\tR\x04lane\x12\x18\n" +
@@ -2577,7 +2661,8 @@ const file_store_record_recordpb_record_proto_rawDesc = "" +
 	"\areplays\x18\x12 \x01(\x03R\areplays\x12\x14\n" +
 	"\x05place\x18\x13 \x01(\x04R\x05place\x12\x0e\n" +
 	"\x02id\x18\x14 \x01(\tR\x02id\x12\x14\n" +
-	"\x05trace\x18\x1e \x01(\tR\x05trace\"\xac\x01\n" +
+	"\x05trace\x18\x1e \x01(\tR\x05trace\x12\x16\n" +
+	"\x06replay\x18\x1f \x01(\tR\x06replay\"\xdf\x02\n" +
 	"\aAttempt\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x03R\x06number\x12\x0e\n" +
 	"\x02at\x18\x02 \x01(\x10R\x02at\x12\x1f\n" +
@@ -2586,7 +2671,16 @@ const file_store_record_recordpb_record_proto_rawDesc = "" +
 	"\x06status\x18\x04 \x01(\x03R\x06status\x12\x14\n" +
 	"\x05error\x18\x05 \x01(\tR\x05error\x12\x16\n" +
 	"\x06answer\x18\x06 \x01(\fR\x06answer\x12\x12\n" +
-	"\x04peer\x18\a \x01(\tR\x04peer\"\xee\x05\n" +
+	"\x04peer\x18\a \x01(\tR\x04peer\x12\x14\n" +
+	"\x05class\x18\b \x01(\tR\x05class\x12\x16\n" +
+	"\x06header\x18\t \x03(\tR\x06header\x12\x15\n" +
+	"\x06dns_ns\x18\n" +
+	" \x01(\x03R\x05dnsNs\x12\x1d\n" +
+	"\n" +
+	"connect_ns\x18\v \x01(\x03R\tconnectNs\x12\x15\n" +
+	"\x06tls_ns\x18\f \x01(\x03R\x05tlsNs\x12\"\n" +
+	"\rfirst_byte_ns\x18\r \x01(\x03R\vfirstByteNs\x12\x12\n" +
+	"\x04keys\x18\x0e \x03(\tR\x04keys\"\xee\x05\n" +
 	"\n" +
 	"Submission\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x14\n" +
