@@ -80,6 +80,7 @@ type Tx interface {
 	Syncs
 	Outbox
 	Submissions
+	Jobs
 	Settings
 }
 
@@ -100,6 +101,10 @@ type Blobs interface {
 	Put(ctx context.Context, account string, r io.Reader, sync bool) (BlobRef, error)
 	// Open reads a blob. ErrNotFound where it is not (any more) here.
 	Open(ctx context.Context, account, digest string) (Blob, error)
+	// Trim drops blobs that were put without sync, about those that were not
+	// read for longest, until at most limit bytes are at rest, and tells how
+	// many bytes that freed. What was put with sync stays until it is deleted.
+	Trim(ctx context.Context, limit int64) (dropped int64, err error)
 	// Delete forgets a blob. A missing one is success.
 	Delete(ctx context.Context, account, digest string) error
 	// DeleteAccount forgets all blobs of an account.

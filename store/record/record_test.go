@@ -76,6 +76,7 @@ func check[T any](t *testing.T, encode func(*T) ([]byte, error), decode func(*T,
 }
 
 func TestEveryFieldIsKept(t *testing.T) {
+	check(t, EncodeJob, func(w *store.Job, b []byte) (*store.Job, error) { return DecodeJob(w.ID, b) })
 	check(t, EncodeAccount, func(w *store.Account, b []byte) (*store.Account, error) { return DecodeAccount(w.ID, b) })
 	check(t, EncodeGrant, func(w *store.Grant, b []byte) (*store.Grant, error) { return DecodeGrant(w.ID, b) })
 	check(t, EncodeConnect, func(_ *store.Connect, b []byte) (*store.Connect, error) { return DecodeConnect(b) })

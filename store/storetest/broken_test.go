@@ -50,6 +50,8 @@ func brokenStores() []broken {
 			newest := &sync.Map{}
 			return &wrapped{Store: s, wrap: func(tx store.Tx) store.Tx { return &overwritesBodies{tx, newest} }}
 		}},
+		{"a job that is done still runs", "a job runs until it is done", inTx(func(tx store.Tx) store.Tx { return &runsForever{tx} })},
+		{"the jobs of an account outlive it", "the jobs of an account go with it", inTx(func(tx store.Tx) store.Tx { return &keepsJobs{tx} })},
 		{"update soon is lost on close", "update soon is not lost on close", func(s store.Store) store.Store { return &forgetful{Store: s} }},
 		{"a view sees what is not committed", "a view sees nothing uncommitted", func(s store.Store) store.Store { return &leaky{Store: s} }},
 		{"a view moves on while it looks", "a view sees one moment", func(s store.Store) store.Store { return &moving{s} }},
@@ -64,6 +66,8 @@ func brokenStores() []broken {
 		{"a filter of deliveries is ignored", "deliveries are listed by what is asked for", inTx(func(tx store.Tx) store.Tx { return &ignoresFilter{tx} })},
 		{"a lease is held twice", "of many who want a lease one gets it", func(s store.Store) store.Store { return &generous{s} }},
 		{"a blob opens through another account", "a blob is its account's alone", func(s store.Store) store.Store { return &mixesAccounts{Store: s, seen: map[string]bool{}} }},
+		{"a blob that nobody else has is trimmed", "trimming drops what was put without sync, and nothing else", func(s store.Store) store.Store { return &forgetsSync{s} }},
+		{"trimming drops nothing", "trimming drops what was put without sync, and nothing else", func(s store.Store) store.Store { return &neverTrims{s} }},
 		{"a blob is cut after its first chunk", "a blob comes back byte by byte, of any size", func(s store.Store) store.Store { return &cutsBlobs{s} }},
 		{"damage reads as zeros", "a changed byte is refused", func(s store.Store) store.Store { return &hidesDamage{s} }},
 	}

@@ -72,9 +72,16 @@ const (
 	bSubmissionMsgID // L, M(message id) -> submission
 	bSubmissionDraft // L, M(draft id) -> submission
 
+	bJob        // job -> sealed
+	bJobAt      // ^t, job
+	bJobRunning // t, job
+	bJobDone    // t done, job
+	bJobOf      // account, job
+
 	bBlob     // L, M(digest) -> segment, offset, lengths
 	bPackItem // segment, offset -> L, M(digest)
 	bPack     // segment -> live bytes
+	bBlobKept // L, M(digest): stays until it is deleted
 
 	buckets
 )
@@ -97,7 +104,8 @@ var bucketNames = [buckets]string{
 	bSubmission: "submission", bSubmissionOf: "submission_of", bSubmissionDue: "submission_due",
 	bSubmissionDone: "submission_done", bSubmissionKey: "submission_key",
 	bSubmissionMsgID: "submission_msgid", bSubmissionDraft: "submission_draft",
-	bBlob: "blob", bPackItem: "pack_item", bPack: "pack",
+	bJob: "job", bJobAt: "job_at", bJobRunning: "job_running", bJobDone: "job_done", bJobOf: "job_of",
+	bBlob: "blob", bPackItem: "pack_item", bPack: "pack", bBlobKept: "blob_kept",
 }
 
 // BucketNames lists the buckets' names, by number.

@@ -2429,6 +2429,210 @@ func (x *Submission) GetDoneAt() *Time {
 	return nil
 }
 
+type Job struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	State         string                 `protobuf:"bytes,1,opt,name=state,proto3" json:"state,omitempty"`
+	Source        string                 `protobuf:"bytes,2,opt,name=source,proto3" json:"source,omitempty"`
+	Endpoint      string                 `protobuf:"bytes,3,opt,name=endpoint,proto3" json:"endpoint,omitempty"`
+	Account       string                 `protobuf:"bytes,4,opt,name=account,proto3" json:"account,omitempty"`
+	Type          string                 `protobuf:"bytes,5,opt,name=type,proto3" json:"type,omitempty"`
+	Since         *Time                  `protobuf:"bytes,6,opt,name=since,proto3" json:"since,omitempty"`
+	Until         *Time                  `protobuf:"bytes,7,opt,name=until,proto3" json:"until,omitempty"`
+	States        []string               `protobuf:"bytes,8,rep,name=states,proto3" json:"states,omitempty"`
+	To            string                 `protobuf:"bytes,9,opt,name=to,proto3" json:"to,omitempty"`
+	PerSecond     int64                  `protobuf:"varint,10,opt,name=per_second,json=perSecond,proto3" json:"per_second,omitempty"`
+	CreatedAt     *Time                  `protobuf:"bytes,11,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	DoneAt        *Time                  `protobuf:"bytes,12,opt,name=done_at,json=doneAt,proto3" json:"done_at,omitempty"`
+	Counted       bool                   `protobuf:"varint,13,opt,name=counted,proto3" json:"counted,omitempty"`
+	Matched       int64                  `protobuf:"varint,14,opt,name=matched,proto3" json:"matched,omitempty"`
+	Done          int64                  `protobuf:"varint,15,opt,name=done,proto3" json:"done,omitempty"`
+	Skipped       int64                  `protobuf:"varint,16,opt,name=skipped,proto3" json:"skipped,omitempty"`
+	Reason        string                 `protobuf:"bytes,17,opt,name=reason,proto3" json:"reason,omitempty"`
+	Last          uint64                 `protobuf:"varint,18,opt,name=last,proto3" json:"last,omitempty"`
+	LastAt        *Time                  `protobuf:"bytes,19,opt,name=last_at,json=lastAt,proto3" json:"last_at,omitempty"`
+	LastId        string                 `protobuf:"bytes,20,opt,name=last_id,json=lastId,proto3" json:"last_id,omitempty"`
+	End           uint64                 `protobuf:"varint,21,opt,name=end,proto3" json:"end,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Job) Reset() {
+	*x = Job{}
+	mi := &file_store_record_recordpb_record_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Job) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Job) ProtoMessage() {}
+
+func (x *Job) ProtoReflect() protoreflect.Message {
+	mi := &file_store_record_recordpb_record_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Job.ProtoReflect.Descriptor instead.
+func (*Job) Descriptor() ([]byte, []int) {
+	return file_store_record_recordpb_record_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *Job) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *Job) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *Job) GetEndpoint() string {
+	if x != nil {
+		return x.Endpoint
+	}
+	return ""
+}
+
+func (x *Job) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+func (x *Job) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *Job) GetSince() *Time {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *Job) GetUntil() *Time {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
+func (x *Job) GetStates() []string {
+	if x != nil {
+		return x.States
+	}
+	return nil
+}
+
+func (x *Job) GetTo() string {
+	if x != nil {
+		return x.To
+	}
+	return ""
+}
+
+func (x *Job) GetPerSecond() int64 {
+	if x != nil {
+		return x.PerSecond
+	}
+	return 0
+}
+
+func (x *Job) GetCreatedAt() *Time {
+	if x != nil {
+		return x.CreatedAt
+	}
+	return nil
+}
+
+func (x *Job) GetDoneAt() *Time {
+	if x != nil {
+		return x.DoneAt
+	}
+	return nil
+}
+
+func (x *Job) GetCounted() bool {
+	if x != nil {
+		return x.Counted
+	}
+	return false
+}
+
+func (x *Job) GetMatched() int64 {
+	if x != nil {
+		return x.Matched
+	}
+	return 0
+}
+
+func (x *Job) GetDone() int64 {
+	if x != nil {
+		return x.Done
+	}
+	return 0
+}
+
+func (x *Job) GetSkipped() int64 {
+	if x != nil {
+		return x.Skipped
+	}
+	return 0
+}
+
+func (x *Job) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Job) GetLast() uint64 {
+	if x != nil {
+		return x.Last
+	}
+	return 0
+}
+
+func (x *Job) GetLastAt() *Time {
+	if x != nil {
+		return x.LastAt
+	}
+	return nil
+}
+
+func (x *Job) GetLastId() string {
+	if x != nil {
+		return x.LastId
+	}
+	return ""
+}
+
+func (x *Job) GetEnd() uint64 {
+	if x != nil {
+		return x.End
+	}
+	return 0
+}
+
 var File_store_record_recordpb_record_proto protoreflect.FileDescriptor
 
 const file_store_record_recordpb_record_proto_rawDesc = "" +
@@ -2711,7 +2915,32 @@ const file_store_record_recordpb_record_proto_rawDesc = "" +
 	"\x05error\x18\x15 \x01(\tR\x05error\x126\n" +
 	"\n" +
 	"created_at\x18\x16 \x01(\v2\x17.postern.record.v1.TimeR\tcreatedAt\x120\n" +
-	"\adone_at\x18\x17 \x01(\v2\x17.postern.record.v1.TimeR\x06doneAtB7Z5github.com/postern-mail/postern/store/record/recordpbb\x06proto3"
+	"\adone_at\x18\x17 \x01(\v2\x17.postern.record.v1.TimeR\x06doneAt\"\xf7\x04\n" +
+	"\x03Job\x12\x14\n" +
+	"\x05state\x18\x01 \x01(\tR\x05state\x12\x16\n" +
+	"\x06source\x18\x02 \x01(\tR\x06source\x12\x1a\n" +
+	"\bendpoint\x18\x03 \x01(\tR\bendpoint\x12\x18\n" +
+	"\aaccount\x18\x04 \x01(\tR\aaccount\x12\x12\n" +
+	"\x04type\x18\x05 \x01(\tR\x04type\x12-\n" +
+	"\x05since\x18\x06 \x01(\v2\x17.postern.record.v1.TimeR\x05since\x12-\n" +
+	"\x05until\x18\a \x01(\v2\x17.postern.record.v1.TimeR\x05until\x12\x16\n" +
+	"\x06states\x18\b \x03(\tR\x06states\x12\x0e\n" +
+	"\x02to\x18\t \x01(\tR\x02to\x12\x1d\n" +
+	"\n" +
+	"per_second\x18\n" +
+	" \x01(\x03R\tperSecond\x126\n" +
+	"\n" +
+	"created_at\x18\v \x01(\v2\x17.postern.record.v1.TimeR\tcreatedAt\x120\n" +
+	"\adone_at\x18\f \x01(\v2\x17.postern.record.v1.TimeR\x06doneAt\x12\x18\n" +
+	"\acounted\x18\r \x01(\bR\acounted\x12\x18\n" +
+	"\amatched\x18\x0e \x01(\x03R\amatched\x12\x12\n" +
+	"\x04done\x18\x0f \x01(\x03R\x04done\x12\x18\n" +
+	"\askipped\x18\x10 \x01(\x03R\askipped\x12\x16\n" +
+	"\x06reason\x18\x11 \x01(\tR\x06reason\x12\x12\n" +
+	"\x04last\x18\x12 \x01(\x04R\x04last\x120\n" +
+	"\alast_at\x18\x13 \x01(\v2\x17.postern.record.v1.TimeR\x06lastAt\x12\x17\n" +
+	"\alast_id\x18\x14 \x01(\tR\x06lastId\x12\x10\n" +
+	"\x03end\x18\x15 \x01(\x04R\x03endB7Z5github.com/postern-mail/postern/store/record/recordpbb\x06proto3"
 
 var (
 	file_store_record_recordpb_record_proto_rawDescOnce sync.Once
@@ -2725,7 +2954,7 @@ func file_store_record_recordpb_record_proto_rawDescGZIP() []byte {
 	return file_store_record_recordpb_record_proto_rawDescData
 }
 
-var file_store_record_recordpb_record_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
+var file_store_record_recordpb_record_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_store_record_recordpb_record_proto_goTypes = []any{
 	(*Time)(nil),         // 0: postern.record.v1.Time
 	(*Address)(nil),      // 1: postern.record.v1.Address
@@ -2747,6 +2976,7 @@ var file_store_record_recordpb_record_proto_goTypes = []any{
 	(*Delivery)(nil),     // 17: postern.record.v1.Delivery
 	(*Attempt)(nil),      // 18: postern.record.v1.Attempt
 	(*Submission)(nil),   // 19: postern.record.v1.Submission
+	(*Job)(nil),          // 20: postern.record.v1.Job
 }
 var file_store_record_recordpb_record_proto_depIdxs = []int32{
 	0,  // 0: postern.record.v1.Account.created_at:type_name -> postern.record.v1.Time
@@ -2786,11 +3016,16 @@ var file_store_record_recordpb_record_proto_depIdxs = []int32{
 	0,  // 34: postern.record.v1.Submission.next_at:type_name -> postern.record.v1.Time
 	0,  // 35: postern.record.v1.Submission.created_at:type_name -> postern.record.v1.Time
 	0,  // 36: postern.record.v1.Submission.done_at:type_name -> postern.record.v1.Time
-	37, // [37:37] is the sub-list for method output_type
-	37, // [37:37] is the sub-list for method input_type
-	37, // [37:37] is the sub-list for extension type_name
-	37, // [37:37] is the sub-list for extension extendee
-	0,  // [0:37] is the sub-list for field type_name
+	0,  // 37: postern.record.v1.Job.since:type_name -> postern.record.v1.Time
+	0,  // 38: postern.record.v1.Job.until:type_name -> postern.record.v1.Time
+	0,  // 39: postern.record.v1.Job.created_at:type_name -> postern.record.v1.Time
+	0,  // 40: postern.record.v1.Job.done_at:type_name -> postern.record.v1.Time
+	0,  // 41: postern.record.v1.Job.last_at:type_name -> postern.record.v1.Time
+	42, // [42:42] is the sub-list for method output_type
+	42, // [42:42] is the sub-list for method input_type
+	42, // [42:42] is the sub-list for extension type_name
+	42, // [42:42] is the sub-list for extension extendee
+	0,  // [0:42] is the sub-list for field type_name
 }
 
 func init() { file_store_record_recordpb_record_proto_init() }
@@ -2804,7 +3039,7 @@ func file_store_record_recordpb_record_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_store_record_recordpb_record_proto_rawDesc), len(file_store_record_recordpb_record_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   20,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
