@@ -16,6 +16,7 @@ type Cloud interface {
 	UserByAddress(address string) (cloud.User, bool)
 	Deliver(ctx context.Context, address string, d cloud.Delivery) (id string, err error)
 	Messages(address string) ([]cloud.MessageInfo, error)
+	Edit(address, id string, e cloud.Edit) error
 	Delete(address, id string) error
 	Revoke(address string, keepAccess bool) error
 	Block(address string, code int) error

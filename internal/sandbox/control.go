@@ -67,6 +67,7 @@ func (s *Sandbox) controlHandler() http.Handler {
 	api("POST /control/users", s.addUser)
 	api("GET /control/users/{address}/messages", s.listMessages)
 	api("POST /control/users/{address}/messages", s.deliverMessage)
+	api("PATCH /control/users/{address}/messages/{id}", s.editMessage)
 	api("DELETE /control/users/{address}/messages/{id}", s.deleteMessage)
 	api("POST /control/users/{address}/revoke", s.revoke)
 	api("POST /control/users/{address}/forget-cursors", s.forgetCursors)
@@ -230,6 +231,21 @@ func (s *Sandbox) deliverMessage(r *http.Request) (int, any, error) {
 		return 0, nil, err
 	}
 	return http.StatusCreated, map[string]string{"id": id}, nil
+}
+
+func (s *Sandbox) editMessage(r *http.Request) (int, any, error) {
+	c, u, err := s.owner(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	var edit cloud.Edit
+	if err := readJSON(r, &edit); err != nil {
+		return 0, nil, err
+	}
+	if err := c.Edit(u.Address, r.PathValue("id"), edit); err != nil {
+		return 0, nil, &controlError{http.StatusNotFound, err}
+	}
+	return http.StatusNoContent, nil, nil
 }
 
 func (s *Sandbox) deleteMessage(r *http.Request) (int, any, error) {

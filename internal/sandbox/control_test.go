@@ -42,6 +42,16 @@ func TestControlUsersAndMessages(t *testing.T) {
 	if m["receivedDateTime"] != "2026-01-02T03:04:05Z" || m["isRead"] != true {
 		t.Errorf("message %v", m)
 	}
+	edit := "/control/users/mary@fabrikam.example/messages/" + made.ID
+	w.control(204, "PATCH", edit, `{"add_keywords":["$seen","green"],"remove_keywords":["$flagged","blue"],"mailbox":"archive"}`, nil)
+	if after := w.messages("mary@fabrikam.example")[0]; !slices.Equal(after.Keywords, []string{"$seen", "green"}) || slices.Equal(after.Mailboxes, got[0].Mailboxes) || after.ID != made.ID {
+		t.Errorf("edited: %+v", after)
+	}
+	w.control(204, "PATCH", edit, `{"remove_keywords":["$seen"]}`, nil)
+	if m := decode[map[string]any](t, w.graph(tok, "GET", "/me/messages/"+made.ID, "")); m["isRead"] != false {
+		t.Errorf("message %v", m)
+	}
+	w.control(404, "PATCH", edit+"x", `{}`, nil)
 	w.control(204, "DELETE", "/control/users/mary@fabrikam.example/messages/"+made.ID, "", nil)
 	if got := w.messages("mary@fabrikam.example"); len(got) != 0 {
 		t.Errorf("after delete: %+v", got)

@@ -29,6 +29,14 @@ type Delivery struct {
 	Raw      []byte
 }
 
+// An Edit is what another of the owner's programs does to a message: a phone
+// that marks it as read, say.
+type Edit struct {
+	AddKeywords    []string `json:"add_keywords"`
+	RemoveKeywords []string `json:"remove_keywords"`
+	Mailbox        string   `json:"mailbox"` // where it is moved, named as in a Delivery; "" leaves it
+}
+
 // MessageInfo is what the cloud truly holds of one message: what the tests
 // compare every other view with.
 type MessageInfo struct {

@@ -46,6 +46,9 @@ func (s *Server) Messages(address string) ([]cloud.MessageInfo, error) {
 	return s.graph.Messages(address)
 }
 
+// Edit changes a message as another of the owner's programs would.
+func (s *Server) Edit(address, id string, e cloud.Edit) error { return s.graph.Edit(address, id, e) }
+
 // Delete removes a message for good.
 func (s *Server) Delete(address, id string) error { return s.graph.Delete(address, id) }
 

@@ -3,6 +3,7 @@ package traffic
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -70,6 +71,18 @@ func (f Fault) validate() error {
 	return nil
 }
 
+// all reports whether the fault leaves no room for others beside it.
+func (f Fault) all() bool { return f.Rate == 0 || f.Rate == 1 }
+
+// way is how the fault spoils what it meets.
+func (f Fault) way() string {
+	n := NotificationFault{}
+	if f.Notifications != nil {
+		n = *f.Notifications
+	}
+	return fmt.Sprint(f.Status, f.AADSTS, f.CutAfter, f.DelayMS > 0, f.DeltaLagMS > 0, n.Drop, n.Double, n.DelayMS > 0)
+}
+
 func (f Fault) touchesRequests() bool {
 	return f.Status != 0 || f.AADSTS != 0 || f.DelayMS > 0 || f.CutAfter
 }
@@ -92,8 +105,10 @@ func NewFaults(seed uint64) *Faults {
 	return &Faults{rand: rand.New(rand.NewPCG(seed, 0x6661756c74))}
 }
 
-// Put adds faults. One with the same cloud, user and match as another takes
-// its place. Either all are taken or none.
+// Put adds faults. One takes the place of those in force with the same cloud,
+// user and match, but for faults that both spoil a share only, and in different
+// ways: these stand beside each other, as those of one call do. A request meets
+// at most one of them, asked in order. Either all are taken or none.
 func (f *Faults) Put(faults ...Fault) error {
 	for _, n := range faults {
 		if err := n.validate(); err != nil {
@@ -102,14 +117,13 @@ func (f *Faults) Put(faults ...Fault) error {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-next:
+	f.rules = slices.DeleteFunc(f.rules, func(old *rule) bool {
+		return slices.ContainsFunc(faults, func(n Fault) bool {
+			return old.Cloud == n.Cloud && strings.EqualFold(old.User, n.User) && strings.EqualFold(old.Match, n.Match) &&
+				(old.all() || n.all() || old.way() == n.way())
+		})
+	})
 	for _, n := range faults {
-		for i, old := range f.rules {
-			if old.Cloud == n.Cloud && strings.EqualFold(old.User, n.User) && strings.EqualFold(old.Match, n.Match) {
-				f.rules[i] = &rule{Fault: n}
-				continue next
-			}
-		}
 		f.rules = append(f.rules, &rule{Fault: n})
 	}
 	return nil

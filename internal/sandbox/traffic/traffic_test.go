@@ -1,6 +1,7 @@
 package traffic
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -149,5 +150,36 @@ func TestReport(t *testing.T) {
 	c.Reset()
 	if got := c.Report("", ""); len(got.Requests) != 0 || got.MessagesSent != 0 {
 		t.Errorf("after reset: %+v", got)
+	}
+}
+
+func TestSharesStandBesideEachOther(t *testing.T) {
+	list := func(f *Faults) (out []int) {
+		for _, r := range f.List() {
+			out = append(out, r.Status)
+		}
+		return out
+	}
+	f := NewFaults(1)
+	put := func(faults ...Fault) {
+		t.Helper()
+		if err := f.Put(faults...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(Fault{Status: 503, Rate: 0.05})
+	put(Fault{Status: 429, Rate: 0.05})
+	put(Fault{Status: 503, Rate: 0.1}) // the same way: in place of the first
+	if got := list(f); !slices.Equal(got, []int{429, 503}) {
+		t.Errorf("in force: %v", got)
+	}
+	put(Fault{Match: "GET", Status: 500})
+	put(Fault{Status: 504}) // meets all: the others never would
+	if got := list(f); !slices.Equal(got, []int{500, 504}) {
+		t.Errorf("in force: %v", got)
+	}
+	put(Fault{Status: 502}, Fault{Status: 505, Rate: 0.5})
+	if got := list(f); !slices.Equal(got, []int{500, 502, 505}) {
+		t.Errorf("in force: %v", got)
 	}
 }

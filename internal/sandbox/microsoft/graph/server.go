@@ -260,6 +260,21 @@ func (st *state) setKeywords(keywords []string, now time.Time) {
 	st.modified = now
 }
 
+// dropKeywords takes keywords away. What has been answered or forwarded stays
+// so, and a draft is one until it is sent.
+func (st *state) dropKeywords(keywords []string) {
+	for _, k := range keywords {
+		switch strings.ToLower(k) {
+		case "$seen":
+			st.read = false
+		case "$flagged":
+			st.flag = flag{status: "notFlagged"}
+		default:
+			st.categories = slices.DeleteFunc(st.categories, func(c string) bool { return strings.EqualFold(c, k) })
+		}
+	}
+}
+
 func (st *state) keywords() []string {
 	ks := []string{}
 	if st.read {
@@ -306,6 +321,40 @@ func (s *Server) Messages(address string) ([]cloud.MessageInfo, error) {
 		})
 	}
 	return infos, nil
+}
+
+// Edit moves a message and changes its keywords, by either of its ids. A
+// mailbox path that does not exist is made.
+func (s *Server) Edit(address, id string, want cloud.Edit) error {
+	mb := s.mailbox(address)
+	if mb == nil {
+		return fmt.Errorf("edit a message of %s: %w", address, errNoMailbox)
+	}
+	return s.locked(mb, func() error {
+		now := s.now()
+		m, err := mb.lookup(id, now)
+		if err != nil {
+			return fmt.Errorf("edit: %w", err)
+		}
+		if want.Mailbox != "" {
+			f, err := mb.deliveryFolder(want.Mailbox, now)
+			if err != nil {
+				return fmt.Errorf("move to mailbox %q: %w", want.Mailbox, err)
+			}
+			mb.moveMessage(m, f, now)
+		}
+		e := newEdit(m.st)
+		e.st.categories = slices.Clone(e.st.categories)
+		e.st.setKeywords(want.AddKeywords, now)
+		e.st.dropKeywords(want.RemoveKeywords)
+		before, after := m.st.keywords(), e.st.keywords()
+		if !slices.Equal(before, after) {
+			unread := func(k string) bool { return k == "$seen" }
+			e.readOnly = slices.Equal(slices.DeleteFunc(before, unread), slices.DeleteFunc(after, unread))
+			mb.commit(m, e, now)
+		}
+		return nil
+	})
 }
 
 // Delete removes a message for good, by either of its ids.
