@@ -12,12 +12,15 @@
 // ones do not open. Reading a range reads its chunks alone, and neither
 // reading nor writing holds more than some chunks in memory.
 //
+// What was put with sync stays until it is deleted. The rest is a cache: Trim
+// removes of it what was not read for longest.
+//
 // How it fails. What was put without sync may be lost, or torn, by a power
 // cut. What is found to be damaged when it is opened is ErrNotFound and
 // ErrDamaged at once, since there is nothing to read; a chunk that is found to
 // be so later is ErrDamaged. Putting it again mends it.
 //
-// Where to start: Blobs, then file.go and pack.go.
+// Where to start: Blobs, then file.go, pack.go and evict.go.
 package blobfile
 
 import (
@@ -33,6 +36,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"sync/atomic"
 
 	"github.com/klauspost/compress/zstd"
 
@@ -64,6 +68,15 @@ type Blobs struct {
 	enc   *zstd.Encoder
 	dec   *zstd.Decoder
 	packs *packs
+
+	// keeping is held while a blob that must stay gets its mark and its place,
+	// for reading, and while it is looked whether one may go, for writing.
+	keeping sync.RWMutex
+	// trimming is held by the one Trim that works. counted says that atRest,
+	// the bytes at rest, has been counted.
+	trimming sync.Mutex
+	counted  bool
+	atRest   atomic.Int64
 
 	mu     sync.Mutex
 	closed bool
@@ -257,6 +270,9 @@ func (b *Blobs) Delete(ctx context.Context, account, digest string) error {
 		return fmt.Errorf("delete blob: %w", err)
 	}
 	n := nameOf(life, k, digest)
+	if err := b.release(ctx, n); err != nil {
+		return fmt.Errorf("delete blob: %w", err)
+	}
 	if err := os.Remove(b.path(n)); err == nil {
 		return nil
 	} else if !errors.Is(err, fs.ErrNotExist) {

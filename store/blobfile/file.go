@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/postern-mail/postern/internal/seal"
 	"github.com/postern-mail/postern/store"
@@ -108,6 +109,16 @@ func (b *Blobs) place(ctx context.Context, tmp string, n table.BlobName, sync bo
 	path := b.path(n)
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
+	}
+	if sync {
+		b.keeping.RLock()
+		defer b.keeping.RUnlock()
+		if err := b.keep(ctx, n); err != nil {
+			return err
+		}
+	}
+	if info, err := os.Stat(tmp); err == nil {
+		b.atRest.Add(info.Size())
 	}
 	if err := os.Rename(tmp, path); err != nil {
 		return err
@@ -256,6 +267,7 @@ func (f *fileBlob) load(n table.BlobName) error {
 	if err != nil {
 		return err
 	}
+	used(f.file.Name(), info, time.Now())
 	length := info.Size()
 	if length < int64(headSize+footSize+seal.Overhead+tableFixed) {
 		return torn("the file is cut")

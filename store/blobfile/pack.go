@@ -118,14 +118,7 @@ func packAAD(n table.BlobName) []byte {
 // append writes sealed bytes to the active segment. The lock is held.
 func (p *packs) append(sealed []byte, size int) (table.Place, error) {
 	if p.size >= p.segmentSize {
-		if err := p.active.Sync(); err != nil {
-			return table.Place{}, err
-		}
-		if err := p.active.Close(); err != nil {
-			return table.Place{}, err
-		}
-		p.number++
-		if err := p.openActive(); err != nil {
+		if err := p.turn(); err != nil {
 			return table.Place{}, err
 		}
 	}
@@ -134,11 +127,28 @@ func (p *packs) append(sealed []byte, size int) (table.Place, error) {
 	}
 	place := table.Place{Segment: p.number, Offset: p.size, Length: uint32(len(sealed)), Size: uint32(size)}
 	p.size += int64(len(sealed))
+	p.blobs.atRest.Add(int64(len(sealed)))
 	return place, nil
+}
+
+// turn closes the active segment and opens the next. The lock is held.
+func (p *packs) turn() error {
+	if err := p.active.Sync(); err != nil {
+		return err
+	}
+	if err := p.active.Close(); err != nil {
+		return err
+	}
+	p.number++
+	return p.openActive()
 }
 
 // put stores a small blob.
 func (p *packs) put(ctx context.Context, n table.BlobName, k *seal.DataKey, plain []byte, sync bool) error {
+	if sync {
+		p.blobs.keeping.RLock()
+		defer p.blobs.keeping.RUnlock()
+	}
 	switch _, err := p.open(ctx, n, k); {
 	case err == nil && sync:
 		return p.settle(ctx, n)
@@ -168,18 +178,25 @@ func (p *packs) put(ctx context.Context, n table.BlobName, k *seal.DataKey, plai
 	return nil
 }
 
-// settle brings one place into the index at once, where it still waits.
+// settle brings one place into the index at once, where it still waits, and
+// says that the blob must stay.
 func (p *packs) settle(ctx context.Context, n table.BlobName) error {
 	p.mu.Lock()
 	place, ok := p.waiting[n]
 	p.mu.Unlock()
 	if !ok {
-		return nil
+		return p.blobs.keep(ctx, n)
 	}
 	if err := p.syncActive(); err != nil {
 		return err
 	}
-	if err := p.blobs.index.Update(ctx, func(tx *table.Tx) error { return tx.PutBlobPlace(n, place) }); err != nil {
+	err := p.blobs.index.Update(ctx, func(tx *table.Tx) error {
+		if err := tx.KeepBlob(n); err != nil {
+			return err
+		}
+		return tx.PutBlobPlace(n, place)
+	})
+	if err != nil {
 		return err
 	}
 	p.mu.Lock()

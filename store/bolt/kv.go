@@ -12,7 +12,7 @@ import (
 // are until it ends.
 type kv struct {
 	tx      *bbolt.Tx
-	buckets [64]*bbolt.Bucket
+	buckets [96]*bbolt.Bucket
 }
 
 var _ table.KV = (*kv)(nil)

@@ -91,6 +91,8 @@ type Stats struct {
 	// pages, is free to be used again.
 	FileSize  int64
 	FreePages int
+	// BlobBytes is how much blobs take, at the most.
+	BlobBytes int64
 }
 
 // Stats reads the sizes of the store.
@@ -100,5 +102,5 @@ func (s *Store) Stats() (Stats, error) {
 		return Stats{}, err
 	}
 	st := s.db.Stats()
-	return Stats{FileSize: info.Size(), FreePages: st.FreePageN}, nil
+	return Stats{FileSize: info.Size(), FreePages: st.FreePageN, BlobBytes: s.blobs.AtRest()}, nil
 }

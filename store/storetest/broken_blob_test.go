@@ -82,3 +82,21 @@ func (b blindBlobs) Open(ctx context.Context, account, digest string) (store.Blo
 	}
 	return blob, err
 }
+
+type forgetsSync struct{ store.Store }
+
+type cachedBlobs struct{ store.Blobs }
+
+func (s *forgetsSync) Blobs() store.Blobs { return cachedBlobs{s.Store.Blobs()} }
+
+func (b cachedBlobs) Put(ctx context.Context, account string, r io.Reader, _ bool) (store.BlobRef, error) {
+	return b.Blobs.Put(ctx, account, r, false)
+}
+
+type neverTrims struct{ store.Store }
+
+type hoardedBlobs struct{ store.Blobs }
+
+func (s *neverTrims) Blobs() store.Blobs { return hoardedBlobs{s.Store.Blobs()} }
+
+func (hoardedBlobs) Trim(context.Context, int64) (int64, error) { return 0, nil }

@@ -69,7 +69,7 @@ func (tx *Tx) dropLife(l uint64, left *int) error {
 		{bSubmissionOf, func(p Pair) error { return tx.dropSubmission(l, p) }},
 		{bBlob, func(p Pair) error { return tx.dropBlob(p) }},
 		{bByMailbox, nil}, {bByThread, nil}, {bMailboxState, nil}, {bUID, nil}, {bUIDWait, nil},
-		{bCount, nil}, {bScope, nil}, {bAbsence, nil},
+		{bCount, nil}, {bScope, nil}, {bAbsence, nil}, {bBlobKept, nil},
 		{bSubmissionKey, nil}, {bSubmissionMsgID, nil}, {bSubmissionDraft, nil},
 	}
 	for _, ix := range indexes {
