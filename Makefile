@@ -42,7 +42,7 @@ verify: ## Check that generated files are current
 fidelity: ## Hold the sandbox against what the providers document and answer
 	$(GO) test -count=1 -v -run 'TestFidelity' ./internal/sandbox/fidelity/
 
-bench: ## Measure every path against its reference
-	$(GO) test -run '^$$' -bench . -benchtime 1s ./store/... ./internal/outbox/... ./internal/mailbox/...
+bench: ## Measure every path against its reference (ONLY=outbox,hang measures some, RUNS=1 is quicker)
+	@$(GO) run ./internal/bench $(if $(ONLY),-only $(ONLY)) $(if $(RUNS),-runs $(RUNS))
 
 .PHONY: help build demo test race lint generate verify fidelity bench

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+)
+
+func main() {
+	if role := os.Getenv(roleVariable); role != "" {
+		os.Exit(playRole(role))
+	}
+	b := &bench{out: os.Stdout, log: os.Stderr}
+	only := flag.String("only", "", "measure these groups alone: "+strings.Join(names(), ", "))
+	flag.IntVar(&b.runs, "runs", 5, "how many runs of path and reference alternate")
+	flag.BoolVar(&b.quick, "quick", false, "a few operations only: shows that everything works, and measures nothing")
+	flag.StringVar(&b.dir, "dir", "bin", "a folder on the disk to measure with")
+	flag.Parse()
+	if *only != "" {
+		b.only = strings.Split(*only, ",")
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := b.run(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// group is rows that are measured together.
+type group struct {
+	name  string
+	about string
+	fn    func(context.Context, *bench) ([]row, error)
+}
+
+// groups lists what is measured.
+func groups() []group {
+	return []group{
+		{"outbox", "journalled events on their way to an endpoint", outboxRows},
+		{"hang", "a healthy endpoint beside 200 that hang", hangRows},
+		{"recovery", "a backlog after an outage", recoveryRows},
+	}
+}
+
+func names() []string {
+	var all []string
+	for _, g := range groups() {
+		all = append(all, g.name)
+	}
+	return all
+}
+
+// bench is one call of the command.
+type bench struct {
+	out, log io.Writer
+	only     []string
+	runs     int
+	quick    bool
+	dir      string
+
+	scratch string
+	sink    *sink
+	folders int
+}
+
+func (b *bench) run(ctx context.Context) (err error) {
+	for _, name := range b.only {
+		if !slices.Contains(names(), name) {
+			return fmt.Errorf("there is no group %q, only %s", name, strings.Join(names(), ", "))
+		}
+	}
+	if b.quick {
+		b.runs = 1
+	}
+	if err := os.MkdirAll(b.dir, 0o755); err != nil {
+		return err
+	}
+	if b.scratch, err = os.MkdirTemp(b.dir, "bench-"); err != nil {
+		return err
+	}
+	if b.scratch, err = filepath.Abs(b.scratch); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(b.scratch)) }()
+	if err := b.describeMachine(); err != nil {
+		return err
+	}
+	if b.sink, err = startSink(ctx); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, b.sink.stop()) }()
+	var all []row
+	for _, g := range groups() {
+		if len(b.only) > 0 && !slices.Contains(b.only, g.name) {
+			continue
+		}
+		fmt.Fprintf(b.log, "measuring %s: %s\n", g.name, g.about)
+		rows, err := g.fn(ctx, b)
+		if err != nil {
+			return fmt.Errorf("%s: %w", g.name, err)
+		}
+		all = append(all, rows...)
+	}
+	return printTable(b.out, all)
+}
+
+// count is how many operations to measure: want, or a few when quick.
+func (b *bench) count(want, few int) int {
+	if b.quick {
+		return few
+	}
+	return want
+}
+
+// folder makes an empty folder for a store.
+func (b *bench) folder() (string, error) {
+	b.folders++
+	dir := filepath.Join(b.scratch, fmt.Sprintf("%03d", b.folders))
+	return dir, os.Mkdir(dir, 0o700)
+}
