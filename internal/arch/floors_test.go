@@ -33,12 +33,13 @@ var packages = map[string]pkg{
 	"store/storetest":                 {floor: 2, imports: []string{"internal/event", "plugins/sdk/mail", "store"}, tests: []string{"internal/seal", "store/bolt"}},
 	"plugins/sdk/providertest":        {floor: 2, imports: []string{"plugins/sdk/mail", "plugins/sdk/provider"}, tests: []string{"plugins/sdk/providertest/memory"}},
 	"plugins/sdk/providertest/memory": {floor: 2, imports: []string{"plugins/sdk/mail", "plugins/sdk/provider", "plugins/sdk/providertest"}},
+	"internal/powercut":               {floor: 2},
 
 	// 3: what keeps, carries and hosts.
 	"store/record":        {floor: 3, imports: []string{"internal/event", "plugins/sdk/mail", "store", "store/record/recordpb"}},
 	"store/table":         {floor: 3, imports: []string{"internal/event", "internal/seal", "plugins/sdk/mail", "store", "store/record"}},
 	"store/blobfile":      {floor: 3, imports: []string{"internal/seal", "store", "store/table"}, tests: []string{"store/bolt"}},
-	"store/bolt":          {floor: 3, imports: []string{"internal/seal", "store", "store/blobfile", "store/table"}, tests: []string{"internal/event", "plugins/sdk/mail", "store/storetest"}},
+	"store/bolt":          {floor: 3, imports: []string{"internal/seal", "store", "store/blobfile", "store/table"}, tests: []string{"internal/event", "internal/powercut", "plugins/sdk/mail", "store/storetest"}},
 	"internal/journal":    {floor: 3, imports: []string{"internal/event", "store"}, tests: []string{"internal/seal", "store/bolt"}},
 	"internal/outbox":     {floor: 3, imports: []string{"plugins/sdk/mail", "store"}, tests: []string{"internal/seal", "store/bolt"}},
 	"internal/pluginhost": {floor: 3, imports: []string{"plugins/sdk/mail", "plugins/sdk/provider"}},
