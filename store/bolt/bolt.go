@@ -12,22 +12,19 @@
 // after a failed fsync nobody knows what is on the disk; what was acknowledged
 // is there when the store is opened again.
 //
-// Where to start: Open, then writer.go.
+// Where to start: Open in open.go, then writer.go; migrate.go for data of an
+// earlier format.
 package bolt
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"go.etcd.io/bbolt"
-	berrors "go.etcd.io/bbolt/errors"
 
 	"github.com/postern-mail/postern/internal/seal"
 	"github.com/postern-mail/postern/store"
@@ -57,6 +54,13 @@ type Options struct {
 	Log *slog.Logger
 	// Observe is told what happens, for metrics.
 	Observe Observer
+	// Version is the running Postern's, which the store remembers.
+	Version string
+
+	// layout is another one than the build's, and migrated is told after each
+	// transaction of a migration, in tests.
+	layout   *table.Layout
+	migrated func()
 }
 
 // Observer is told what happens. Each function may be nil; none may block.
@@ -92,134 +96,6 @@ type Store struct {
 }
 
 var _ store.Store = (*Store)(nil)
-
-// Open opens the store of a data folder, and makes it where there is none.
-func Open(opts Options) (*Store, error) {
-	if opts.Path == "" || opts.Keyring == nil {
-		return nil, errors.New("open store: a path and a keyring are needed")
-	}
-	if opts.Now == nil {
-		opts.Now = time.Now
-	}
-	if opts.Log == nil {
-		opts.Log = slog.Default()
-	}
-	if err := privateFolder(opts.Path); err != nil {
-		return nil, fmt.Errorf("open store: %w", err)
-	}
-	db, err := openFile(opts.Path)
-	if err != nil {
-		return nil, err
-	}
-	s := &Store{opts: opts, db: db, tables: table.New(opts.Keyring, opts.Now)}
-	if err := s.start(); err != nil {
-		_ = db.Close()
-		return nil, fmt.Errorf("open store %s: %w", opts.Path, err)
-	}
-	return s, nil
-}
-
-// privateFolder makes the folder and keeps others out of it.
-func privateFolder(path string) error {
-	if err := os.MkdirAll(path, 0o700); err != nil {
-		return err
-	}
-	info, err := os.Stat(path)
-	if err != nil {
-		return err
-	}
-	if info.Mode().Perm()&0o077 == 0 {
-		return nil
-	}
-	return os.Chmod(path, 0o700)
-}
-
-// syncNames makes it durable that the folder and the database are there.
-func syncNames(folder string) error {
-	for _, d := range []string{folder, filepath.Dir(filepath.Clean(folder))} {
-		f, err := os.Open(d)
-		if errors.Is(err, os.ErrPermission) && d != folder {
-			return nil // whoever made the folder saw to it
-		}
-		if err != nil {
-			return err
-		}
-		err = f.Sync()
-		_ = f.Close()
-		if err != nil {
-			return fmt.Errorf("sync folder %s: %w", d, err)
-		}
-	}
-	return nil
-}
-
-func openFile(folder string) (*bbolt.DB, error) {
-	path := filepath.Join(folder, fileName)
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{
-		Timeout:         lockWait,
-		NoFreelistSync:  true,
-		FreelistType:    bbolt.FreelistMapType,
-		InitialMmapSize: firstMmap,
-	})
-	switch {
-	case errors.Is(err, berrors.ErrTimeout):
-		return nil, &InUseError{Path: folder, PID: readPID(folder)}
-	case err != nil:
-		return nil, fmt.Errorf("open %s: %w", path, err)
-	}
-	return db, nil
-}
-
-// start brings an opened file to life.
-func (s *Store) start() (err error) {
-	if s.pid, err = writePID(s.opts.Path); err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			s.pid.remove()
-		}
-	}()
-	var opened uint64
-	err = s.db.Update(func(btx *bbolt.Tx) error {
-		for _, name := range table.BucketNames() {
-			if _, err := btx.CreateBucketIfNotExists([]byte(name)); err != nil {
-				return fmt.Errorf("make bucket %s: %w", name, err)
-			}
-		}
-		b := s.tables.Begin(newKV(btx), true)
-		if err := s.tables.Init(b); err != nil {
-			return err
-		}
-		epoch, err := b.Tx().Epoch()
-		if err != nil {
-			return err
-		}
-		s.epoch.Store(epoch)
-		if opened, err = b.Tx().CountOpen(); err != nil {
-			return err
-		}
-		return b.Finish()
-	})
-	if err != nil {
-		return err
-	}
-	if err := syncNames(s.opts.Path); err != nil {
-		return err
-	}
-	s.leases = newLeases(s, opened)
-	s.writer = newWriter(s)
-	index := &blobIndex{s}
-	if s.blobs, err = blobfile.Open(filepath.Join(s.opts.Path, blobsDir), index, s.opts.Log); err != nil {
-		s.writer.close()
-		return err
-	}
-	var ctx context.Context
-	ctx, s.stop = context.WithCancel(context.Background())
-	s.swept = make(chan struct{})
-	go s.sweep(ctx)
-	return nil
-}
 
 // View runs fn in a read-only transaction.
 func (s *Store) View(ctx context.Context, fn func(store.Tx) error) error {

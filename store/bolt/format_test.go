@@ -124,7 +124,10 @@ func TestSampleFillsEveryBucket(t *testing.T) {
 	}
 	defer db.Close()
 	err = db.View(func(tx *bbolt.Tx) error {
-		for _, name := range table.BucketNames() {
+		for n, name := range table.BucketNames() {
+			if table.Bucket(n).Former() {
+				continue
+			}
 			if k, _ := tx.Bucket([]byte(name)).Cursor().First(); k == nil {
 				t.Errorf("bucket %s is empty", name)
 			}

@@ -103,6 +103,7 @@ func fillSample(t testing.TB, s store.Store) {
 	update(fillOutbox)
 	update(func(tx store.Tx) error { return settleOutbox(tx) })
 	update(fillSubmissions)
+	update(fillJobs)
 	// Last, so that its records are left for the next process to drop.
 	update(func(tx store.Tx) error { return tx.DeleteAccount("agone") })
 }
@@ -300,12 +301,20 @@ func fillSubmissions(tx store.Tx) error {
 	return nil
 }
 
+func fillJobs(tx store.Tx) error {
+	running := &store.Job{ID: "jrunning", State: store.JobRunning, Source: store.JobDeliveries, Endpoint: "eall", Account: "aone",
+		States: []store.DeliveryState{store.DeliveryDead}, Until: at(50), PerSecond: 10, CreatedAt: at(51), Counted: true, Matched: 9, Done: 3, LastAt: at(12), LastID: "d"}
+	ended := &store.Job{ID: "jdone", State: store.JobDone, Source: store.JobJournal, Type: "message.created", Until: at(50), To: "eany",
+		CreatedAt: at(52), DoneAt: at(53), Counted: true, Matched: 2, Done: 2, Last: 30, End: 30}
+	return errors.Join(tx.PutJob(running), tx.PutJob(ended))
+}
+
 // dumpSample reads all that a sample holds, as JSON.
 func dumpSample(t testing.TB, s store.Store) []byte {
 	t.Helper()
 	out := map[string]any{"epoch": s.Epoch()}
 	err := s.View(context.Background(), func(tx store.Tx) error {
-		return errors.Join(dumpAccounts(tx, out), dumpEvents(tx, out), dumpOutbox(tx, out), dumpSubmissions(tx, out))
+		return errors.Join(dumpAccounts(tx, out), dumpEvents(tx, out), dumpOutbox(tx, out), dumpSubmissions(tx, out), dumpJobs(tx, out))
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -168,6 +168,12 @@ func dumpOutbox(tx store.Tx, out map[string]any) error {
 	return nil
 }
 
+func dumpJobs(tx store.Tx, out map[string]any) error {
+	all, err := tx.Jobs(store.DateKey{}, 100)
+	running, runningErr := tx.RunningJobs(100)
+	return errors.Join(list(out, "jobs", all, err), list(out, "running jobs", running, runningErr))
+}
+
 func dumpSubmissions(tx store.Tx, out map[string]any) error {
 	due, dueErr := tx.DueSubmissions(at(1000), 1000)
 	first, firstErr := tx.NextSubmission()

@@ -20,7 +20,6 @@
 package table
 
 import (
-	"fmt"
 	"sync"
 	"time"
 
@@ -47,13 +46,15 @@ type KV interface {
 	Scan(b Bucket, from, to []byte, reverse bool, limit int) ([]Pair, error)
 }
 
-// Format is the number of the layout that this package reads and writes.
+// Format is the number of the layout that this package reads and writes. It
+// is raised together with a step in migrate.go.
 const Format = 1
 
 // Tables is what the transactions of one store share.
 type Tables struct {
-	keys *seal.Keyring
-	now  func() time.Time
+	keys   *seal.Keyring
+	now    func() time.Time
+	layout Layout
 
 	// own is the store's own key, names the one that MACs in keys are made
 	// with. Both are set by Init.
@@ -69,29 +70,23 @@ type Tables struct {
 
 // New makes the shared part. Init must be called before the first Tx.
 func New(keys *seal.Keyring, now func() time.Time) *Tables {
-	return &Tables{keys: keys, now: now, opened: map[string]*seal.DataKey{}, days: map[uint64]*seal.DataKey{}}
+	return NewWith(keys, now, Current())
+}
+
+// NewWith is New for another layout than this build's, in tests.
+func NewWith(keys *seal.Keyring, now func() time.Time, layout Layout) *Tables {
+	return &Tables{keys: keys, now: now, layout: layout, opened: map[string]*seal.DataKey{}, days: map[uint64]*seal.DataKey{}}
 }
 
 // Init prepares an empty store, or checks one that is there: a newer format
 // and a wrong master key are refused. It runs in a writing transaction, the
-// first of all.
+// first of all. One of an older format is migrated next (Tx.Migrate).
 func (t *Tables) Init(b *Batch) error {
-	tx := b.Tx()
-	format, err := tx.number("format")
-	if err != nil {
-		return err
+	s, err := t.State(b)
+	if err == nil && s.Format == 0 {
+		err = b.Tx().found()
 	}
-	switch {
-	case format == 0:
-		return tx.found()
-	case format > Format:
-		return fmt.Errorf("the data was written by a newer Postern: format %d, this one knows %d", format, Format)
-	}
-	own, err := tx.dataKey(0)
-	if err != nil {
-		return err
-	}
-	return t.adopt(own)
+	return err
 }
 
 // found writes the first records of a store.
@@ -103,7 +98,7 @@ func (tx *Tx) found() error {
 	if err := tx.setNumber("epoch", 1); err != nil {
 		return err
 	}
-	if err := tx.setNumber("format", Format); err != nil {
+	if err := tx.setNumber("format", tx.t.layout.Format); err != nil {
 		return err
 	}
 	return tx.t.adopt(own)
@@ -147,6 +142,3 @@ func (tx *Tx) RaiseEpoch() (uint32, error) {
 	}
 	return uint32(n + 1), tx.setNumber("epoch", n+1)
 }
-
-// CountOpen counts how often the store was opened, this time included.
-func (tx *Tx) CountOpen() (uint64, error) { return tx.count("opened") }
