@@ -61,7 +61,10 @@ func (e *env) checkProvider(cfg *config.Config, name string, p config.Provider, 
 		}
 		req := &provider.ConfigureRequest{Instance: name, Settings: settings, NotifyKey: make([]byte, 32),
 			RedirectURL: cfg.Public().JoinPath("oauth", name, "callback").String()}
-		if p.Push {
+		if p.Push && !cfg.Pushes(name) {
+			fmt.Fprintf(e.stdout, "providers.%s.push: public_url is not set, so nobody can notify the gateway: accounts are polled\n", name)
+		}
+		if cfg.Pushes(name) {
 			req.NotificationURL = cfg.Public().JoinPath("notify", name).String()
 		}
 		resp, err := pr.Configure(e.ctx, req)

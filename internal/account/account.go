@@ -38,6 +38,8 @@ type Providers interface {
 type Mirror interface {
 	// Touch makes an account due at once; ctx carries the trace of why.
 	Touch(ctx context.Context, account string)
+	// Anew makes an account due at once, whatever it failed by before.
+	Anew(account string)
 	Forget(account string)
 }
 
@@ -65,7 +67,7 @@ type Service struct {
 	opts      Options
 	log       *slog.Logger
 	watches   *watches
-	faults    faults
+	faults    *faults
 	// started has the instances whose plugin has (again) begun to serve.
 	started chan string
 	// hinted has what push told of, for noting when.
@@ -95,10 +97,10 @@ func New(s store.Store, j *journal.Journal, p Providers, opts Options) *Service 
 			Name: "postern_token_refreshes_total", Help: "Grants that a provider renewed."}, []string{"provider"}),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "postern_grants_refused_total", Help: "Grants that a provider refused, by kind of error."}, []string{"kind"}),
-		store: s, journal: j, providers: p, opts: opts, log: opts.Log, watches: newWatches(opts.Now), started: make(chan string, 64), hinted: make(chan hinted, 1024),
+		faults: newFaults(), store: s, journal: j, providers: p, opts: opts, log: opts.Log, watches: newWatches(opts.Now), started: make(chan string, 64), hinted: make(chan hinted, 1024),
 	}
 	if opts.Registerer != nil {
-		opts.Registerer.MustRegister(svc.refreshes, svc.refused)
+		opts.Registerer.MustRegister(svc.refreshes, svc.refused, svc.faults.gauge)
 	}
 	return svc
 }
@@ -173,6 +175,9 @@ func (s *Service) Update(ctx context.Context, id string, u Update) (a *store.Acc
 	})
 	if err != nil {
 		return nil, notFound(err)
+	}
+	if a.Paused {
+		s.faults.leave(id)
 	}
 	if resumed {
 		s.watches.due(id) // its push channel ran out while it was paused

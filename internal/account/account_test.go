@@ -59,6 +59,8 @@ func (w *world) Touch(_ context.Context, account string) {
 	}
 }
 
+func (w *world) Anew(account string) { w.Touch(w.ctx, account) }
+
 func (w *world) Forget(account string) { w.forgot = append(w.forgot, account) }
 
 func (w *world) clock() time.Time {

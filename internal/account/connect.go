@@ -195,8 +195,10 @@ func (s *Service) finish(ctx context.Context, c *store.Connect, pending []byte, 
 	resp, err := p.FinishConnect(ctx, &provider.FinishConnectRequest{
 		Pending: pending, RedirectURL: s.redirectURL(c.Provider), Params: params})
 	if err != nil {
+		s.refusedApplication(ctx, c.Provider, err)
 		return "", "", fmt.Errorf("finish connect: %w", err)
 	}
+	s.works(ctx, c.Provider, "", true)
 	if len(resp.Accounts) == 0 {
 		return "", "", mail.Errorf(mail.KindInternal, "finish connect", "the provider named no account")
 	}

@@ -3,7 +3,6 @@ package account
 import (
 	"context"
 	"errors"
-	"sync"
 
 	"github.com/postern-mail/postern/internal/event"
 	"github.com/postern-mail/postern/internal/journal"
@@ -11,36 +10,6 @@ import (
 	"github.com/postern-mail/postern/plugins/sdk/provider"
 	"github.com/postern-mail/postern/store"
 )
-
-// faults remembers which provider instances are misconfigured, so that it is
-// told once.
-type faults struct {
-	mu      sync.Mutex
-	reasons map[string]string
-}
-
-// set notes a fault (or none) and reports whether that is news.
-func (f *faults) set(instance, reason string) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.reasons == nil {
-		f.reasons = map[string]string{}
-	}
-	had := f.reasons[instance]
-	if reason == "" {
-		delete(f.reasons, instance)
-	} else {
-		f.reasons[instance] = reason
-	}
-	return (had == "") != (reason == "")
-}
-
-// Misconfigured gives why a provider instance cannot work, empty while it can.
-func (s *Service) Misconfigured(instance string) string {
-	s.faults.mu.Lock()
-	defer s.faults.mu.Unlock()
-	return s.faults.reasons[instance]
-}
 
 // OpenRequest gives what a plugin needs to open an account.
 func (s *Service) OpenRequest(ctx context.Context, account string) (*provider.OpenRequest, error) {
@@ -79,20 +48,14 @@ func (s *Service) SaveGrant(ctx context.Context, instance, account string, grant
 	})
 	if err == nil {
 		s.refreshes.WithLabelValues(instance).Inc()
-		s.healthy(ctx, instance)
+		s.works(ctx, instance, account, true)
 	}
 	return notFound(err)
 }
 
-// healthy notes that an instance's credentials were accepted.
-func (s *Service) healthy(ctx context.Context, instance string) {
-	if s.faults.set(instance, "") {
-		s.log.InfoContext(ctx, "provider works again", "provider", instance)
-	}
-}
-
 // GrantRefused takes what a plugin or a failed call says of an account's
-// grant. An expired one stops the account and is told once.
+// grant. An expired one stops the account and is told once; a refusal of the
+// application is its provider's state, and no grant's.
 func (s *Service) GrantRefused(ctx context.Context, account string, reason error) {
 	s.refused.WithLabelValues(string(mail.KindOf(reason))).Inc()
 	var err error
@@ -100,7 +63,12 @@ func (s *Service) GrantRefused(ctx context.Context, account string, reason error
 	case mail.KindGrantExpired:
 		err = s.expire(ctx, account, reason)
 	case mail.KindMisconfigured:
-		err = s.misconfigured(ctx, account, reason)
+		var a *store.Account
+		if a, err = s.get(ctx, account); err == nil {
+			err = s.misconfigured(ctx, a.Provider, account, reason)
+		}
+	case mail.KindNotFound:
+		err = s.orphaned(ctx, account)
 	default:
 		return
 	}
@@ -116,30 +84,19 @@ func (s *Service) expire(ctx context.Context, account string, reason error) erro
 			return err
 		}
 		a.State, a.StateReason = store.AccountGrantExpired, publicReason(reason)
+		// Nothing is pulled, whatever the channel tells; connecting again makes
+		// another one.
+		a.Watch = store.Watch{LastHintAt: a.Watch.LastHintAt}
 		if _, err := b.Add(&event.Event{Type: event.AccountGrantExpired, Account: account, Reason: a.StateReason}); err != nil {
 			return err
 		}
 		return tx.PutAccount(a)
 	})
 	if err == nil {
+		s.faults.leave(account)
 		s.log.WarnContext(ctx, "grant expired", "account", account, "error", reason)
 	}
 	return err
-}
-
-func (s *Service) misconfigured(ctx context.Context, account string, reason error) error {
-	a, err := s.get(ctx, account)
-	if err != nil {
-		return err
-	}
-	if !s.faults.set(a.Provider, publicReason(reason)) {
-		return nil
-	}
-	s.log.ErrorContext(ctx, "provider misconfigured", "provider", a.Provider, "error", reason)
-	return s.journal.Update(ctx, func(_ store.Tx, b *journal.Batch) error {
-		_, err := b.Add(&event.Event{Type: event.ProviderMisconfigured, Reason: a.Provider + ": " + publicReason(reason)})
-		return err
-	})
 }
 
 // publicReason is code and words of an error, without what lies below.

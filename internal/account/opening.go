@@ -118,6 +118,7 @@ func (s *Service) OpenLink(ctx context.Context, token, browser string) (string, 
 	resp, err := p.BeginConnect(ctx, &provider.BeginConnectRequest{
 		State: state, RedirectURL: s.redirectURL(c.Provider), LoginHint: c.LoginHint})
 	if err != nil {
+		s.refusedApplication(ctx, c.Provider, err)
 		return "", fmt.Errorf("begin connect: %w", err)
 	}
 	o := &opening{State: hash(state), Browser: hash(browser), Until: s.now().Add(signInLife), Plugin: resp.Pending}

@@ -119,38 +119,6 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 }
 
-// PluginStarted tells that an instance's plugin serves calls. It does not
-// block; what it missed is found by the next poll.
-func (s *Service) PluginStarted(instance string) {
-	select {
-	case s.started <- instance:
-	default:
-	}
-}
-
-// resume goes on with the accounts of an instance whose plugin has begun to
-// serve: everything that failed meanwhile is tried at once.
-func (s *Service) resume(ctx context.Context, instance string) error {
-	after := ""
-	for {
-		var list []*store.Account
-		err := s.store.View(ctx, func(tx store.Tx) (err error) {
-			list, err = tx.AccountsAfter(after, 500)
-			return err
-		})
-		if err != nil || len(list) == 0 {
-			return err
-		}
-		for _, a := range list {
-			if a.Provider == instance {
-				s.mirror.Touch(ctx, a.ID)
-				s.watches.at(a.ID, s.renewAt(a.Watch.Expires))
-			}
-		}
-		after = list[len(list)-1].ID
-	}
-}
-
 // renewAt is when a channel is renewed: after three quarters of what is left
 // of its life, a little spread.
 func (s *Service) renewAt(expires time.Time) time.Time {
@@ -191,7 +159,10 @@ func (s *Service) watch(ctx context.Context, account string) (time.Time, error) 
 	if err != nil {
 		return time.Time{}, err
 	}
-	if a.Paused || a.State == store.AccountGrantExpired || !s.opts.Push(a.Provider) {
+	if !s.opts.Push(a.Provider) {
+		return time.Time{}, s.unwatch(ctx, a)
+	}
+	if a.Paused || a.State == store.AccountGrantExpired {
 		return time.Time{}, nil
 	}
 	info, err := s.providers.Info(a.Provider)
@@ -229,4 +200,25 @@ func (s *Service) watch(ctx context.Context, account string) (time.Time, error) 
 		s.mirror.Touch(ctx, account)
 	}
 	return resp.Expires, err
+}
+
+// unwatch ends a channel of before push was turned off: what it would tell
+// reaches us no more, and the account is polled.
+func (s *Service) unwatch(ctx context.Context, a *store.Account) error {
+	if a.Watch.ID == "" {
+		return nil
+	}
+	p, err := s.providers.Provider(a.Provider)
+	if err == nil && a.State != store.AccountGrantExpired {
+		err = p.Unwatch(ctx, &provider.UnwatchRequest{
+			Call: provider.Call{Account: a.ID, Priority: provider.Write}, ID: a.Watch.ID, State: a.Watch.State})
+	}
+	if err != nil { // it runs out by itself
+		s.log.InfoContext(ctx, "push channel not ended", "account", a.ID, "error", err)
+	}
+	if err := s.lost(ctx, a.ID); err != nil {
+		return err
+	}
+	s.mirror.Touch(ctx, a.ID) // it is polled more often from now on
+	return nil
 }

@@ -8,16 +8,20 @@
 package config
 
 import (
+	"net"
 	"net/url"
 	"time"
 )
 
 // Config is every setting of a gateway.
 type Config struct {
-	// PublicURL is the base of links, redirect and notification URLs.
+	// PublicURL is the base of links, redirect and notification URLs. Where it
+	// is empty nobody reaches us from outside: Public gives a URL that works at
+	// this machine, and providers are polled.
 	PublicURL string `yaml:"public_url"`
 	// DataDir holds the store, blobs and the command socket.
 	DataDir string `yaml:"data_dir"`
+	Disk    Disk   `yaml:"disk"`
 	// MasterKey says where the key comes from that seals everything else.
 	MasterKey MasterKey `yaml:"master_key"`
 	HTTP      HTTP      `yaml:"http"`
@@ -30,6 +34,13 @@ type Config struct {
 	Keep      Keep                `yaml:"keep"`
 	Connect   Connect             `yaml:"connect"`
 	Telemetry Telemetry           `yaml:"telemetry"`
+}
+
+// Disk says how much room is left alone.
+type Disk struct {
+	// MinFree is how many bytes the data folder's file system must have free
+	// for new mail to be pulled; SIGHUP reads it again.
+	MinFree int64 `yaml:"min_free"`
 }
 
 // MasterKey names one source of the master key: 32 bytes in base64 or hex.
@@ -116,6 +127,9 @@ type Keep struct {
 	Attempts    time.Duration `yaml:"attempts"`
 	DeadLetters time.Duration `yaml:"dead_letters"`
 	Submissions time.Duration `yaml:"submissions"`
+	// Blobs is how many bytes of messages may be at rest. What can be fetched
+	// again goes, the longest unused first; 0 keeps everything.
+	Blobs int64 `yaml:"blobs"`
 }
 
 // Connect says how accounts are connected.
@@ -135,25 +149,43 @@ type Telemetry struct {
 // Default gives every setting's default.
 func Default() *Config {
 	return &Config{
-		PublicURL: "http://localhost:8080",
 		DataDir:   "data",
+		Disk:      Disk{MinFree: 1 << 30},
 		MasterKey: MasterKey{Env: "POSTERN_MASTER_KEY", Command: []string{}, Old: []string{}},
 		HTTP:      HTTP{Listen: "127.0.0.1:8080", MaxBody: 40 << 20},
 		Log:       Log{Level: "info", Format: "text"},
 		Providers: map[string]Provider{},
 		Sync:      Sync{Workers: 8, PollWatched: 10 * time.Minute, Poll: 30 * time.Second, PollListened: 10 * time.Second},
 		Webhooks:  Webhooks{Allow: []string{}, Workers: 512, Timeout: 15 * time.Second},
-		Keep:      Keep{Journal: 30 * 24 * time.Hour, Attempts: 14 * 24 * time.Hour, DeadLetters: 90 * 24 * time.Hour, Submissions: 30 * 24 * time.Hour},
+		Keep:      Keep{Journal: 30 * 24 * time.Hour, Attempts: 14 * 24 * time.Hour, DeadLetters: 90 * 24 * time.Hour, Submissions: 30 * 24 * time.Hour, Blobs: 10 << 30},
 		Connect:   Connect{LinkLife: time.Hour},
 		Telemetry: Telemetry{SampleRatio: 1},
 	}
 }
 
-// Public gives the parsed public_url.
+// Public gives public_url, parsed; where it is not set, http://localhost with
+// the port of http.listen. Providers take a loopback redirect URL (RFC 8252,
+// 7.3), so that an account can be connected from this machine all the same.
 func (c *Config) Public() *url.URL {
+	if c.PublicURL == "" {
+		u := &url.URL{Scheme: "http", Host: "localhost"}
+		if c.HTTP.TLSCert != "" {
+			u.Scheme = "https"
+		}
+		if _, port, err := net.SplitHostPort(c.HTTP.Listen); err == nil {
+			u.Host = net.JoinHostPort("localhost", port)
+		}
+		return u
+	}
 	u, err := url.Parse(c.PublicURL)
 	if err != nil {
 		return &url.URL{}
 	}
 	return u
+}
+
+// Pushes reports whether a provider instance can notify us: it is said to, and
+// there is a public_url to notify.
+func (c *Config) Pushes(instance string) bool {
+	return c.PublicURL != "" && c.Providers[instance].Push
 }

@@ -18,12 +18,15 @@ func Validate(c *Config) error {
 	bad := func(path, format string, args ...any) {
 		errs = append(errs, fmt.Errorf("%s: %s", path, fmt.Sprintf(format, args...)))
 	}
-	if u, err := url.Parse(c.PublicURL); err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") ||
-		u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+	if u, err := url.Parse(c.PublicURL); c.PublicURL != "" && (err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") ||
+		u.User != nil || u.RawQuery != "" || u.Fragment != "") {
 		bad("public_url", "%q is no absolute http or https URL", c.PublicURL)
 	}
 	if c.DataDir == "" {
 		bad("data_dir", "must name a folder")
+	}
+	if c.Disk.MinFree < 0 {
+		bad("disk.min_free", "must not be negative")
 	}
 	if _, _, err := net.SplitHostPort(c.HTTP.Listen); err != nil {
 		bad("http.listen", "%q is no host:port", c.HTTP.Listen)
@@ -67,6 +70,9 @@ func Validate(c *Config) error {
 		if d < 100*time.Millisecond {
 			bad(path, "must be at least 100ms")
 		}
+	}
+	if c.Keep.Blobs != 0 && c.Keep.Blobs < 64<<20 {
+		bad("keep.blobs", "must be 0 or at least 67108864 (64 MiB)")
 	}
 	if c.Webhooks.Timeout > 30*time.Second {
 		bad("webhooks.timeout", "must be at most 30s")

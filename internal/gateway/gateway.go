@@ -17,7 +17,9 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
+	"reflect"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -46,6 +48,9 @@ type Options struct {
 	// LookupEnv reads the environment for the master key and for settings of
 	// the form "env:NAME"; os.LookupEnv by default.
 	LookupEnv func(string) (string, bool)
+	// FreeSpace gives the free bytes of a folder's file system; asked of the
+	// system by default.
+	FreeSpace func(folder string) (int64, error)
 	// Listener, when given, is used in place of http.listen.
 	Listener net.Listener
 	// Started is called once every door is open.
@@ -75,6 +80,12 @@ type Gateway struct {
 	outbox   *outbox.Outbox
 	graph    *graph.Server
 
+	room *room
+
+	mu sync.Mutex
+	// configured are the provider instances as they were configured last.
+	configured map[string]pluginhost.Instance
+
 	// reached has the instances whose providers can reach us; a reload changes it.
 	reached atomic.Pointer[map[string]bool]
 }
@@ -88,6 +99,9 @@ func New(ctx context.Context, cfg *config.Config, opts Options) (g *Gateway, err
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
+	if opts.FreeSpace == nil {
+		opts.FreeSpace = freeSpace
+	}
 	g = &Gateway{cfg: cfg, opts: opts, log: opts.Log, registry: prometheus.NewRegistry(), bus: &event.Bus{}}
 	g.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	g.reached.Store(reachable(cfg))
@@ -99,9 +113,11 @@ func New(ctx context.Context, cfg *config.Config, opts Options) (g *Gateway, err
 		return nil, err
 	}
 	g.firstKey = keys.IDs()[0]
-	if g.store, err = openStore(cfg, keys, g.log, newStoreMetrics(g.registry)); err != nil {
+	g.room = newRoom(cfg.DataDir, cfg.Disk.MinFree, opts.FreeSpace, g.log, g.registry)
+	if g.store, err = openStore(cfg, keys, g.log, g.room.observed(newStoreMetrics(g.registry))); err != nil {
 		return nil, err
 	}
+	measureSizes(g.registry, g.store.Stats)
 	if err := g.wire(ctx); err != nil {
 		return nil, errors.Join(err, g.Close())
 	}
@@ -143,6 +159,7 @@ func (g *Gateway) wire(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	g.configured = instances
 	g.plugins, err = pluginhost.New(pluginhost.Options{
 		Instances: instances, Dirs: dirs, Sink: sink, Grants: sink, Log: g.log, Registerer: reg, Tracers: g.tracing.provider})
 	if err != nil {
@@ -150,11 +167,24 @@ func (g *Gateway) wire(ctx context.Context) error {
 	}
 	g.accounts = account.New(g.store, g.journal, g.plugins, account.Options{
 		Log: g.log, Registerer: reg, PublicURL: cfg.Public(), Push: g.push, LinkLife: cfg.Connect.LinkLife})
+	if err := g.accounts.Restore(ctx); err != nil {
+		return err
+	}
 	g.mirror = mailbox.New(g.store, g.journal, g.plugins, g.accounts, mailbox.Options{
 		Log: g.log, Registerer: reg, Tracer: g.tracing.provider.Tracer("mailbox"), Workers: cfg.Sync.Workers,
-		WantContent: g.hooks.WantsContent,
+		WantContent: g.hooks.WantsContent, Hold: g.room.hold,
 		PollWatched: cfg.Sync.PollWatched, Poll: cfg.Sync.Poll, PollListened: cfg.Sync.PollListened})
 	g.accounts.SetMirror(g.mirror)
+	g.room.try = func(ctx context.Context) error {
+		return g.store.Update(ctx, func(tx store.Tx) error {
+			return tx.PutSetting("disk.tried", []byte(time.Now().UTC().Format(time.RFC3339)))
+		})
+	}
+	g.room.back = func(ctx context.Context) {
+		if err := g.mirror.TouchAll(ctx); err != nil && ctx.Err() == nil {
+			g.log.ErrorContext(ctx, "accounts not made due", "error", err) // their next poll does it
+		}
+	}
 	sink.accounts = g.accounts
 	g.submit = submission.New(g.store, g.journal, g.plugins, g.mirror, submission.Options{Log: g.log})
 	return g.wireGraph(ctx)
@@ -171,10 +201,10 @@ func (g *Gateway) wireGraph(ctx context.Context) error {
 		Accounts:  accounts{g.accounts, g.mirror, g.eraseDeliveries},
 		Mailboxes: mailboxes{g.mirror, g.store},
 		Mailer:    mailer{g.mirror}, Reader: reader{g.mirror}, Bytes: &blobs{mirror: g.mirror, store: g.store},
-		Drafts: drafts{g.mirror, g.submit}, Submissions: submissions{g.submit},
+		Drafts: drafts{g.mirror, g.submit, g.room.hold}, Submissions: submissions{g.submit, g.room.hold},
 		Endpoints: endpoints{g.hooks}, Deliverer: deliverer{g.hooks, g.outbox},
 	}, graph.Options{
-		BaseURL: g.cfg.PublicURL, BlobKey: blobKey, MaxJSON: g.cfg.HTTP.MaxBody, MaxUpload: g.cfg.HTTP.MaxBody,
+		BaseURL: g.cfg.Public().String(), BlobKey: blobKey, MaxJSON: g.cfg.HTTP.MaxBody, MaxUpload: g.cfg.HTTP.MaxBody,
 		Log: g.log, Metrics: g.registry, Tracer: g.tracing.provider, Listening: g.mirror.Listen,
 	})
 	return err
@@ -186,8 +216,8 @@ func (g *Gateway) push(instance string) bool { return (*g.reached.Load())[instan
 // reachable gives the instances whose providers can reach us.
 func reachable(cfg *config.Config) *map[string]bool {
 	out := map[string]bool{}
-	for name, p := range cfg.Providers {
-		out[name] = p.Push
+	for name := range cfg.Providers {
+		out[name] = cfg.Pushes(name)
 	}
 	return &out
 }
@@ -224,7 +254,7 @@ func (g *Gateway) instances(ctx context.Context, cfg *config.Config) (map[string
 		mac.Write([]byte(name))
 		i := pluginhost.Instance{Plugin: p.Plugin, Settings: settings, SHA256: strings.ToLower(p.SHA256), NotifyKey: mac.Sum(nil),
 			RedirectURL: cfg.Public().JoinPath("oauth", name, "callback").String()}
-		if p.Push {
+		if cfg.Pushes(name) {
 			i.NotificationURL = cfg.Public().JoinPath("notify", name).String()
 		}
 		out[name] = i
@@ -232,18 +262,41 @@ func (g *Gateway) instances(ctx context.Context, cfg *config.Config) (map[string
 	return out, nil
 }
 
-// Reload takes a changed configuration: providers and their settings. What
-// else changed needs a restart.
+// Reload takes a changed configuration: providers and their settings, and
+// disk.min_free. What else changed needs a restart.
 func (g *Gateway) Reload(ctx context.Context, cfg *config.Config) error {
+	g.room.setMin(ctx, cfg.Disk.MinFree)
 	instances, err := g.instances(ctx, cfg)
 	if err != nil {
 		return err
 	}
-	if err := g.plugins.Reload(ctx, instances); err != nil {
-		return err
-	}
+	// One instance that refuses its settings does not keep the others from
+	// theirs.
+	err = g.plugins.Reload(ctx, instances)
 	g.reached.Store(reachable(cfg))
-	return nil
+	g.accounts.Reconfigured(ctx, g.changed(instances))
+	return err
+}
+
+// changed gives the names of the instances that are not as they were, and of
+// those whose provider refuses them: its operator asks whether it still does.
+func (g *Gateway) changed(now map[string]pluginhost.Instance) []string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	var names []string
+	for name := range now {
+		if _, ok := g.configured[name]; !ok {
+			names = append(names, name)
+		}
+	}
+	for name, before := range g.configured {
+		after, ok := now[name]
+		if !ok || !reflect.DeepEqual(before, after) || g.accounts.Misconfigured(name) != "" {
+			names = append(names, name)
+		}
+	}
+	g.configured = now
+	return names
 }
 
 // messageLink is where the rest of a truncated message is read, with a key.

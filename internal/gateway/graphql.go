@@ -127,9 +127,13 @@ func (r reader) Search(ctx context.Context, account, query string, first int, af
 type drafts struct {
 	mirror *mailbox.Service
 	submit *submission.Service
+	hold   func() error
 }
 
 func (d drafts) SaveDraft(ctx context.Context, account, replaces string, out service.Outgoing) (*store.Message, error) {
+	if err := d.hold(); err != nil {
+		return nil, err
+	}
 	msg, raw, err := outgoing(out)
 	if err != nil {
 		return nil, err
@@ -146,9 +150,17 @@ func (d drafts) DeleteDraft(ctx context.Context, message string) error {
 	return d.mirror.DeleteDraft(ctx, message)
 }
 
-type submissions struct{ submit *submission.Service }
+// submissions takes messages on, while there is room to keep them. Those that
+// were taken on go out in any case.
+type submissions struct {
+	submit *submission.Service
+	hold   func() error
+}
 
 func (s submissions) Submit(ctx context.Context, in service.SubmitInput) (*store.Submission, error) {
+	if err := s.hold(); err != nil {
+		return nil, err
+	}
 	msg, raw, err := outgoing(in.Message)
 	if err != nil {
 		return nil, err

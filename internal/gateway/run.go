@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"syscall"
 	"time"
@@ -78,9 +79,10 @@ func (g *Gateway) Run(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(err, listener.Close(), g.Close())
 	}
+	g.room.check(ctx) // before anything is pulled
 	plugins := start(ctx, "plugins", fail, g.plugins.Run)
 	outbox := start(ctx, "outbox", fail, g.outbox.Run)
-	sync := start(ctx, "sync", fail, g.mirror.Run, g.accounts.Run, g.submit.Run, g.maintain)
+	sync := start(ctx, "sync", fail, g.mirror.Run, g.accounts.Run, g.submit.Run, g.maintain, g.room.run)
 	handler := httpd.Handler(httpd.Options{
 		Log: g.log, Accounts: g.accounts, Providers: g.plugins, Version: g.opts.Version,
 		Secure:  g.cfg.Public().Scheme == "https",
@@ -152,6 +154,9 @@ func (g *Gateway) ready(ctx context.Context) []string {
 	if err := g.store.View(ctx, func(tx store.Tx) error { _, _, err := tx.JournalBounds(); return err }); err != nil {
 		reasons = append(reasons, "store: "+err.Error())
 	}
+	if why := g.room.why(); why != "" {
+		reasons = append(reasons, "disk: no new mail is pulled: "+why)
+	}
 	for _, p := range g.plugins.Status() {
 		if p.State != pluginhost.StateRunning {
 			reason := fmt.Sprintf("provider %s: %s", p.Name, p.State)
@@ -172,12 +177,28 @@ func (g *Gateway) maintain(ctx context.Context) error {
 		if err := g.trim(ctx); err != nil && ctx.Err() == nil {
 			g.log.ErrorContext(ctx, "old records not dropped", "error", err)
 		}
+		if err := g.trimBlobs(ctx); err != nil && ctx.Err() == nil {
+			g.log.ErrorContext(ctx, "bytes that can be fetched again not dropped", "error", err)
+		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-ticker.C:
 		}
 	}
+}
+
+// trimBlobs keeps what can be fetched again within its share of the disk.
+func (g *Gateway) trimBlobs(ctx context.Context) error {
+	limit := g.cfg.Keep.Blobs
+	if limit == 0 {
+		limit = math.MaxInt64
+	}
+	dropped, err := g.store.Blobs().Trim(ctx, limit)
+	if dropped > 0 {
+		g.log.InfoContext(ctx, "blobs trimmed", "bytes", dropped)
+	}
+	return err
 }
 
 func (g *Gateway) trim(ctx context.Context) error {

@@ -183,6 +183,9 @@ const quietSave = 10 * time.Minute
 
 // apply applies items in one transaction.
 func (f *feed) apply(ctx context.Context, items []mail.Item, asOf time.Time) error {
+	if err := f.s.hold(); err != nil {
+		return err
+	}
 	refetch := map[string]struct{}{}
 	var arrivedAt []time.Time
 	var dropped []string

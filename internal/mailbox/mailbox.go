@@ -40,9 +40,12 @@ type Providers interface {
 	Info(instance string) (*provider.Info, error)
 }
 
-// GrantErrors is told when a provider refuses an account's grant.
+// GrantErrors is told whether a provider takes an account's grant.
 type GrantErrors interface {
 	GrantRefused(ctx context.Context, account string, reason error)
+	// GrantWorks tells that an account's provider answered everything: it takes
+	// the grant. It is called often and must be cheap.
+	GrantWorks(ctx context.Context, instance, account string)
 }
 
 // Options of a Service; the zero value works but for what New demands.
@@ -56,6 +59,9 @@ type Options struct {
 	// WantContent reports whether somebody wants the content of an account's
 	// new messages with their events (At); nil is never.
 	WantContent func(ctx context.Context, account string) bool
+	// Hold says why nothing may be pulled now, for want of disk space say; nil
+	// is never. Service.TouchAll tells that it may again.
+	Hold func() error
 	// Workers is how many accounts are synced at once, 8 by default; Feeds is
 	// how many feeds of one account, 3 by default.
 	Workers, Feeds int

@@ -30,6 +30,9 @@ func (s *Service) Round(ctx context.Context, account string) error {
 	case acct.Paused, acct.State == store.AccountPaused, acct.State == store.AccountGrantExpired:
 		return nil
 	}
+	if err := s.hold(); err != nil {
+		return err
+	}
 	p, info, err := s.plug(acct)
 	if err != nil {
 		return err
@@ -45,6 +48,7 @@ func (s *Service) Round(ctx context.Context, account string) error {
 	if err != nil {
 		return fmt.Errorf("read changes: %w", err)
 	}
+	s.grants.GrantWorks(ctx, acct.Provider, acct.ID)
 	if err := s.settleAbsences(ctx, acct, p, info, hidden, asked); err != nil {
 		return fmt.Errorf("settle absences: %w", err)
 	}
@@ -56,6 +60,22 @@ func (s *Service) Round(ctx context.Context, account string) error {
 	}
 	s.metrics.rounds.Observe(s.now().Sub(begun).Seconds())
 	return s.bringBodies(ctx, acct)
+}
+
+// errHeld is in the chain of the error of a round that was not to be.
+var errHeld = errors.New("pulling rests")
+
+// hold says why nothing is to be pulled. It ends a round between two batches as
+// well: the cursors stay where they are, and go on from there.
+func (s *Service) hold() error {
+	if s.opts.Hold == nil {
+		return nil
+	}
+	err := s.opts.Hold()
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", errHeld, err)
 }
 
 // readFeeds asks every scope, the inbox first, and gives the time after which

@@ -3,6 +3,7 @@ package mailbox
 import (
 	"container/heap"
 	"context"
+	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
@@ -35,6 +36,7 @@ type entry struct {
 	index            int // in the heap, -1 while running
 	running          bool
 	repeat           bool // asked for again while running
+	anew             bool // what it failed by before may be over
 	unfinished       bool // the round itself wants to go on
 	unfinishedRounds int
 	failures         int
@@ -66,6 +68,16 @@ func (s *schedule) soon(account string, done chan error) {
 		return
 	}
 	s.at(e, s.now())
+}
+
+// fresh makes an account due at once, even after a round that runs and fails.
+func (s *schedule) fresh(account string) {
+	s.soon(account, nil)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e := s.entries[account]; e != nil {
+		e.anew = true
+	}
 }
 
 // because makes an account due at once and remembers why.
@@ -150,7 +162,10 @@ func (s *schedule) take() (t *taken, wait time.Duration) {
 		return nil, wait
 	}
 	e := heap.Pop(&s.due).(*entry)
-	e.running, e.repeat, e.unfinished = true, false, false
+	if e.anew {
+		e.failures = 0
+	}
+	e.running, e.repeat, e.unfinished, e.anew = true, false, false, false
 	t = &taken{entry: e, waiters: e.waiters, cause: e.cause, listened: e.listeners+s.everybody > 0}
 	e.waiters, e.cause = nil, trace.SpanContext{}
 	return t, 0
@@ -176,6 +191,8 @@ func (s *schedule) done(e *entry, pause time.Duration, failed bool) {
 		return
 	}
 	switch {
+	case failed && e.anew:
+		pause = 0
 	case failed:
 	case e.repeat:
 		pause = 0
@@ -257,7 +274,7 @@ func (s *Service) trackAll(ctx context.Context) error {
 			return err
 		}
 		for _, a := range list {
-			s.schedule.soon(a.ID, nil)
+			s.schedule.fresh(a.ID)
 		}
 		after = list[len(list)-1].ID
 	}
@@ -275,9 +292,12 @@ func (s *Service) runOne(ctx context.Context, t *taken) {
 	for _, w := range t.waiters {
 		w <- err
 	}
-	if err == nil {
+	switch {
+	case err == nil:
 		e.failures = 0
-	} else {
+	case errors.Is(err, errHeld):
+		// No failure of the account's: TouchAll ends the wait.
+	default:
 		e.failures++
 		s.failed(ctx, e.account, e.failures, err)
 	}
@@ -302,13 +322,16 @@ func (s *Service) failed(ctx context.Context, account string, failures int, err 
 		level = slog.LevelInfo // passing, or a plugin on its way up
 	}
 	s.log.Log(ctx, level, "sync failed", "account", account, "kind", kind, "error", err)
-	if kind == mail.KindGrantExpired || kind == mail.KindMisconfigured {
+	if kind == mail.KindGrantExpired || kind == mail.KindMisconfigured || kind == mail.KindNotFound {
 		s.grants.GrantRefused(ctx, account, err)
 	}
 }
 
 // pause is how long an account rests after a round.
 func (s *Service) pause(ctx context.Context, t *taken, err error) time.Duration {
+	if errors.Is(err, errHeld) {
+		return jitter(s.opts.PollWatched)
+	}
 	if err != nil {
 		backoff := min(time.Second<<min(t.failures, 9), 5*time.Minute)
 		return max(jitter(backoff), mail.RetryAfter(err))
@@ -350,6 +373,14 @@ func (s *Service) Sync(ctx context.Context, account string) error {
 func (s *Service) Touch(ctx context.Context, account string) {
 	s.schedule.because(account, trace.SpanContextFromContext(ctx))
 }
+
+// Anew makes an account due at once, whatever it failed by before: its
+// provider came back, or was configured anew.
+func (s *Service) Anew(account string) { s.schedule.fresh(account) }
+
+// TouchAll makes every account due at once: what kept all of them from being
+// pulled is over.
+func (s *Service) TouchAll(ctx context.Context) error { return s.trackAll(ctx) }
 
 // Forget stops syncing an account.
 func (s *Service) Forget(account string) { s.schedule.forget(account) }

@@ -43,7 +43,9 @@ func (w *world) Provider(string) (provider.Provider, error) {
 	}
 	return w.plugin, nil
 }
-func (w *world) Info(string) (*provider.Info, error) { return w.plugin.Describe(w.ctx) }
+func (w *world) Info(string) (*provider.Info, error)        { return w.plugin.Describe(w.ctx) }
+func (w *world) GrantWorks(context.Context, string, string) {}
+
 func (w *world) GrantRefused(_ context.Context, _ string, reason error) {
 	w.refused = append(w.refused, reason)
 }
