@@ -119,6 +119,14 @@ type Webhooks struct {
 	Workers int `yaml:"workers"`
 	// Timeout bounds one attempt, answer included; at most 30 s.
 	Timeout time.Duration `yaml:"timeout"`
+	// AllowPorts lists ports that endpoints may have although they belong to
+	// another protocol than HTTP.
+	AllowPorts []int `yaml:"allow_ports"`
+	// Proxy is what every delivery goes through: http://, https:// (CONNECT) or
+	// socks5://. It resolves names, and so it guards where they lead.
+	Proxy string `yaml:"proxy"`
+	// KeyOverlap is how long a signing key that was rotated out goes on signing.
+	KeyOverlap time.Duration `yaml:"key_overlap"`
 }
 
 // Keep says how long things are kept.
@@ -156,7 +164,7 @@ func Default() *Config {
 		Log:       Log{Level: "info", Format: "text"},
 		Providers: map[string]Provider{},
 		Sync:      Sync{Workers: 8, PollWatched: 10 * time.Minute, Poll: 30 * time.Second, PollListened: 10 * time.Second},
-		Webhooks:  Webhooks{Allow: []string{}, Workers: 512, Timeout: 15 * time.Second},
+		Webhooks:  Webhooks{Allow: []string{}, Workers: 512, Timeout: 15 * time.Second, AllowPorts: []int{}, KeyOverlap: 24 * time.Hour},
 		Keep:      Keep{Journal: 30 * 24 * time.Hour, Attempts: 14 * 24 * time.Hour, DeadLetters: 90 * 24 * time.Hour, Submissions: 30 * 24 * time.Hour, Blobs: 10 << 30},
 		Connect:   Connect{LinkLife: time.Hour},
 		Telemetry: Telemetry{SampleRatio: 1},

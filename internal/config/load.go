@@ -192,7 +192,19 @@ func setValue(v reflect.Value, value string) error {
 				list = append(list, item)
 			}
 		}
-		v.Set(reflect.ValueOf(list))
+		if v.Type().Elem().Kind() != reflect.Int {
+			v.Set(reflect.ValueOf(list))
+			break
+		}
+		numbers := []int{}
+		for _, item := range list {
+			n, err := strconv.Atoi(item)
+			if err != nil {
+				return fmt.Errorf("%q is no whole number", item)
+			}
+			numbers = append(numbers, n)
+		}
+		v.Set(reflect.ValueOf(numbers))
 	default:
 		return errors.New("this setting cannot be set from here")
 	}

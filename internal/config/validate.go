@@ -64,7 +64,7 @@ func Validate(c *Config) error {
 	}
 	for path, d := range map[string]time.Duration{
 		"sync.poll_watched": c.Sync.PollWatched, "sync.poll": c.Sync.Poll, "sync.poll_listened": c.Sync.PollListened,
-		"webhooks.timeout": c.Webhooks.Timeout, "keep.journal": c.Keep.Journal, "keep.attempts": c.Keep.Attempts,
+		"webhooks.timeout": c.Webhooks.Timeout, "webhooks.key_overlap": c.Webhooks.KeyOverlap, "keep.journal": c.Keep.Journal, "keep.attempts": c.Keep.Attempts,
 		"keep.dead_letters": c.Keep.DeadLetters, "keep.submissions": c.Keep.Submissions, "connect.link_life": c.Connect.LinkLife,
 	} {
 		if d < 100*time.Millisecond {
@@ -73,6 +73,15 @@ func Validate(c *Config) error {
 	}
 	if c.Keep.Blobs != 0 && c.Keep.Blobs < 64<<20 {
 		bad("keep.blobs", "must be 0 or at least 67108864 (64 MiB)")
+	}
+	for _, p := range c.Webhooks.AllowPorts {
+		if p < 1 || p > 65535 {
+			bad("webhooks.allow_ports", "%d is no port", p)
+		}
+	}
+	if p, err := url.Parse(c.Webhooks.Proxy); c.Webhooks.Proxy != "" && (err != nil || p.Hostname() == "" ||
+		p.Scheme != "http" && p.Scheme != "https" && p.Scheme != "socks5") {
+		bad("webhooks.proxy", "is no URL that begins with http://, https:// or socks5://") // it may hold a password
 	}
 	if c.Webhooks.Timeout > 30*time.Second {
 		bad("webhooks.timeout", "must be at most 30s")

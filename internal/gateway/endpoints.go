@@ -50,7 +50,7 @@ func (e endpoints) DeleteEndpoint(ctx context.Context, id string) error {
 }
 
 func (e endpoints) RotateSecret(ctx context.Context, id string) (*service.Endpoint, string, error) {
-	w, secret, err := e.hooks.RotateSecret(ctx, id)
+	w, secret, err := e.hooks.RotateSecret(ctx, id, webhook.Rotate{})
 	if err != nil {
 		return nil, "", err
 	}

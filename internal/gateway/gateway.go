@@ -76,6 +76,7 @@ type Gateway struct {
 	mirror   *mailbox.Service
 	submit   *submission.Service
 	hooks    *webhook.Service
+	guard    *webhook.Guard
 	carrier  *webhook.Carrier
 	outbox   *outbox.Outbox
 	graph    *graph.Server
@@ -137,18 +138,21 @@ func (g *Gateway) wire(ctx context.Context) error {
 	if created {
 		g.log.InfoContext(ctx, "admin key created", "file", AdminKeyFile(cfg))
 	}
-	guard, err := webhook.NewGuard(cfg.Webhooks.Allow)
+	if g.guard, err = webhook.NewGuard(guardRules(cfg)); err != nil {
+		return err
+	}
+	proxy, err := webhookProxy(cfg)
 	if err != nil {
 		return err
 	}
-	g.carrier = webhook.NewCarrier(guard, webhook.CarrierOptions{Version: g.opts.Version, Total: cfg.Webhooks.Timeout})
+	g.carrier = webhook.NewCarrier(g.guard, webhook.CarrierOptions{Version: g.opts.Version, Total: cfg.Webhooks.Timeout, Proxy: proxy})
 	g.outbox = outbox.New(g.store, g.carrier, outbox.Options{
 		Log: g.log, Registerer: reg, Tracer: g.tracing.provider.Tracer("outbox"), Workers: cfg.Webhooks.Workers,
 		Limits: webhook.Limits, KeepDelivered: cfg.Keep.Attempts, KeepDead: cfg.Keep.DeadLetters,
 		OnChange: func(tx store.Tx, e *store.Endpoint, c outbox.Change) error { return g.hooks.EndpointChanged(tx, e, c) },
 	})
-	g.hooks = webhook.New(g.store, g.outbox, guard, webhook.Options{
-		Log: g.log, Bus: g.bus, AllowHTTP: cfg.Webhooks.AllowHTTP, Link: g.messageLink, Content: content{g}})
+	g.hooks = webhook.New(g.store, g.outbox, g.guard, webhook.Options{
+		Log: g.log, Bus: g.bus, Overlap: cfg.Webhooks.KeyOverlap, Link: g.messageLink, Content: content{g}})
 	g.journal = journal.New(g.store, g.bus, time.Now, g.hooks.Owe)
 	sink := &sink{log: g.log}
 	dirs, err := pluginhost.DefaultDirs(cfg.Plugins.Dir)
@@ -275,7 +279,7 @@ func (g *Gateway) Reload(ctx context.Context, cfg *config.Config) error {
 	err = g.plugins.Reload(ctx, instances)
 	g.reached.Store(reachable(cfg))
 	g.accounts.Reconfigured(ctx, g.changed(instances))
-	return err
+	return errors.Join(err, g.reguard(cfg))
 }
 
 // changed gives the names of the instances that are not as they were, and of

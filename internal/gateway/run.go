@@ -157,6 +157,9 @@ func (g *Gateway) ready(ctx context.Context) []string {
 	if why := g.room.why(); why != "" {
 		reasons = append(reasons, "disk: no new mail is pulled: "+why)
 	}
+	if trouble := g.carrier.ProxyTrouble(); trouble != "" {
+		reasons = append(reasons, "webhooks: "+trouble)
+	}
 	for _, p := range g.plugins.Status() {
 		if p.State != pluginhost.StateRunning {
 			reason := fmt.Sprintf("provider %s: %s", p.Name, p.State)

@@ -238,6 +238,16 @@ func (o *Outbox) conclude(l *lane, class trust, j job, out Outcome) {
 		o.cut++ // we did that, not the receiver: it counts for nothing
 		return
 	}
+	if out.Class == ClassProxy {
+		o.metrics.attempt(out.Class)
+		d := *j.delivery
+		d.NextAt = now.Add(jitter(o.opts.Policy.Probe, o.opts.Random()))
+		l.head = []*store.Delivery{&d}
+		o.waitFor(l, d.NextAt)
+		o.list(l.ep, now)
+		o.dispatch(now)
+		return
+	}
 	d := *j.delivery
 	d.Attempts++
 	d.LastStatus, d.LastError = out.Status, out.Error

@@ -90,6 +90,9 @@ const (
 	Class4xx Class = "4xx"
 	// ClassGuard: the address is one that we do not connect to.
 	ClassGuard Class = "guard"
+	// ClassProxy: what stands between us and every receiver is at fault, and so
+	// the delivery is charged no attempt and its endpoint no failure.
+	ClassProxy Class = "proxy"
 	// ClassLocal: we could not even make the request.
 	ClassLocal Class = "local"
 )
@@ -97,7 +100,7 @@ const (
 // Classes lists every class, in the order of the documentation.
 func Classes() []Class {
 	return []Class{ClassOK, ClassNetwork, ClassTimeout, Class5xx, Class408, Class425, Class429,
-		Class410, Class3xx, Class4xx, ClassGuard, ClassLocal}
+		Class410, Class3xx, Class4xx, ClassGuard, ClassProxy, ClassLocal}
 }
 
 // Options are settings with defaults; the zero value works.

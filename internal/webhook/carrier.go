@@ -3,17 +3,15 @@ package webhook
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptrace"
+	"net/url"
 	"strconv"
-	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/postern-mail/postern/internal/outbox"
@@ -44,6 +42,8 @@ type CarrierOptions struct {
 	Roots *x509.CertPool
 	// Resolver resolves names, nil for the system's.
 	Resolver *net.Resolver
+	// Proxy is what every connection goes through, nil for none (ParseProxy).
+	Proxy *url.URL
 }
 
 // Carrier sends deliveries over HTTP/1.1. It is an outbox.Carrier.
@@ -53,6 +53,9 @@ type Carrier struct {
 
 	mu    sync.Mutex
 	peers map[string]*peer
+
+	// trouble is what was last wrong with the proxy, nil for nothing.
+	trouble atomic.Pointer[string]
 }
 
 // peer is what is kept for an endpoint between attempts.
@@ -62,6 +65,7 @@ type peer struct {
 	// source is the record that config was decoded from.
 	source []byte
 	config *config
+	url    *url.URL
 }
 
 // NewCarrier makes a carrier that connects only where guard lets it.
@@ -97,10 +101,11 @@ func (c *Carrier) Deliver(ctx context.Context, e *store.Endpoint, d *store.Deliv
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.opts.Total)
 	defer cancel()
-	var remote string
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GotConn: func(i httptrace.GotConnInfo) { remote = i.Conn.RemoteAddr().String() },
-	})
+	if err := c.guard.checkURL(p.url); err != nil {
+		return refusal(err)
+	}
+	times := &timing{now: c.opts.Now}
+	ctx = times.trace(ctx)
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.config.URL, bytes.NewReader(body))
 	if err != nil {
 		return outbox.Outcome{Class: outbox.ClassLocal, Error: "make request: the URL is damaged"}
@@ -117,16 +122,28 @@ func (c *Carrier) Deliver(ctx context.Context, e *store.Endpoint, d *store.Deliv
 		"Webhook-Id":        {d.Event},
 		"Webhook-Timestamp": {strconv.FormatInt(at, 10)},
 		"Webhook-Signature": {standard},
-		HeaderPostern:       {own},
 		HeaderPrevious:      {strconv.FormatUint(d.Previous, 10)},
+	}
+
+	if own != "" {
+		req.Header.Set(HeaderPostern, own)
+	}
+	if d.Replay != "" {
+		req.Header.Set(HeaderReplay, d.Replay)
+	}
+	finish := func(out outbox.Outcome) outbox.Outcome {
+		times.into(&out)
+		out.Duration = c.opts.Now().Sub(began)
+		for _, k := range keys {
+			out.Keys = append(out.Keys, k.id)
+		}
+		return out
 	}
 
 	// The transport alone follows no redirects and keeps no cookies.
 	resp, err := p.transport.RoundTrip(req)
 	if err != nil {
-		out := failure(ctx, err, c.opts)
-		out.Peer, out.Duration = remote, c.opts.Now().Sub(began)
-		return out
+		return finish(failure(ctx, err, c.opts))
 	}
 	var answer []byte
 	if resp.StatusCode != http.StatusSwitchingProtocols { // whose body is the connection, and knows no budget
@@ -136,70 +153,16 @@ func (c *Carrier) Deliver(ctx context.Context, e *store.Endpoint, d *store.Deliv
 
 	out := outcome(resp, c.opts.Now())
 	out.Answer = answer[:min(len(answer), maxKept):min(len(answer), maxKept)]
-	out.Peer, out.Duration = remote, c.opts.Now().Sub(began)
-	return out
+	return finish(out)
 }
 
-// outcome reads the status, and the wish to be left alone.
-func outcome(resp *http.Response, now time.Time) outbox.Outcome {
-	out := outbox.Outcome{Status: resp.StatusCode}
-	switch s := resp.StatusCode; {
-	case s >= 200 && s <= 299:
-		out.OK, out.Class = true, outbox.ClassOK
-		return out
-	case s >= 300 && s <= 399:
-		out.Class, out.Error = outbox.Class3xx, fmt.Sprintf("answered %d: redirects are not followed", s)
-		return out
-	case s == http.StatusGone:
-		out.Class = outbox.Class410
-	case s == http.StatusRequestTimeout:
-		out.Class = outbox.Class408
-	case s == http.StatusTooEarly:
-		out.Class = outbox.Class425
-	case s == http.StatusTooManyRequests:
-		out.Class = outbox.Class429
-	case s >= 400 && s <= 499:
-		out.Class = outbox.Class4xx
-	default:
-		out.Class = outbox.Class5xx
-	}
-	out.Error = strings.TrimSpace(fmt.Sprintf("answered %d %s", resp.StatusCode, http.StatusText(resp.StatusCode)))
-	if out.Class != outbox.Class4xx && out.Class != outbox.Class410 {
-		out.RetryAfter = retryAfter(resp.Header.Get("Retry-After"), now)
-	}
-	return out
-}
-
-// retryAfter reads RFC 9110, 10.2.3: seconds or a date.
-func retryAfter(v string, now time.Time) time.Duration {
-	v = strings.TrimSpace(v)
-	const longest = 366 * 24 * time.Hour
-	if v != "" && strings.Trim(v, "0123456789") == "" {
-		n, err := strconv.ParseInt(v, 10, 64)
-		if err != nil || n > int64(longest/time.Second) {
-			return longest
-		}
-		return time.Duration(n) * time.Second
-	}
-	if at, err := http.ParseTime(v); err == nil {
-		return max(0, min(longest, at.Sub(now)))
-	}
-	return 0
-}
-
-// failure says why there is no answer.
-func failure(ctx context.Context, err error, opts CarrierOptions) outbox.Outcome {
+// refusal is the outcome of a URL that the guard does not let us ask.
+func refusal(err error) outbox.Outcome {
 	var refused *RefusedError
-	var timeout net.Error
-	switch {
-	case errors.As(err, &refused):
+	if errors.As(err, &refused) {
 		return outbox.Outcome{Class: outbox.ClassGuard, Error: refused.Error()}
-	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return outbox.Outcome{Class: outbox.ClassTimeout, Error: fmt.Sprintf("no answer within %s", opts.Total)}
-	case errors.As(err, &timeout) && timeout.Timeout():
-		return outbox.Outcome{Class: outbox.ClassTimeout, Error: err.Error()}
 	}
-	return outbox.Outcome{Class: outbox.ClassNetwork, Error: err.Error()}
+	return outbox.Outcome{Class: outbox.ClassLocal, Error: err.Error()}
 }
 
 // peer gives what is kept for an endpoint, in the state of its record.
@@ -214,7 +177,7 @@ func (c *Carrier) peer(e *store.Endpoint, now time.Time) (peer, error) {
 				delete(c.peers, id)
 			}
 		}
-		p = &peer{transport: c.transport()}
+		p = &peer{transport: c.transport(nil)}
 		c.peers[e.ID] = p
 	}
 	p.used = now
@@ -223,33 +186,11 @@ func (c *Carrier) peer(e *store.Endpoint, now time.Time) (peer, error) {
 		if err != nil {
 			return peer{}, err
 		}
-		p.source, p.config = bytes.Clone(e.Config), config
+		u, err := url.Parse(config.URL)
+		if err != nil {
+			return peer{}, errors.New("make request: the URL is damaged")
+		}
+		p.source, p.config, p.url = bytes.Clone(e.Config), config, u
 	}
 	return *p, nil
-}
-
-// transport makes an endpoint's own pool of connections, so that endpoints on
-// one host do not wait for each other's.
-func (c *Carrier) transport() *http.Transport {
-	guarded := &net.Dialer{Timeout: c.opts.Connect, Resolver: c.opts.Resolver, ControlContext: c.guard.control}
-	free := &net.Dialer{Timeout: c.opts.Connect, Resolver: c.opts.Resolver}
-	return &http.Transport{
-		// No proxy from the environment: it would connect for us to where the
-		// guard does not see.
-		Proxy: nil,
-		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			host, _, err := net.SplitHostPort(address)
-			if err == nil && c.guard.AllowsHost(host) {
-				return free.DialContext(ctx, network, address)
-			}
-			return guarded.DialContext(ctx, network, address)
-		},
-		TLSClientConfig:        &tls.Config{RootCAs: c.opts.Roots, MinVersion: tls.VersionTLS12},
-		TLSHandshakeTimeout:    c.opts.TLS,
-		TLSNextProto:           map[string]func(string, *tls.Conn) http.RoundTripper{}, // HTTP/1.1
-		DisableCompression:     true,                                                   // nothing is unpacked
-		MaxResponseHeaderBytes: maxAnswerHeader,
-		MaxIdleConnsPerHost:    c.opts.IdleConns,
-		IdleConnTimeout:        c.opts.Idle,
-	}
 }

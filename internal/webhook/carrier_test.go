@@ -338,7 +338,7 @@ func TestGuardAtDialTime(t *testing.T) {
 	c := NewCarrier(mustGuard(t), CarrierOptions{})
 	// The record is in the store already: only the dialler stands in between.
 	out := c.Deliver(context.Background(), record(t, sink.URL), delivery(), testBody)
-	if out.Class != outbox.ClassGuard || !strings.Contains(out.Error, "127.0.0.1") || !strings.Contains(out.Error, "loopback") || !strings.Contains(out.Error, Setting) {
+	if out.Class != outbox.ClassGuard || !strings.Contains(out.Error, "127.0.0.1") || !strings.Contains(out.Error, "loopback") || !strings.Contains(out.Error, SettingAllow) {
 		t.Errorf("%+v", out)
 	}
 	_, port, _ := net.SplitHostPort(sink.Listener.Addr().String())

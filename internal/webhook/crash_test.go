@@ -44,12 +44,12 @@ func TestMain(m *testing.M) {
 func child(folder, url string, drain bool) (err error) {
 	s := openStore(bare{}, folder, testMaster, nil)
 	defer func() { err = errors.Join(err, s.Close()) }()
-	guard, err := NewGuard([]string{"127.0.0.1"})
+	guard, err := NewGuard(Rules{Allow: []string{"127.0.0.1"}, AllowHTTP: true})
 	if err != nil {
 		return err
 	}
 	ob := outbox.New(s, NewCarrier(guard, CarrierOptions{}), outbox.Options{Policy: fastPolicy()})
-	service := New(s, ob, guard, Options{AllowHTTP: true})
+	service := New(s, ob, guard, Options{})
 	ctx, cancel := context.WithCancel(context.Background())
 	ran := make(chan error, 1)
 	go func() { ran <- ob.Run(ctx) }()

@@ -2,7 +2,6 @@ package webhook
 
 import (
 	"crypto/rand"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -49,7 +48,11 @@ type Endpoint struct {
 	Payload     Payload
 	Backfill    bool
 	// Attempts is the number of attempts a delivery gets, 0 for the default.
-	Attempts  int
+	Attempts int
+	// Signature is the kind of its current key, Keys those that sign now, newest
+	// first.
+	Signature Signature
+	Keys      []Key
 	CreatedAt time.Time
 
 	State State
@@ -71,17 +74,10 @@ type config struct {
 	Payload     Payload      `json:"payload"`
 	Backfill    bool         `json:"backfill,omitempty"`
 	Attempts    int          `json:"attempts,omitempty"`
+	// Signature is the kind of the next key.
+	Signature Signature `json:"signature,omitempty"`
 	// Keys sign, newest first.
 	Keys []signingKey `json:"keys"`
-}
-
-// signingKey is a secret and how long it signs.
-type signingKey struct {
-	Secret string `json:"secret"`
-	// Until is zero for the current key.
-	Until time.Time `json:"until,omitzero"`
-
-	raw []byte
 }
 
 func (c *config) encode() ([]byte, error) {
@@ -99,11 +95,12 @@ func decodeConfig(b []byte) (*config, error) {
 		return nil, fmt.Errorf("decode endpoint: the record is damaged")
 	}
 	for i := range c.Keys {
-		raw, err := decodeSecret(c.Keys[i].Secret)
-		if err != nil {
+		if err := c.Keys[i].decode(); err != nil {
 			return nil, fmt.Errorf("decode endpoint: %w", err)
 		}
-		c.Keys[i].raw = raw
+	}
+	if c.Signature == "" {
+		c.Signature = SignatureHMAC
 	}
 	return c, nil
 }
@@ -137,6 +134,10 @@ func describe(r *store.Endpoint, now time.Time) (*Endpoint, error) {
 		Ordered: r.Ordered, Payload: c.Payload, Backfill: c.Backfill, Attempts: c.Attempts, CreatedAt: r.CreatedAt,
 		State: StateEnabled, Reason: r.Reason, FailingSince: r.Failing, Failures: r.Failures, LastSuccessAt: r.LastOKAt,
 	}
+	e.Signature = c.Signature
+	for _, k := range c.active(now) {
+		e.Keys = append(e.Keys, k.describe())
+	}
 	switch {
 	case r.Disabled:
 		e.State = StateDisabled
@@ -158,23 +159,6 @@ func Limits(r *store.Endpoint) outbox.Limits {
 		return outbox.Limits{}
 	}
 	return outbox.Limits{Attempts: c.Attempts}
-}
-
-const secretPrefix = "whsec_"
-
-// newSecret makes a key of 32 bytes in the spelling of Standard Webhooks.
-func newSecret() string {
-	var key [32]byte
-	rand.Read(key[:]) //nolint:errcheck // it never fails
-	return secretPrefix + base64.StdEncoding.EncodeToString(key[:])
-}
-
-func decodeSecret(s string) ([]byte, error) {
-	raw, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(s, secretPrefix))
-	if err != nil || len(raw) == 0 {
-		return nil, fmt.Errorf("the signing key is damaged")
-	}
-	return raw, nil
 }
 
 func newEndpointID() string { return "ep_" + strings.ToLower(rand.Text()) }

@@ -1,153 +1,215 @@
 package webhook
 
 import (
-	"context"
 	"fmt"
 	"net/netip"
+	"net/url"
+	"strconv"
 	"strings"
-	"syscall"
+	"sync/atomic"
 )
 
-// Setting is the name of the setting that permits refused addresses.
-const Setting = "webhooks.allow"
+// Settings that permit what is refused otherwise.
+const (
+	SettingAllow     = "webhooks.allow"
+	SettingAllowHTTP = "webhooks.allow_http"
+	SettingPorts     = "webhooks.allow_ports"
+)
 
-// addressRule refuses a range of addresses.
-type addressRule struct {
-	prefix netip.Prefix
-	name   string
+// Rules are what an operator permits beside public addresses by https.
+type Rules struct {
+	// Allow has networks ("10.1.0.0/16"), addresses ("127.0.0.1") and host names
+	// ("sink.lan"), which may have any address.
+	Allow []string
+	// AllowHTTP permits endpoints without TLS.
+	AllowHTTP bool
+	// Ports are permitted although they belong to other protocols.
+	Ports []int
 }
 
-// addressRules are the ranges that are no public receiver's, narrow ones before
-// those around them (IANA's special-purpose registries).
-func addressRules() []addressRule {
-	table := []struct{ prefix, name string }{
-		{"0.0.0.0/8", "this network, RFC 791"},
-		{"10.0.0.0/8", "private network, RFC 1918"},
-		{"100.64.0.0/10", "carrier-grade NAT, RFC 6598"},
-		{"127.0.0.0/8", "loopback, RFC 1122"},
-		{"169.254.0.0/16", "link-local and cloud metadata, RFC 3927"},
-		{"172.16.0.0/12", "private network, RFC 1918"},
-		{"192.0.0.0/24", "IETF protocol assignments, RFC 6890"},
-		{"192.0.2.0/24", "documentation, RFC 5737"},
-		{"192.88.99.0/24", "6to4 relay, RFC 7526"},
-		{"192.168.0.0/16", "private network, RFC 1918"},
-		{"198.18.0.0/15", "benchmarking, RFC 2544"},
-		{"198.51.100.0/24", "documentation, RFC 5737"},
-		{"203.0.113.0/24", "documentation, RFC 5737"},
-		{"224.0.0.0/4", "multicast, RFC 5771"},
-		{"255.255.255.255/32", "broadcast, RFC 919"},
-		{"240.0.0.0/4", "reserved, RFC 1112"},
-
-		{"::/128", "unspecified, RFC 4291"},
-		{"::1/128", "loopback, RFC 4291"},
-		{"::/96", "IPv4-compatible, RFC 4291"},
-		{"::ffff:0:0:0/96", "IPv4-translated, RFC 2765"},
-		{"64:ff9b::/96", "NAT64, RFC 6052"},
-		{"64:ff9b:1::/48", "local NAT64, RFC 8215"},
-		{"100::/64", "discard, RFC 6666"},
-		{"100:0:0:1::/64", "dummy prefix, RFC 9780"},
-		{"2001::/32", "Teredo, RFC 4380"},
-		{"2001:db8::/32", "documentation, RFC 3849"},
-		{"2001::/23", "IETF protocol assignments, RFC 2928"},
-		{"2002::/16", "6to4, RFC 3056"},
-		{"3fff::/20", "documentation, RFC 9637"},
-		{"5f00::/16", "segment routing, RFC 9602"},
-		{"fc00::/7", "unique local, RFC 4193"},
-		{"fe80::/10", "link-local, RFC 4291"},
-		{"fec0::/10", "site-local, RFC 3879"},
-		{"ff00::/8", "multicast, RFC 4291"},
-	}
-	rules := make([]addressRule, len(table))
-	for i, r := range table {
-		rules[i] = addressRule{netip.MustParsePrefix(r.prefix), r.prefix + ", " + r.name}
-	}
-	return rules
-}
-
-// Guard decides which addresses deliveries may go to: public ones, and those
-// that the operator allows. It is not changed once made.
+// Guard decides where deliveries may go. It is asked when an endpoint is
+// made, when a connection is, and whenever a connection is used after the
+// rules have changed. Set changes them at any time.
 type Guard struct {
-	rules    []addressRule
-	prefixes []netip.Prefix
-	hosts    map[string]bool
-	unicast  netip.Prefix
+	rules atomic.Pointer[rules]
 }
 
-// NewGuard makes a guard that allows, beside public addresses, the given
-// networks ("10.1.0.0/16"), addresses ("127.0.0.1") and host names ("sink.lan").
-func NewGuard(allow []string) (*Guard, error) {
-	// RFC 4291, 2.4, and IANA: what lies outside 2000::/3 is not in use.
-	g := &Guard{rules: addressRules(), hosts: map[string]bool{}, unicast: netip.MustParsePrefix("2000::/3")}
-	for _, entry := range allow {
+// rules are Rules as they are asked. They are never changed.
+type rules struct {
+	addresses    []addressRule
+	translations []translation
+	prefixes     []netip.Prefix
+	hosts        map[string]bool
+	unicast      netip.Prefix
+	http         bool
+	ports        map[uint16]bool
+}
+
+// NewGuard makes a guard.
+func NewGuard(r Rules) (*Guard, error) {
+	g := &Guard{}
+	return g, g.Set(r)
+}
+
+// Set changes the rules. Where it fails they stay as they were.
+func (g *Guard) Set(from Rules) error {
+	r := &rules{
+		addresses: addressRules(), translations: translations(), hosts: map[string]bool{},
+		// RFC 4291, 2.4, and IANA: what lies outside 2000::/3 is not in use.
+		unicast: netip.MustParsePrefix("2000::/3"),
+		http:    from.AllowHTTP, ports: map[uint16]bool{},
+	}
+	for _, entry := range from.Allow {
 		entry = strings.TrimSpace(entry)
 		if p, err := netip.ParsePrefix(entry); err == nil {
-			g.prefixes = append(g.prefixes, p.Masked())
+			r.prefixes = append(r.prefixes, p.Masked())
 			continue
 		}
 		if a, err := netip.ParseAddr(strings.Trim(entry, "[]")); err == nil && a.Zone() == "" {
 			a = a.Unmap()
-			g.prefixes = append(g.prefixes, netip.PrefixFrom(a, a.BitLen()))
+			r.prefixes = append(r.prefixes, netip.PrefixFrom(a, a.BitLen()))
 			continue
 		}
 		name, err := hostName(entry)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %q is no network, address or host name", Setting, entry)
+			return fmt.Errorf("%s: %q is no network, address or host name", SettingAllow, entry)
 		}
-		g.hosts[name] = true
+		r.hosts[name] = true
 	}
-	return g, nil
+	for _, port := range from.Ports {
+		if port < 1 || port > 65535 {
+			return fmt.Errorf("%s: %d is no port", SettingPorts, port)
+		}
+		r.ports[uint16(port)] = true
+	}
+	g.rules.Store(r)
+	return nil
 }
 
-// RefusedError says which address was refused, by which rule, and what would
-// permit it.
+// RefusedError says what was refused, by which rule, and which setting would
+// permit it, where one would.
 type RefusedError struct {
 	Address string
 	Rule    string
+	Setting string
 }
 
 func (e *RefusedError) Error() string {
-	return fmt.Sprintf("the address %s is refused (%s); the setting %s can permit it", e.Address, e.Rule, Setting)
+	s := fmt.Sprintf("the address %s is refused (%s)", e.Address, e.Rule)
+	if e.Setting != "" {
+		s += "; the setting " + e.Setting + " can permit it"
+	}
+	return s
 }
 
 // Check refuses an address that is neither public nor allowed.
-func (g *Guard) Check(a netip.Addr) error {
+func (g *Guard) Check(a netip.Addr) error { return g.rules.Load().check(a) }
+
+// AllowsHost reports whether a host may have any address.
+func (g *Guard) AllowsHost(host string) bool { return g.rules.Load().allowsHost(host) }
+
+// checkURL looks at everything of a URL that is known before it is resolved.
+func (g *Guard) checkURL(u *url.URL) error {
+	r := g.rules.Load()
+	if u.Scheme == "http" && !r.http {
+		return &RefusedError{Address: "http://" + u.Host, Rule: "http is not encrypted, the URL must begin with https://", Setting: SettingAllowHTTP}
+	}
+	if err := r.checkPort(u.Hostname(), portOf(u)); err != nil {
+		return err
+	}
+	return r.checkHost(u.Hostname())
+}
+
+// checkDial looks at the address that is about to be connected to, or is
+// connected to, whatever name led there.
+func (g *Guard) checkDial(host string, at netip.AddrPort) error {
+	r := g.rules.Load()
+	if err := r.checkPort(host, at.Port()); err != nil {
+		return err
+	}
+	if r.allowsHost(host) {
+		return nil
+	}
+	return r.check(at.Addr())
+}
+
+func (r *rules) check(a netip.Addr) error {
 	if a.Zone() != "" {
-		return &RefusedError{Address: a.String(), Rule: "an address with a zone, RFC 4007"}
+		return &RefusedError{Address: a.String(), Rule: "an address with a zone, RFC 4007", Setting: SettingAllow}
 	}
 	a = a.Unmap() // ::ffff:0:0/96 is IPv4 in other clothes, RFC 4291, 2.5.5.2
-	for _, p := range g.prefixes {
+	if a.Is6() {
+		for _, t := range r.translations {
+			if !t.prefix.Contains(a) || a == netip.IPv6Unspecified() || a == netip.IPv6Loopback() {
+				continue
+			}
+			for _, inner := range t.embeds(a.As16()) {
+				if err, ok := r.check(inner).(*RefusedError); ok {
+					return &RefusedError{Address: a.String(), Rule: t.name + " of " + inner.String() + ": " + err.Rule, Setting: SettingAllow}
+				}
+			}
+		}
+	}
+	for _, p := range r.prefixes {
 		if p.Contains(a) {
 			return nil
 		}
 	}
-	for _, r := range g.rules {
-		if r.prefix.Contains(a) {
-			return &RefusedError{Address: a.String(), Rule: r.name}
+	for _, rule := range r.addresses {
+		if rule.prefix.Contains(a) {
+			return &RefusedError{Address: a.String(), Rule: rule.name, Setting: SettingAllow}
 		}
 	}
-	if a.Is6() && !g.unicast.Contains(a) {
-		return &RefusedError{Address: a.String(), Rule: "outside 2000::/3, not global unicast, RFC 4291"}
+	if a.Is6() && !r.unicast.Contains(a) {
+		return &RefusedError{Address: a.String(), Rule: "outside 2000::/3, not global unicast, RFC 4291", Setting: SettingAllow}
 	}
 	return nil
 }
 
-// AllowsHost reports whether a host may have any address.
-func (g *Guard) AllowsHost(host string) bool {
+func (r *rules) allowsHost(host string) bool {
 	name, err := hostName(host)
-	return err == nil && g.hosts[name]
+	return err == nil && r.hosts[name]
+}
+
+// checkHost looks at a host before it is resolved.
+func (r *rules) checkHost(host string) error {
+	if a, err := netip.ParseAddr(host); err == nil {
+		return r.check(a)
+	}
+	name, err := hostName(host)
+	if err != nil {
+		return err
+	}
+	if r.hosts[name] {
+		return nil
+	}
+	// RFC 6761, 6.3.
+	if (name == "localhost" || strings.HasSuffix(name, ".localhost")) && !r.allowsLoopback() {
+		return &RefusedError{Address: name, Rule: "loopback, RFC 6761", Setting: SettingAllow}
+	}
+	return nil
 }
 
 // allowsLoopback reports whether localhost can be reached at all.
-func (g *Guard) allowsLoopback() bool {
-	return g.Check(netip.AddrFrom4([4]byte{127, 0, 0, 1})) == nil || g.Check(netip.IPv6Loopback()) == nil
+func (r *rules) allowsLoopback() bool {
+	return r.check(netip.AddrFrom4([4]byte{127, 0, 0, 1})) == nil || r.check(netip.IPv6Loopback()) == nil
 }
 
-// control is net.Dialer.ControlContext: it sees the address that is about to
-// be connected to, whatever name led there.
-func (g *Guard) control(_ context.Context, _, address string, _ syscall.RawConn) error {
-	at, err := netip.ParseAddrPort(address)
-	if err != nil {
-		return &RefusedError{Address: address, Rule: "not an address"}
+func (r *rules) checkPort(host string, port uint16) error {
+	if r.ports[port] || !foreignPort(port) {
+		return nil
 	}
-	return g.Check(at.Addr())
+	return &RefusedError{Address: joinHostPort(host, port), Rule: fmt.Sprintf("port %d belongs to another protocol than HTTP", port), Setting: SettingPorts}
+}
+
+// portOf is the port that a URL leads to, 0 where it cannot be read.
+func portOf(u *url.URL) uint16 {
+	switch p := u.Port(); {
+	case p != "":
+		n, _ := strconv.ParseUint(p, 10, 16) // 0 is no port of anybody
+		return uint16(n)
+	case u.Scheme == "http":
+		return 80
+	}
+	return 443
 }

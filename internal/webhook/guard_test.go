@@ -9,9 +9,10 @@ import (
 	"github.com/postern-mail/postern/plugins/sdk/mail"
 )
 
+// mustGuard makes a guard that lets plain http pass.
 func mustGuard(t testing.TB, allow ...string) *Guard {
 	t.Helper()
-	g, err := NewGuard(allow)
+	g, err := NewGuard(Rules{Allow: allow, AllowHTTP: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,14 +96,18 @@ func TestGuardAllowList(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{"", "10.0.0.0/33", "10.1", "0x7f000001", "a b", "fe80::1%eth0", "*.lan", "http://x"} {
-		if _, err := NewGuard([]string{bad}); err == nil {
+		if _, err := NewGuard(Rules{Allow: []string{bad}}); err == nil {
 			t.Errorf("NewGuard(%q) was accepted", bad)
 		}
 	}
 }
 
 func TestCheckURL(t *testing.T) {
-	strict := New(nil, nil, mustGuard(t), Options{})
+	guard, err := NewGuard(Rules{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	strict := New(nil, nil, guard, Options{})
 	for _, good := range []string{
 		"https://example.com", "https://example.com/a/b?c=d", "https://example.com:8443/x", "https://1.1.1.1/",
 		"https://[2606:4700:4700::1111]/", "https://under_score.example.com/", "https://bücher.example/", "https://EXAMPLE.com./",
@@ -155,7 +160,7 @@ func TestCheckURL(t *testing.T) {
 			t.Errorf("%.60s: the error repeats the URL: %v", url, err)
 		}
 	}
-	lenient := New(nil, nil, mustGuard(t, "127.0.0.0/8", "sink.lan"), Options{AllowHTTP: true})
+	lenient := New(nil, nil, mustGuard(t, "127.0.0.0/8", "sink.lan"), Options{})
 	for _, good := range []string{"http://127.0.0.1:9000/x", "http://localhost:9000", "https://sink.lan/", "http://example.com"} {
 		if err := lenient.checkURL("op", good); err != nil {
 			t.Errorf("%s: %v", good, err)

@@ -83,7 +83,7 @@ func buildHouse(t testing.TB, opts houseOptions) *house {
 		opts.outbox.Random = func() float64 { return 0.5 }
 	}
 	h.outbox = outbox.New(h.store, NewCarrier(guard, opts.carrier), opts.outbox)
-	opts.webhook.Bus, opts.webhook.AllowHTTP, opts.webhook.Log = &h.bus, true, logger
+	opts.webhook.Bus, opts.webhook.Log = &h.bus, logger
 	h.service = New(h.store, h.outbox, guard, opts.webhook)
 	h.stop = func() {
 		if err := h.store.Close(); err != nil {

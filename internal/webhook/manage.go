@@ -15,16 +15,11 @@ import (
 	"github.com/postern-mail/postern/store"
 )
 
-// Overlap is how long a key signs after it was rotated out.
-const Overlap = 24 * time.Hour
-
 // Limits of an endpoint's settings.
 const (
 	MaxAttempts    = 12
 	maxDescription = 1000
 	maxAccounts    = 1000
-	// maxKeys bounds the signatures of one request.
-	maxKeys = 5
 )
 
 // Create is the input of CreateEndpoint.
@@ -44,10 +39,12 @@ type Create struct {
 	// Attempts, 0 for the default schedule of about three days; 6 is the short
 	// one of about three quarters of an hour.
 	Attempts int
+	// Signature is SignatureHMAC where it is empty.
+	Signature Signature
 }
 
 // CreateEndpoint makes an endpoint and gives it with its secret, which is not
-// shown again.
+// shown again. There is none where the receiver verifies with a public key.
 func (s *Service) CreateEndpoint(ctx context.Context, in Create) (*Endpoint, string, error) {
 	const op = "create endpoint"
 	if in.Payload == "" {
@@ -55,18 +52,24 @@ func (s *Service) CreateEndpoint(ctx context.Context, in Create) (*Endpoint, str
 	}
 	c := &config{
 		URL: strings.TrimSpace(in.URL), Events: distinct(in.Events), Accounts: distinct(in.Accounts), Description: in.Description,
-		Payload: in.Payload, Backfill: in.Backfill, Attempts: in.Attempts,
+		Payload: in.Payload, Backfill: in.Backfill, Attempts: in.Attempts, Signature: in.Signature,
 	}
-	secret := newSecret()
-	c.Keys = []signingKey{{Secret: secret}}
+	if c.Signature == "" {
+		c.Signature = SignatureHMAC
+	}
 	if err := s.check(op, c); err != nil {
 		return nil, "", err
 	}
+	now := s.opts.Now().UTC()
+	key, err := newKey(c.Signature, now)
+	if err != nil {
+		return nil, "", fmt.Errorf("%s: %w", op, err)
+	}
+	c.Keys = []signingKey{key}
 	encoded, err := c.encode()
 	if err != nil {
 		return nil, "", err
 	}
-	now := s.opts.Now().UTC()
 	r := &store.Endpoint{ID: newEndpointID(), Config: encoded, Ordered: !in.Unordered, CreatedAt: now}
 	err = s.store.Update(ctx, func(tx store.Tx) error {
 		if err := accountsExist(tx, op, c.Accounts); err != nil {
@@ -82,7 +85,7 @@ func (s *Service) CreateEndpoint(ctx context.Context, in Create) (*Endpoint, str
 		return nil, "", err
 	}
 	e, err := describe(r, now)
-	return e, secret, err
+	return e, shown(key), err
 }
 
 // Update is the input of UpdateEndpoint; what is nil stays.
@@ -96,6 +99,10 @@ type Update struct {
 	Payload     *Payload
 	Backfill    *bool
 	Attempts    *int
+	// Signature changes the kind of key. A change to Ed25519 makes a key at
+	// once, and the former ones sign on for webhooks.key_overlap; a new secret
+	// must be shown, and so RotateSecret makes it.
+	Signature *Signature
 	// Enabled switches the endpoint on or off. Switched on, it starts afresh.
 	Enabled *bool
 }
@@ -115,6 +122,11 @@ func (s *Service) UpdateEndpoint(ctx context.Context, in Update) (*Endpoint, err
 		set(&c.Payload, in.Payload)
 		set(&c.Backfill, in.Backfill)
 		set(&c.Attempts, in.Attempts)
+		if in.Signature != nil && *in.Signature != c.Signature {
+			if err := s.resign(op, c, *in.Signature); err != nil {
+				return err
+			}
+		}
 		if err := s.check(op, c); err != nil {
 			return err
 		}
@@ -136,35 +148,6 @@ func (s *Service) UpdateEndpoint(ctx context.Context, in Update) (*Endpoint, err
 		}
 		return nil
 	})
-}
-
-// RotateSecret gives an endpoint a new key. The old one signs too for another
-// day, so that receivers can change at leisure.
-func (s *Service) RotateSecret(ctx context.Context, id string) (*Endpoint, string, error) {
-	const op = "rotate secret"
-	secret := newSecret()
-	e, err := s.modify(ctx, op, id, func(_ store.Tx, _ *store.Endpoint, c *config) error {
-		now := s.opts.Now().UTC()
-		keys := []signingKey{{Secret: secret}}
-		for _, k := range c.Keys {
-			if k.Until.IsZero() {
-				k.Until = now.Add(Overlap)
-			}
-			if k.Until.After(now) {
-				keys = append(keys, k)
-			}
-		}
-		if len(keys) > maxKeys {
-			return mail.Errorf(mail.KindConflict, op, "the secret was rotated %d times within a day; wait until %s",
-				len(keys)-1, keys[len(keys)-1].Until.Format(time.RFC3339))
-		}
-		c.Keys = keys
-		return nil
-	})
-	if err != nil {
-		return nil, "", err
-	}
-	return e, secret, nil
 }
 
 // modify changes an endpoint in one transaction.
@@ -289,6 +272,8 @@ func (s *Service) check(op string, c *config) error {
 	switch {
 	case c.Payload != PayloadThin && c.Payload != PayloadFull:
 		return mail.Errorf(mail.KindInvalid, op, "there is no payload %q, only thin and full", c.Payload)
+	case !c.Signature.valid():
+		return mail.Errorf(mail.KindInvalid, op, "there is no signature %q, only hmac and ed25519", c.Signature)
 	case c.Attempts < 0 || c.Attempts > MaxAttempts:
 		return mail.Errorf(mail.KindInvalid, op, "attempts must be between 1 and %d, or 0 for the default", MaxAttempts)
 	case len(c.Description) > maxDescription:

@@ -262,7 +262,7 @@ func TestRotationSignsWithBothForADay(t *testing.T) {
 	if err := verify(sink.next(t), first); err != nil {
 		t.Error(err)
 	}
-	_, second, err := h.service.RotateSecret(ctx, e.ID)
+	_, second, err := h.service.RotateSecret(ctx, e.ID, Rotate{})
 	if err != nil || second == first {
 		t.Fatal(second, err)
 	}
@@ -274,15 +274,15 @@ func TestRotationSignsWithBothForADay(t *testing.T) {
 		}
 	}
 	for range 3 {
-		if _, _, err := h.service.RotateSecret(ctx, e.ID); err != nil {
+		if _, _, err := h.service.RotateSecret(ctx, e.ID, Rotate{}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, _, err := h.service.RotateSecret(ctx, e.ID); mail.KindOf(err) != mail.KindConflict {
+	if _, _, err := h.service.RotateSecret(ctx, e.ID, Rotate{}); mail.KindOf(err) != mail.KindConflict {
 		t.Errorf("a sixth key within a day: %v", err)
 	}
 	now = now.Add(25 * time.Hour)
-	if _, _, err := h.service.RotateSecret(ctx, e.ID); err != nil {
+	if _, _, err := h.service.RotateSecret(ctx, e.ID, Rotate{}); err != nil {
 		t.Errorf("a day later: %v", err)
 	}
 	err = h.store.View(ctx, func(tx store.Tx) error {
@@ -332,7 +332,7 @@ func TestBadInputIsRefusedByKind(t *testing.T) {
 	calls := map[string]func() error{
 		"get":    func() error { _, err := h.service.GetEndpoint(ctx, none); return err },
 		"update": func() error { _, err := h.service.UpdateEndpoint(ctx, Update{ID: none}); return err },
-		"rotate": func() error { _, _, err := h.service.RotateSecret(ctx, none); return err },
+		"rotate": func() error { _, _, err := h.service.RotateSecret(ctx, none, Rotate{}); return err },
 		"delete": func() error { return h.service.DeleteEndpoint(ctx, none) },
 		"test":   func() error { _, err := h.service.SendTest(ctx, none); return err },
 	}

@@ -2,7 +2,6 @@ package webhook
 
 import (
 	"errors"
-	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
@@ -14,13 +13,6 @@ import (
 
 // maxURL is the longest URL that is taken.
 const maxURL = 2048
-
-// foreignPorts belong to other protocols (WHATWG Fetch, "bad port"): a request
-// to them is a message to somebody who speaks something else.
-const foreignPorts = " 1 7 9 11 13 15 17 19 20 21 22 23 25 37 42 43 53 69 77 79 87 95 101 102 103 104 109 110 111 113" +
-	" 115 117 119 123 135 137 139 143 161 179 389 427 465 512 513 514 515 526 530 531 532 540 548 554 556 563 587 601" +
-	" 636 989 990 993 995 1719 1720 1723 2049 3659 4045 4190 5060 5061 6000 6566 6665 6666 6667 6668 6669 6679 6697" +
-	" 10080 "
 
 // checkURL refuses URLs that we would not, or should not, send to. It resolves
 // no names: what they lead to is looked at when they are dialled.
@@ -41,8 +33,6 @@ func (s *Service) checkURL(op, raw string) error {
 	switch {
 	case u.User != nil:
 		return bad("the URL carries credentials; every request is signed, and the receiver checks that")
-	case u.Scheme == "http" && !s.opts.AllowHTTP:
-		return bad("the URL must begin with https:// (the setting webhooks.allow_http permits http)")
 	case u.Scheme != "https" && u.Scheme != "http":
 		return bad("the URL must begin with https://")
 	case u.Opaque != "" || u.Hostname() == "":
@@ -55,34 +45,13 @@ func (s *Service) checkURL(op, raw string) error {
 		if err != nil || n < 1 || n > 65535 {
 			return bad("the URL's port must be between 1 and 65535")
 		}
-		if strings.Contains(foreignPorts, " "+strconv.Itoa(n)+" ") {
-			return bad("port %d belongs to another protocol than HTTP", n)
-		}
 	}
-	if err := s.checkHost(u.Hostname()); err != nil {
+	if err := s.guard.checkURL(u); err != nil {
 		var refused *RefusedError
 		if errors.As(err, &refused) {
 			return &mail.Error{Kind: mail.KindInvalid, Op: op, Message: refused.Error(), Err: err}
 		}
 		return bad("%w", err)
-	}
-	return nil
-}
-
-func (s *Service) checkHost(host string) error {
-	if a, err := netip.ParseAddr(host); err == nil {
-		return s.guard.Check(a)
-	}
-	name, err := hostName(host)
-	if err != nil {
-		return err
-	}
-	if s.guard.hosts[name] {
-		return nil
-	}
-	// RFC 6761, 6.3.
-	if (name == "localhost" || strings.HasSuffix(name, ".localhost")) && !s.guard.allowsLoopback() {
-		return &RefusedError{Address: name, Rule: "loopback, RFC 6761"}
 	}
 	return nil
 }

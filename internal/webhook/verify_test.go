@@ -58,7 +58,7 @@ func TestSamplesVerify(t *testing.T) {
 	e, old := h.create(Create{URL: sink.URL})
 	h.journal(event.Event{Type: event.MessageCreated, Account: "a", Message: "m1", Snapshot: goldenSnapshot()})
 	first := sink.next(t)
-	_, secret, err := h.service.RotateSecret(context.Background(), e.ID)
+	_, secret, err := h.service.RotateSecret(context.Background(), e.ID, Rotate{})
 	if err != nil {
 		t.Fatal(err)
 	}

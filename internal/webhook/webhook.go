@@ -63,8 +63,8 @@ type Options struct {
 	Log *slog.Logger
 	// Bus is woken by events that this package journals itself.
 	Bus *event.Bus
-	// AllowHTTP permits endpoints without TLS (webhooks.allow_http).
-	AllowHTTP bool
+	// Overlap is how long a key signs after it was rotated out (DefaultOverlap).
+	Overlap time.Duration
 	// Content serves full payloads; without one they are thin, and say so.
 	Content Content
 	// Link gives the address where the rest of a truncated message is read.
@@ -96,6 +96,9 @@ func New(s store.Store, q Queue, guard *Guard, opts Options) *Service {
 	}
 	if opts.Bus == nil {
 		opts.Bus = &event.Bus{}
+	}
+	if opts.Overlap == 0 {
+		opts.Overlap = DefaultOverlap
 	}
 	if opts.Link == nil {
 		opts.Link = func(string) string { return "" }
