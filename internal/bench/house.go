@@ -51,7 +51,7 @@ func (b *bench) house(opts houseOptions) (*house, error) {
 	if err != nil {
 		return nil, err
 	}
-	guard, err := webhook.NewGuard([]string{"127.0.0.0/8"})
+	guard, err := webhook.NewGuard(webhook.Rules{Allow: []string{"127.0.0.0/8"}, AllowHTTP: true})
 	if err != nil {
 		return nil, err
 	}
@@ -65,7 +65,7 @@ func (b *bench) house(opts houseOptions) (*house, error) {
 		OnChange: func(tx store.Tx, e *store.Endpoint, c outbox.Change) error { return h.hooks.EndpointChanged(tx, e, c) },
 	})
 	bus := &event.Bus{}
-	h.hooks = webhook.New(h.store, h.outbox, guard, webhook.Options{Bus: bus, AllowHTTP: true})
+	h.hooks = webhook.New(h.store, h.outbox, guard, webhook.Options{Bus: bus})
 	h.journal = journal.New(h.store, bus, time.Now, h.hooks.Owe)
 	ctx, cancel := context.WithCancel(context.Background())
 	h.cancel = cancel
