@@ -41,7 +41,8 @@ const (
 
 // Delivery is one event on its way to one endpoint.
 type Delivery struct {
-	// ID is event.HashID("d", endpoint, event id, rendition).
+	// ID names one event on its way to one endpoint in one rendition. Ids that
+	// sort by Position are cheapest to keep.
 	ID       string
 	Endpoint string
 	// Lane keeps what must stay in order together: the account's id, or the

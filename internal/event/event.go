@@ -118,14 +118,43 @@ func (e *Event) Cursor() Cursor { return Cursor{Epoch: e.Epoch, Position: e.Posi
 
 var lower32 = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
 
-// ID makes the stable id of an account's entry.
+// ordered32 keeps the order of the bytes that it encodes.
+var ordered32 = base32.NewEncoding("0123456789abcdefghijklmnopqrstuv").WithPadding(base32.NoPadding)
+
+const (
+	idPrefix = "evt_"
+	// numberSize is the length of Number.
+	numberSize = 13
+)
+
+// Number writes a number so that the order of the texts is that of the
+// numbers. Ids that begin with it lie together in a store when they are made
+// together.
+func Number(n uint64) string {
+	var b [8]byte
+	binary.BigEndian.PutUint64(b[:], n)
+	return ordered32.EncodeToString(b[:])
+}
+
+// ID makes the stable id of an account's entry. It says which entry it is, so
+// that no index is needed to find it.
 func ID(account string, sequence uint64) string {
-	h := sha256.New()
-	h.Write([]byte("event\x00" + account + "\x00"))
-	var n [8]byte
-	binary.BigEndian.PutUint64(n[:], sequence)
-	h.Write(n[:])
-	return "evt_" + lower32.EncodeToString(h.Sum(nil)[:20])
+	return idPrefix + account + "_" + Number(sequence)
+}
+
+// ParseID takes an id apart that ID has made.
+func ParseID(id string) (account string, sequence uint64, ok bool) {
+	rest, ok := strings.CutPrefix(id, idPrefix)
+	cut := len(rest) - numberSize - 1
+	if !ok || cut < 0 || rest[cut] != '_' {
+		return "", 0, false
+	}
+	b, err := ordered32.DecodeString(rest[cut+1:])
+	if err != nil || len(b) != 8 {
+		return "", 0, false
+	}
+	account, sequence = rest[:cut], binary.BigEndian.Uint64(b)
+	return account, sequence, ID(account, sequence) == id
 }
 
 // HashID makes an id of other ids: a one-letter kind, then base32 of 20 bytes

@@ -27,8 +27,19 @@ func TestCursorRefusesWhatItDidNotMake(t *testing.T) {
 
 func TestIDsAreStableAndDistinct(t *testing.T) {
 	// Receivers keep ids to know what they have seen: one never changes.
-	if got, want := ID("a", 1), "evt_euw3yqevggibnkkiqy42d5cr236c53b5"; got != want {
+	if got, want := ID("a", 1), "evt_a_0000000000002"; got != want {
 		t.Errorf("the id of an entry is %s, want %s", got, want)
+	}
+	if account, sequence, ok := ParseID("evt_a_0000000000002"); account != "a" || sequence != 1 || !ok {
+		t.Errorf("taken apart: %q, %d, %v", account, sequence, ok)
+	}
+	for _, id := range []string{"", "evt_", "evt_a", "evt_0000000000002", "evt_a_0000000000003", "evt_a_000000000000x", "evt_euw3yqevggibnkkiqy42d5cr236c53b5"} {
+		if _, _, ok := ParseID(id); ok {
+			t.Errorf("ParseID takes %q", id)
+		}
+	}
+	if Number(9) >= Number(10) || Number(1<<40) >= Number(1<<40+1) {
+		t.Error("numbers are out of order")
 	}
 	seen := map[string]bool{}
 	for _, id := range []string{ID("a", 1), ID("a", 2), ID("b", 1), HashID("m", "a", "b"), HashID("m", "ab"), HashID("t", "a", "b")} {

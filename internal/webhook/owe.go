@@ -97,6 +97,8 @@ func index(p Payload) int {
 	return 0
 }
 
+// deliveryID begins with the event's place: what is owed at the same time lies
+// together in the store.
 func deliveryID(endpoint string, e *event.Event, rendition Payload) string {
-	return event.HashID("d", endpoint, e.ID, string(rendition))
+	return "d" + event.Number(e.Position) + "_" + event.HashID("", endpoint, e.ID, string(rendition))[:16]
 }

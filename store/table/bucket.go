@@ -38,7 +38,7 @@ const (
 
 	bJournal   // position -> event
 	bJournalOf // account, sequence -> position
-	bJournalID // event id -> position
+	bJournalID // event id -> position, for ids that do not say it
 	bSequence  // account -> last sequence, once bJournalOf has none
 
 	bScope   // L, M(name) -> sealed

@@ -50,10 +50,7 @@ func (tx *Tx) AppendEvent(e *event.Event) error {
 	if err := tx.put(bJournal, k, b); err != nil {
 		return err
 	}
-	if err := tx.put(bJournalOf, key(nil).str(e.Account).u64(e.Sequence), k); err != nil {
-		return err
-	}
-	return tx.put(bJournalID, key(e.ID), k)
+	return tx.put(bJournalOf, key(nil).str(e.Account).u64(e.Sequence), k)
 }
 
 // LastSequence is the account's newest sequence. It outlives the account, so
@@ -126,11 +123,20 @@ func (tx *Tx) AccountEventsAfter(account string, sequence uint64, limit int) ([]
 	return out, nil
 }
 
-// EventByID finds an event.
+// EventByID finds an event: by what its id says, or, where it was given by a
+// Postern whose ids said nothing, by the index of those.
 func (tx *Tx) EventByID(id string) (*event.Event, error) {
-	k, err := tx.must(bJournalID, key(id))
+	k, err := tx.get(bJournalID, key(id))
 	if err != nil {
 		return nil, err
+	}
+	if account, sequence, ok := event.ParseID(id); k == nil && ok {
+		if k, err = tx.get(bJournalOf, key(nil).str(account).u64(sequence)); err != nil {
+			return nil, err
+		}
+	}
+	if k == nil {
+		return nil, store.ErrNotFound
 	}
 	v, err := tx.must(bJournal, k)
 	if err != nil {
@@ -139,6 +145,9 @@ func (tx *Tx) EventByID(id string) (*event.Event, error) {
 	e, err := tx.event(Pair{k, v})
 	if err != nil {
 		return nil, err
+	}
+	if e.ID != id {
+		return nil, store.ErrNotFound
 	}
 	return &e, nil
 }
@@ -172,8 +181,10 @@ func (tx *Tx) TrimJournal(t time.Time, limit int) (dropped int, err error) {
 		if !e.Time.Before(t) {
 			break
 		}
-		if err := tx.del(bJournalID, key(e.ID)); err != nil {
-			return dropped, err
+		if e.ID != event.ID(e.Account, e.Sequence) {
+			if err := tx.del(bJournalID, key(e.ID)); err != nil {
+				return dropped, err
+			}
 		}
 		if err := tx.trimAccount(&e); err != nil {
 			return dropped, err

@@ -52,8 +52,9 @@ func Current() Layout { return Layout{Format: Format, Steps: steps()} }
 // steps is the way from format 1 to this build's.
 func steps() []Step { return nil }
 
-// former are buckets in which no row is left after the migration.
-func former() []Bucket { return nil }
+// former are buckets that get no new rows: none is left after the migration, or
+// they leave as what they belong to is trimmed.
+func former() []Bucket { return []Bucket{bJournalID} }
 
 // Former reports whether only data of an earlier format has rows in the bucket.
 func (b Bucket) Former() bool { return slices.Contains(former(), b) }
