@@ -30,7 +30,10 @@ const (
 	AccountDisconnected   Type = "account.disconnected"
 	SubmissionSent        Type = "submission.sent"
 	SubmissionFailed      Type = "submission.failed"
+	EndpointFailing       Type = "endpoint.failing"
 	EndpointDisabled      Type = "endpoint.disabled"
+	EndpointRecovered     Type = "endpoint.recovered"
+	EndpointDeadLetters   Type = "endpoint.dead_letters"
 	ProviderMisconfigured Type = "provider.misconfigured"
 	Ping                  Type = "ping"
 )
@@ -41,7 +44,8 @@ func Types() []Type {
 		MessageCreated, MessageUpdated, MessageDeleted,
 		MailboxCreated, MailboxUpdated, MailboxDeleted,
 		AccountConnected, AccountSynced, AccountGrantExpired, AccountRecovered, AccountDisconnected,
-		SubmissionSent, SubmissionFailed, EndpointDisabled, ProviderMisconfigured, Ping,
+		SubmissionSent, SubmissionFailed,
+		EndpointFailing, EndpointDisabled, EndpointRecovered, EndpointDeadLetters, ProviderMisconfigured, Ping,
 	}
 }
 
@@ -85,6 +89,11 @@ type Event struct {
 	RemovedKeywords  []string
 	AddedMailboxes   []string
 	RemovedMailboxes []string
+
+	// Percent is how far a failing endpoint is on its way to being disabled,
+	// DeadLetters how many an endpoint has.
+	Percent     int
+	DeadLetters int64
 
 	// Reason is the code and the words of what went wrong, where something did.
 	Reason string
