@@ -35,11 +35,12 @@ type world struct {
 	mu      sync.Mutex
 	now     time.Time
 	touched chan string
+	away    bool // the provider is not configured
 	forgot  []string
 }
 
 func (w *world) Provider(name string) (provider.Provider, error) {
-	if name != "memory" {
+	if name != "memory" || w.away {
 		return nil, &mail.Error{Kind: mail.KindNotFound, Message: "no such provider"}
 	}
 	return w.plugin, nil
@@ -335,8 +336,8 @@ func TestExpiredGrantIsToldOnceAndHealedByReconnecting(t *testing.T) {
 		w.svc.GrantRefused(w.ctx, f.Account, reason)
 	}
 	a := w.account(f.Account)
-	if a.State != store.AccountGrantExpired || a.StateReason != "revoked by its owner (X1)" {
-		t.Errorf("account is %s: %q", a.State, a.StateReason)
+	if a.State != store.AccountGrantExpired || a.StateReason != "revoked by its owner (X1)" || a.Watch.ID != "" {
+		t.Errorf("account is %s: %q, watched by %q", a.State, a.StateReason, a.Watch.ID)
 	}
 	w.connect(ConnectInput{}, ann)
 	if a := w.account(f.Account); a.State != store.AccountSyncing || a.StateReason != "" {

@@ -35,9 +35,9 @@ type room struct {
 
 	mu      sync.Mutex
 	min     int64
-	known   bool
 	free    int64
 	low     bool // less than min was free, and not clearly more since
+	anew    bool // min was changed: the tenth more is not asked for
 	refused bool // the store found no room
 	failure error
 
@@ -102,26 +102,23 @@ func (r *room) check(ctx context.Context) {
 			}
 			return // what was known last stands
 		}
-		r.known, r.free = true, free
+		r.free = free
 		r.freeBytes.Set(float64(free))
 		// A tenth more than what is demanded ends it, so that what is cleared
 		// away and written again at the edge does not start and stop syncing.
-		if r.low {
-			r.low = free < r.min+r.min/10
-		} else {
-			r.low = free < r.min
+		need := r.min
+		if r.low && !r.anew {
+			need += r.min / 10
 		}
+		r.low, r.anew = free < need, false
 	})
 }
 
 // setMin takes a changed disk.min_free.
 func (r *room) setMin(ctx context.Context, min int64) {
 	r.mu.Lock()
-	changed := r.min != min
+	r.anew = r.anew || r.min != min
 	r.min = min
-	if changed {
-		r.low = false // judged anew
-	}
 	r.mu.Unlock()
 	r.check(ctx)
 }

@@ -98,3 +98,24 @@ func TestListeners(t *testing.T) {
 		t.Error("listened to after everybody left")
 	}
 }
+
+// TestAnewAfterFailure: what failed rests, unless what it failed by may be over.
+func TestAnewAfterFailure(t *testing.T) {
+	c := &clock{time.Unix(1000, 0)}
+	s := newSchedule(c.now)
+	s.soon("a", nil)
+	e, _ := s.take()
+	e.failures = 9
+	s.soon("a", nil) // a hint
+	s.done(e.entry, time.Minute, true)
+	if got, wait := s.take(); got != nil || wait != time.Minute {
+		t.Fatalf("a hint wakes what failed: %v, %s", got, wait)
+	}
+	c.t = c.t.Add(time.Minute)
+	e, _ = s.take()
+	s.fresh("a")
+	s.done(e.entry, time.Minute, true)
+	if got, _ := s.take(); got == nil || got.failures != 0 {
+		t.Fatalf("not begun anew: %+v", got)
+	}
+}
