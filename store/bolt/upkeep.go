@@ -52,7 +52,7 @@ func (s *Store) dropEnded(ctx context.Context, account string) error {
 // cursors of the life before are refused from then on.
 func (s *Store) RaiseEpoch(ctx context.Context) error {
 	return s.writer.do(ctx, func(tx *table.Tx) error {
-		epoch, err := tx.RaiseEpoch()
+		epoch, err := tx.RaiseEpoch(s.opts.Now())
 		if err == nil {
 			tx.AfterCommit(func() { s.epoch.Store(epoch) })
 		}

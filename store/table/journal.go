@@ -25,7 +25,11 @@ func (tx *Tx) AppendEvent(e *event.Event) error {
 	if err != nil {
 		return err
 	}
-	e.Position, e.Epoch, e.Sequence = position, epoch, seq+1
+	floor, err := tx.number(sequenceFloor)
+	if err != nil {
+		return err
+	}
+	e.Position, e.Epoch, e.Sequence = position, epoch, max(seq, floor)+1
 	e.ID = event.ID(e.Account, e.Sequence)
 
 	l, err := tx.life(e.Account)

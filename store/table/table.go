@@ -126,19 +126,3 @@ func (tx *Tx) AfterCommit(fn func()) { tx.after = append(tx.after, fn) }
 
 // Committed gives what is to run once the transaction is durable.
 func (tx *Tx) Committed() []func() { return tx.after }
-
-// Epoch reads the life of the store.
-func (tx *Tx) Epoch() (uint32, error) {
-	n, err := tx.number("epoch")
-	return uint32(n), err
-}
-
-// RaiseEpoch begins a new life of the store, in which cursors of the last one
-// are refused: after a restore from a backup.
-func (tx *Tx) RaiseEpoch() (uint32, error) {
-	n, err := tx.number("epoch")
-	if err != nil {
-		return 0, err
-	}
-	return uint32(n + 1), tx.setNumber("epoch", n+1)
-}
