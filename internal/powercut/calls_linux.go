@@ -2,6 +2,7 @@ package powercut
 
 import (
 	"fmt"
+	"os"
 	"runtime"
 	"syscall"
 )
@@ -21,6 +22,8 @@ func (r *recorder) enter(c *call) error {
 		return r.mkdirat(c)
 	case syscall.SYS_UNLINKAT:
 		return r.unlinkat(c)
+	case syscall.SYS_LINKAT:
+		return r.linkat(c)
 	case syscall.SYS_RENAMEAT, more.renameat2:
 		return r.renameat(c)
 	case syscall.SYS_CLOSE:
@@ -36,8 +39,12 @@ func (r *recorder) enter(c *call) error {
 		}
 	case syscall.SYS_FSYNC, syscall.SYS_FDATASYNC:
 		r.sync(c)
-	case more.copyFileRange, syscall.SYS_SENDFILE, syscall.SYS_WRITEV, syscall.SYS_PWRITEV,
-		syscall.SYS_FALLOCATE, syscall.SYS_DUP, syscall.SYS_DUP3, syscall.SYS_LINKAT, syscall.SYS_SPLICE:
+	case more.copyFileRange:
+		r.copy(c, c.args[2], c.args[0], c.args[3], c.args[1])
+	case syscall.SYS_SENDFILE:
+		r.copy(c, c.args[0], c.args[1], 0, c.args[2])
+	case syscall.SYS_WRITEV, syscall.SYS_PWRITEV,
+		syscall.SYS_FALLOCATE, syscall.SYS_DUP, syscall.SYS_DUP3, syscall.SYS_SPLICE:
 		return r.strange(c)
 	case syscall.SYS_MMAP:
 		const shared, writable = syscall.MAP_SHARED, syscall.PROT_WRITE
@@ -152,6 +159,34 @@ func (r *recorder) unlinkat(c *call) error {
 	return nil
 }
 
+// linkat gives a file one more name.
+func (r *recorder) linkat(c *call) error {
+	fromDir, fromName, fromOurs, err := r.place(c.args[0], c.args[1])
+	if err != nil {
+		return err
+	}
+	dir, name, ours, err := r.place(c.args[2], c.args[3])
+	if err != nil {
+		return err
+	}
+	if fromOurs != ours {
+		return fmt.Errorf("a file is linked over the border of %s, which is not modelled", r.root)
+	}
+	n, exists := r.names[fromDir][fromName]
+	if _, taken := r.names[dir][name]; !ours || !exists || taken {
+		return nil
+	}
+	_, end := r.begin(op{kind: opLink, dir: dir, name: name, file: n})
+	c.then = func(answer int64) error {
+		end(answer == 0)
+		if answer == 0 {
+			r.link(dir, name, n)
+		}
+		return nil
+	}
+	return nil
+}
+
 func (r *recorder) renameat(c *call) error {
 	fromDir, fromName, fromOurs, err := r.place(c.args[0], c.args[1])
 	if err != nil {
@@ -214,6 +249,53 @@ func (r *recorder) write(c *call) error {
 		return nil
 	}
 	return nil
+}
+
+// copy is a write whose bytes the kernel fetches itself. They are read back
+// once it has: what of them is on the disk meanwhile may be anything anyway.
+func (r *recorder) copy(c *call, toFD, fromFD, toAt, fromAt uint64) {
+	to, from := r.fds[toFD], r.fds[fromFD]
+	if to == nil && from == nil {
+		return
+	}
+	var number int
+	end := func(bool) {}
+	if to != nil {
+		off := to.offset
+		if to.append {
+			off = r.sizes[to.node]
+		}
+		number, end = r.begin(op{kind: opWrite, file: to.node, off: off})
+	}
+	c.then = func(answer int64) error {
+		if answer <= 0 {
+			end(false)
+			return nil
+		}
+		if from != nil && fromAt == 0 {
+			from.offset += answer
+		}
+		if to == nil {
+			return nil
+		}
+		if toAt != 0 {
+			return fmt.Errorf("a copy to a place of its own, which is not modelled")
+		}
+		f, err := os.Open(fmt.Sprintf("/proc/%d/fd/%d", r.pid, toFD))
+		if err != nil {
+			return err
+		}
+		defer func() { _ = f.Close() }()
+		o := &r.trace.ops[number]
+		o.data = make([]byte, answer)
+		if _, err := f.ReadAt(o.data, o.off); err != nil {
+			return fmt.Errorf("read back a copy: %w", err)
+		}
+		end(true)
+		to.offset = o.off + answer
+		r.sizes[to.node] = max(r.sizes[to.node], to.offset)
+		return nil
+	}
 }
 
 // move keeps the place at which a plain write goes on.

@@ -95,6 +95,10 @@ func Open(dir string, index Index, log *slog.Logger) (*Blobs, error) {
 			return nil, fmt.Errorf("open blobs: %w", err)
 		}
 	}
+	// Whoever puts with sync syncs the names from dir downwards.
+	if err := syncFolders(filepath.Dir(dir), filepath.Join(b.packDir(), "any")); err != nil {
+		return nil, fmt.Errorf("open blobs: %w", err)
+	}
 	var err error
 	if b.enc, err = zstd.NewWriter(nil, zstd.WithWindowSize(chunkSize), zstd.WithEncoderConcurrency(2), zstd.WithLowerEncoderMem(true)); err != nil {
 		return nil, fmt.Errorf("open blobs: %w", err)

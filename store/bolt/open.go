@@ -31,7 +31,7 @@ func Open(opts Options) (*Store, error) {
 	if err := privateFolder(opts.Path); err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
-	db, err := openFile(opts.Path)
+	db, err := openFile(opts.Path, opts.Log)
 	if err != nil {
 		return nil, err
 	}
@@ -90,15 +90,25 @@ func syncFolder(folder string) error {
 	return nil
 }
 
-func openFile(folder string) (*bbolt.DB, error) {
+func openFile(folder string, log *slog.Logger) (*bbolt.DB, error) {
 	path := filepath.Join(folder, fileName)
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{
-		Timeout:         lockWait,
-		NoFreelistSync:  true,
-		FreelistType:    bbolt.FreelistMapType,
-		InitialMmapSize: firstMmap,
-	})
+	err := create(path)
+	if err == nil {
+		err = intact(path, log)
+	}
+	var db *bbolt.DB
+	if err == nil {
+		db, err = bbolt.Open(path, 0o600, &bbolt.Options{
+			Timeout:         lockWait,
+			NoFreelistSync:  true,
+			FreelistType:    bbolt.FreelistMapType,
+			InitialMmapSize: firstMmap,
+		})
+	}
+	var broken *DamagedError
 	switch {
+	case errors.As(err, &broken):
+		return nil, err
 	case errors.Is(err, berrors.ErrTimeout):
 		return nil, &InUseError{Path: folder, PID: readPID(folder)}
 	case err != nil:
