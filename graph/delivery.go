@@ -51,6 +51,10 @@ func (r deliveryResolver) LastError(_ context.Context, d *store.Delivery) (*stri
 	return optional(d.LastError), nil
 }
 
+func (r deliveryResolver) ReplayID(_ context.Context, d *store.Delivery) (*string, error) {
+	return optional(d.Replay), nil
+}
+
 func (r attemptResolver) DurationMs(_ context.Context, a *store.Attempt) (int64, error) {
 	return a.Duration.Milliseconds(), nil
 }

@@ -110,18 +110,3 @@ func (r mutationResolver) RotateEndpointSecret(ctx context.Context, id string) (
 func (r mutationResolver) SendTestEvent(ctx context.Context, id string) (*store.Delivery, error) {
 	return r.services.Deliverer.SendTest(ctx, id)
 }
-
-func (r mutationResolver) Redeliver(ctx context.Context, ids []string, filter *store.DeliveryFilter) (*generated.RedeliverPayload, error) {
-	if (len(ids) == 0) == (filter == nil) {
-		return nil, invalid("redeliver takes either ids or a filter")
-	}
-	if len(ids) > maxIDs {
-		return nil, invalid("at most %d ids at once; use a filter", maxIDs)
-	}
-	f := value(filter)
-	if filter != nil && f.State == "" {
-		f.State = store.DeliveryDead
-	}
-	n, err := r.services.Deliverer.Redeliver(ctx, ids, f)
-	return &generated.RedeliverPayload{Count: n}, err
-}

@@ -40,7 +40,7 @@ type fakes struct {
 	renamed   struct{ name, parent *string }
 	changed   service.EndpointChange
 	created   service.EndpointInput
-	redeliver store.DeliveryFilter
+	replay    service.Replay
 	revoked   [2]bool
 	calls     map[string]int
 	open      int
@@ -480,9 +480,30 @@ func (f *fakes) delivery(endpoint string, e *event.Event) *store.Delivery {
 		CreatedAt: f.w.clock(), NextAt: f.w.clock()}
 }
 
-func (f *fakes) Redeliver(_ context.Context, ids []string, filter store.DeliveryFilter) (int, error) {
-	f.redeliver = filter
+func (f *fakes) Redeliver(_ context.Context, ids []string) (int, error) {
 	return len(ids), f.called("Redeliver")
+}
+
+func (f *fakes) Replay(ctx context.Context, in service.Replay) (*store.Job, error) {
+	f.replay = in
+	j := &store.Job{ID: "r1", State: store.JobRunning, Source: in.Source, Endpoint: in.Filter.Endpoint, Account: in.Filter.Account,
+		Type: in.Filter.Type, Since: in.Filter.Since, Until: in.Filter.Until, States: in.States, To: in.To, PerSecond: in.PerSecond,
+		CreatedAt: f.w.clock(), Counted: in.DryRun, Matched: 7}
+	if err := f.called("Replay"); err != nil || in.DryRun {
+		return j, err
+	}
+	return j, f.w.store.Update(ctx, func(tx store.Tx) error { return tx.PutJob(j) })
+}
+
+func (f *fakes) CancelReplay(ctx context.Context, id string) (j *store.Job, err error) {
+	err = f.w.store.Update(ctx, func(tx store.Tx) error {
+		if j, err = tx.Job(id); err != nil {
+			return err
+		}
+		j.State, j.DoneAt, j.Reason = store.JobCancelled, f.w.clock(), ""
+		return tx.PutJob(j)
+	})
+	return j, errors.Join(err, f.called("CancelReplay"))
 }
 
 func change(have, add, remove []string) []string {

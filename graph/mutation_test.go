@@ -214,9 +214,10 @@ func TestEndpointMutations(t *testing.T) {
 		t.Error(r.Data)
 	}
 	w.ask(`mutation { redeliver(filter: {endpoint: "ep-2"}) { count } }`).ok()
-	if w.fake.redeliver.State != store.DeliveryDead || w.fake.redeliver.Endpoint != "ep-2" {
-		t.Errorf("%+v", w.fake.redeliver)
+	if in := w.fake.replay; in.Filter.State != store.DeliveryDead || in.Filter.Endpoint != "ep-2" || !in.Wait || in.DryRun || in.Source != store.JobDeliveries {
+		t.Errorf("%+v", in)
 	}
+	w.replays(t)
 	if r := w.ask(`mutation { deleteEndpoint(id: "ep-1") }`).ok(); r.str("deleteEndpoint") != "ep-1" {
 		t.Error(r.Data)
 	}
@@ -248,4 +249,39 @@ func TestDeliveryPages(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
+}
+
+// replays asks for replays in every way, lists them and cancels one.
+func (w *world) replays(t *testing.T) {
+	t.Helper()
+	r := w.ask(`mutation { redeliver(filter: {type: PING, state: DELIVERED}, to: "ep-2", perSecond: 9, dryRun: true) { count job { id matched } } }`).ok()
+	if in := w.fake.replay; in.Filter.State != store.DeliveryDelivered || in.Filter.Type != "ping" || in.To != "ep-2" || in.PerSecond != 9 || !in.DryRun || in.Wait {
+		t.Errorf("%+v", in)
+	}
+	if r.num("redeliver.count") != 7 || r.num("redeliver.job.matched") != 7 {
+		t.Error(r.Data)
+	}
+	for _, bad := range []string{
+		`redeliver(ids: ["x"], to: "ep-2") { count }`, `redeliver(ids: ["x"], dryRun: true) { count }`,
+		`redeliver(filter: {}, perSecond: 0) { count }`, `replay(input: {perSecond: -1}) { id }`,
+	} {
+		w.ask("mutation { " + bad + " }").refused("BAD_INPUT")
+	}
+	r = w.ask(`mutation { replay(input: {source: JOURNAL, endpoint: "ep-2", account: "a", type: MESSAGE_CREATED, states: [PENDING, DEAD],
+		since: "2026-01-01T00:00:00Z", until: "2026-02-01T00:00:00Z", perSecond: 3}) { id state source matched } }`).ok()
+	in := w.fake.replay
+	if in.Source != store.JobJournal || in.Filter.Account != "a" || in.Filter.Type != "message.created" || len(in.States) != 2 ||
+		in.Filter.Since.Month() != time.January || in.Filter.Until.Month() != time.February || in.PerSecond != 3 || in.DryRun || in.Wait {
+		t.Errorf("%+v", in)
+	}
+	if r.str("replay.state") != "RUNNING" || r.str("replay.source") != "JOURNAL" {
+		t.Error(r.Data)
+	}
+	if r := w.ask(`{ replayJobs { edges { node { id } } } replayJob(id: "r1") { id state } none: replayJob(id: "r2") { id } }`).ok(); fmt.Sprint(r.each("replayJobs.edges", "node.id")) != "[r1]" || r.str("replayJob.state") != "RUNNING" {
+		t.Error(r.Data)
+	}
+	if r := w.ask(`mutation { cancelReplay(id: "r1") { state doneAt } }`).ok(); r.str("cancelReplay.state") != "CANCELLED" {
+		t.Error(r.Data)
+	}
+	w.ask(`mutation { cancelReplay(id: "r2") { id } }`).refused("NOT_FOUND")
 }

@@ -21,6 +21,7 @@ type (
 	mailboxResolver      struct{ *Server }
 	messageResolver      struct{ *Server }
 	providerResolver     struct{ *Server }
+	replayJobResolver    struct{ *Server }
 	submissionResolver   struct{ *Server }
 	threadResolver       struct{ *Server }
 	watchResolver        struct{ *Server }
@@ -39,6 +40,7 @@ func (r *resolvers) EventSnapshot() generated.EventSnapshotResolver { return sna
 func (r *resolvers) Mailbox() generated.MailboxResolver             { return mailboxResolver{r.s} }
 func (r *resolvers) Message() generated.MessageResolver             { return messageResolver{r.s} }
 func (r *resolvers) Provider() generated.ProviderResolver           { return providerResolver{r.s} }
+func (r *resolvers) ReplayJob() generated.ReplayJobResolver         { return replayJobResolver{r.s} }
 func (r *resolvers) Submission() generated.SubmissionResolver       { return submissionResolver{r.s} }
 func (r *resolvers) Thread() generated.ThreadResolver               { return threadResolver{r.s} }
 func (r *resolvers) Watch() generated.WatchResolver                 { return watchResolver{r.s} }

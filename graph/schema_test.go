@@ -156,6 +156,13 @@ func TestEveryFieldHasAValue(t *testing.T) {
 			return err
 		}
 		dead.State, dead.DoneAt, dead.Attempts, dead.LastStatus, dead.LastError, dead.Replays = store.DeliveryDead, epoch0, 1, 503, "unavailable", 1
+		dead.Replay = "r1"
+		job := &store.Job{ID: "r1", State: store.JobFailed, Source: store.JobJournal, Endpoint: ep.ID, Account: a.ID, Type: string(event.Ping),
+			Since: epoch0, Until: epoch0, States: []store.DeliveryState{store.DeliveryDead}, To: ep.ID, PerSecond: 5, CreatedAt: epoch0, DoneAt: epoch0,
+			Counted: true, Matched: 3, Done: 2, Skipped: 1, Reason: "why"}
+		if err := tx.PutJob(job); err != nil {
+			return err
+		}
 		if err := tx.Settle(dead); err != nil {
 			return err
 		}
@@ -170,6 +177,7 @@ func TestEveryFieldHasAValue(t *testing.T) {
 		"viewer": "", "providers": "", "accounts": "(first: 1)", "events": "(first: 20)", "endpoints": "", "deliveries": "(first: 5)",
 		"account": `(id: "` + a.ID + `")`, "mailbox": `(id: "` + inbox.ID + `")`, "message": `(id: "` + m.ID + `")`,
 		"thread": `(id: "` + m.Thread + `")`, "endpoint": `(id: "ep-1")`, "delivery": `(id: "` + dead.ID + `")`, "submission": `(id: "sub-1")`,
+		"replayJob": `(id: "r1")`, "replayJobs": "(first: 5)",
 	} {
 		def := schema.Types[schema.Query.Fields.ForName(root).Type.Name()]
 		depth := 3

@@ -45,6 +45,7 @@ type ResolverRoot interface {
 	Mutation() MutationResolver
 	Provider() ProviderResolver
 	Query() QueryResolver
+	ReplayJob() ReplayJobResolver
 	Submission() SubmissionResolver
 	Subscription() SubscriptionResolver
 	Thread() ThreadResolver
@@ -130,6 +131,7 @@ type ComplexityRoot struct {
 		LastError  func(childComplexity int) int
 		LastStatus func(childComplexity int) int
 		NextAt     func(childComplexity int) int
+		ReplayID   func(childComplexity int) int
 		Replays    func(childComplexity int) int
 		Sequence   func(childComplexity int) int
 		State      func(childComplexity int) int
@@ -301,6 +303,7 @@ type ComplexityRoot struct {
 
 	Mutation struct {
 		BeginConnect         func(childComplexity int, input BeginConnectInput) int
+		CancelReplay         func(childComplexity int, id string) int
 		CancelSubmission     func(childComplexity int, id string) int
 		CopyMessages         func(childComplexity int, ids []string, to string) int
 		CreateEndpoint       func(childComplexity int, input CreateEndpointInput) int
@@ -311,8 +314,9 @@ type ComplexityRoot struct {
 		DeleteMessages       func(childComplexity int, ids []string, permanently *bool) int
 		DisconnectAccount    func(childComplexity int, id string, revoke *bool, erase *bool) int
 		MoveMessages         func(childComplexity int, ids []string, to string) int
-		Redeliver            func(childComplexity int, ids []string, filter *store.DeliveryFilter) int
+		Redeliver            func(childComplexity int, ids []string, filter *store.DeliveryFilter, to *string, perSecond *int, dryRun *bool) int
 		RenameMailbox        func(childComplexity int, input RenameMailboxInput) int
+		Replay               func(childComplexity int, input ReplayInput) int
 		RotateEndpointSecret func(childComplexity int, id string) int
 		SaveDraft            func(childComplexity int, input SaveDraftInput) int
 		SendTestEvent        func(childComplexity int, id string) int
@@ -353,6 +357,8 @@ type ComplexityRoot struct {
 		Mailbox    func(childComplexity int, id string) int
 		Message    func(childComplexity int, id string) int
 		Providers  func(childComplexity int) int
+		ReplayJob  func(childComplexity int, id string) int
+		ReplayJobs func(childComplexity int, first *int, after *string) int
 		Submission func(childComplexity int, id string) int
 		Thread     func(childComplexity int, id string) int
 		Viewer     func(childComplexity int) int
@@ -360,6 +366,37 @@ type ComplexityRoot struct {
 
 	RedeliverPayload struct {
 		Count func(childComplexity int) int
+		Job   func(childComplexity int) int
+	}
+
+	ReplayJob struct {
+		AccountID  func(childComplexity int) int
+		CreatedAt  func(childComplexity int) int
+		Done       func(childComplexity int) int
+		DoneAt     func(childComplexity int) int
+		EndpointID func(childComplexity int) int
+		ID         func(childComplexity int) int
+		Matched    func(childComplexity int) int
+		PerSecond  func(childComplexity int) int
+		Reason     func(childComplexity int) int
+		Since      func(childComplexity int) int
+		Skipped    func(childComplexity int) int
+		Source     func(childComplexity int) int
+		State      func(childComplexity int) int
+		States     func(childComplexity int) int
+		ToID       func(childComplexity int) int
+		Type       func(childComplexity int) int
+		Until      func(childComplexity int) int
+	}
+
+	ReplayJobConnection struct {
+		Edges    func(childComplexity int) int
+		PageInfo func(childComplexity int) int
+	}
+
+	ReplayJobEdge struct {
+		Cursor func(childComplexity int) int
+		Node   func(childComplexity int) int
 	}
 
 	Submission struct {
@@ -457,6 +494,8 @@ type DeliveryResolver interface {
 
 	LastStatus(ctx context.Context, obj *store.Delivery) (*int, error)
 	LastError(ctx context.Context, obj *store.Delivery) (*string, error)
+
+	ReplayID(ctx context.Context, obj *store.Delivery) (*string, error)
 }
 type EndpointResolver interface {
 	Description(ctx context.Context, obj *service.Endpoint) (*string, error)
@@ -536,7 +575,9 @@ type MutationResolver interface {
 	DeleteEndpoint(ctx context.Context, id string) (string, error)
 	RotateEndpointSecret(ctx context.Context, id string) (*EndpointWithSecret, error)
 	SendTestEvent(ctx context.Context, id string) (*store.Delivery, error)
-	Redeliver(ctx context.Context, ids []string, filter *store.DeliveryFilter) (*RedeliverPayload, error)
+	Redeliver(ctx context.Context, ids []string, filter *store.DeliveryFilter, to *string, perSecond *int, dryRun *bool) (*RedeliverPayload, error)
+	Replay(ctx context.Context, input ReplayInput) (*store.Job, error)
+	CancelReplay(ctx context.Context, id string) (*store.Job, error)
 }
 type ProviderResolver interface {
 	Reason(ctx context.Context, obj *service.Provider) (*string, error)
@@ -554,7 +595,20 @@ type QueryResolver interface {
 	Endpoint(ctx context.Context, id string) (*service.Endpoint, error)
 	Deliveries(ctx context.Context, first *int, after *string, filter *store.DeliveryFilter) (*DeliveryConnection, error)
 	Delivery(ctx context.Context, id string) (*store.Delivery, error)
+	ReplayJob(ctx context.Context, id string) (*store.Job, error)
+	ReplayJobs(ctx context.Context, first *int, after *string) (*ReplayJobConnection, error)
 	Submission(ctx context.Context, id string) (*store.Submission, error)
+}
+type ReplayJobResolver interface {
+	EndpointID(ctx context.Context, obj *store.Job) (*string, error)
+	AccountID(ctx context.Context, obj *store.Job) (*string, error)
+	Type(ctx context.Context, obj *store.Job) (*event.Type, error)
+
+	ToID(ctx context.Context, obj *store.Job) (*string, error)
+	PerSecond(ctx context.Context, obj *store.Job) (*int, error)
+	Matched(ctx context.Context, obj *store.Job) (*int64, error)
+
+	Reason(ctx context.Context, obj *store.Job) (*string, error)
 }
 type SubmissionResolver interface {
 	Account(ctx context.Context, obj *store.Submission) (*store.Account, error)
@@ -934,6 +988,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Delivery.NextAt(childComplexity), true
+	case "Delivery.replayId":
+		if e.ComplexityRoot.Delivery.ReplayID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Delivery.ReplayID(childComplexity), true
 	case "Delivery.replays":
 		if e.ComplexityRoot.Delivery.Replays == nil {
 			break
@@ -1686,6 +1746,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.BeginConnect(childComplexity, args["input"].(BeginConnectInput)), true
+	case "Mutation.cancelReplay":
+		if e.ComplexityRoot.Mutation.CancelReplay == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_cancelReplay_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.CancelReplay(childComplexity, args["id"].(string)), true
 	case "Mutation.cancelSubmission":
 		if e.ComplexityRoot.Mutation.CancelSubmission == nil {
 			break
@@ -1806,7 +1877,7 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 			return 0, false
 		}
 
-		return e.ComplexityRoot.Mutation.Redeliver(childComplexity, args["ids"].([]string), args["filter"].(*store.DeliveryFilter)), true
+		return e.ComplexityRoot.Mutation.Redeliver(childComplexity, args["ids"].([]string), args["filter"].(*store.DeliveryFilter), args["to"].(*string), args["perSecond"].(*int), args["dryRun"].(*bool)), true
 	case "Mutation.renameMailbox":
 		if e.ComplexityRoot.Mutation.RenameMailbox == nil {
 			break
@@ -1818,6 +1889,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.RenameMailbox(childComplexity, args["input"].(RenameMailboxInput)), true
+	case "Mutation.replay":
+		if e.ComplexityRoot.Mutation.Replay == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_replay_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.Replay(childComplexity, args["input"].(ReplayInput)), true
 	case "Mutation.rotateEndpointSecret":
 		if e.ComplexityRoot.Mutation.RotateEndpointSecret == nil {
 			break
@@ -2071,6 +2153,28 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Providers(childComplexity), true
+	case "Query.replayJob":
+		if e.ComplexityRoot.Query.ReplayJob == nil {
+			break
+		}
+
+		args, err := ec.field_Query_replayJob_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.ReplayJob(childComplexity, args["id"].(string)), true
+	case "Query.replayJobs":
+		if e.ComplexityRoot.Query.ReplayJobs == nil {
+			break
+		}
+
+		args, err := ec.field_Query_replayJobs_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.ReplayJobs(childComplexity, args["first"].(*int), args["after"].(*string)), true
 	case "Query.submission":
 		if e.ComplexityRoot.Query.Submission == nil {
 			break
@@ -2106,6 +2210,141 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.RedeliverPayload.Count(childComplexity), true
+	case "RedeliverPayload.job":
+		if e.ComplexityRoot.RedeliverPayload.Job == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RedeliverPayload.Job(childComplexity), true
+
+	case "ReplayJob.accountId":
+		if e.ComplexityRoot.ReplayJob.AccountID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ReplayJob.AccountID(childComplexity), true
+	case "ReplayJob.createdAt":
+		if e.ComplexityRoot.ReplayJob.CreatedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ReplayJob.CreatedAt(childComplexity), true
+	case "ReplayJob.done":
+		if e.ComplexityRoot.ReplayJob.Done == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ReplayJob.Done(childComplexity), true
+	case "ReplayJob.doneAt":
+		if e.ComplexityRoot.ReplayJob.DoneAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ReplayJob.DoneAt(childComplexity), true
+	case "ReplayJob.endpointId":
+		if e.ComplexityRoot.ReplayJob.EndpointID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ReplayJob.EndpointID(childComplexity), true
+	case "ReplayJob.id":
+		if e.ComplexityRoot.ReplayJob.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ReplayJob.ID(childComplexity), true
+	case "ReplayJob.matched":
+		if e.ComplexityRoot.ReplayJob.Matched == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ReplayJob.Matched(childComplexity), true
+	case "ReplayJob.perSecond":
+		if e.ComplexityRoot.ReplayJob.PerSecond == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ReplayJob.PerSecond(childComplexity), true
+	case "ReplayJob.reason":
+		if e.ComplexityRoot.ReplayJob.Reason == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ReplayJob.Reason(childComplexity), true
+	case "ReplayJob.since":
+		if e.ComplexityRoot.ReplayJob.Since == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ReplayJob.Since(childComplexity), true
+	case "ReplayJob.skipped":
+		if e.ComplexityRoot.ReplayJob.Skipped == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ReplayJob.Skipped(childComplexity), true
+	case "ReplayJob.source":
+		if e.ComplexityRoot.ReplayJob.Source == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ReplayJob.Source(childComplexity), true
+	case "ReplayJob.state":
+		if e.ComplexityRoot.ReplayJob.State == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ReplayJob.State(childComplexity), true
+	case "ReplayJob.states":
+		if e.ComplexityRoot.ReplayJob.States == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ReplayJob.States(childComplexity), true
+	case "ReplayJob.toId":
+		if e.ComplexityRoot.ReplayJob.ToID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ReplayJob.ToID(childComplexity), true
+	case "ReplayJob.type":
+		if e.ComplexityRoot.ReplayJob.Type == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ReplayJob.Type(childComplexity), true
+	case "ReplayJob.until":
+		if e.ComplexityRoot.ReplayJob.Until == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ReplayJob.Until(childComplexity), true
+
+	case "ReplayJobConnection.edges":
+		if e.ComplexityRoot.ReplayJobConnection.Edges == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ReplayJobConnection.Edges(childComplexity), true
+	case "ReplayJobConnection.pageInfo":
+		if e.ComplexityRoot.ReplayJobConnection.PageInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ReplayJobConnection.PageInfo(childComplexity), true
+
+	case "ReplayJobEdge.cursor":
+		if e.ComplexityRoot.ReplayJobEdge.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ReplayJobEdge.Cursor(childComplexity), true
+	case "ReplayJobEdge.node":
+		if e.ComplexityRoot.ReplayJobEdge.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ReplayJobEdge.Node(childComplexity), true
 
 	case "Submission.account":
 		if e.ComplexityRoot.Submission.Account == nil {
@@ -2315,6 +2554,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputDeliveryFilter,
 		ec.unmarshalInputMessageFilter,
 		ec.unmarshalInputRenameMailboxInput,
+		ec.unmarshalInputReplayInput,
 		ec.unmarshalInputSaveDraftInput,
 		ec.unmarshalInputSubmitMessageInput,
 		ec.unmarshalInputUpdateAccountInput,
@@ -2521,6 +2761,18 @@ type Query {
     "Id of the delivery, as in ` + "`" + `deliveries` + "`" + `."
     id: ID!
   ): Delivery
+  "One replay, null where there is none of this id (any more)."
+  replayJob(
+    "Id of the replay."
+    id: ID!
+  ): ReplayJob
+  "Replays, newest first. Those that have ended are kept as long as attempts are."
+  replayJobs(
+    "How many at the most."
+    first: Int = 50
+    "Continue after this cursor."
+    after: String
+  ): ReplayJobConnection!
   "One submission, null where there is none of this id (any more)."
   submission(
     "Id of the submission."
@@ -2652,13 +2904,29 @@ type Mutation {
     "Id of the endpoint."
     id: ID!
   ): Delivery!
-  "Puts deliveries back into their queues: those of the given ids, or those that match the filter. One of both is needed."
+  "Makes deliveries again, with the same id and body: those of the given ids at once, or those that match the filter as a replay, which is waited for some seconds. One of both is needed."
   redeliver(
     "Ids of the deliveries."
     ids: [ID!]
     "Which deliveries. Without a state those that are dead."
     filter: DeliveryFilter
+    "Id of the endpoint that gets what the filter finds, in place of the deliveries' own."
+    to: ID
+    "How many a second, with a filter. Without it, as fast as the endpoints take them."
+    perSecond: Int
+    "Only count what the filter finds."
+    dryRun: Boolean = false
   ): RedeliverPayload!
+  "Starts a replay: makes deliveries again by filter and time, or owes an endpoint what the journal holds. It goes on over restarts."
+  replay(
+    "What to replay."
+    input: ReplayInput!
+  ): ReplayJob!
+  "Cancels a replay that is running; otherwise CONFLICT. What it has put back stays put back."
+  cancelReplay(
+    "Id of the replay."
+    id: ID!
+  ): ReplayJob!
 }
 
 "What is told as it happens, over graphql-transport-ws or SSE."
@@ -3407,8 +3675,10 @@ type Delivery {
   lastStatus: Int
   "What the last attempt failed with, in words."
   lastError: String
-  "How often it was put back by ` + "`" + `redeliver` + "`" + `."
+  "How often it was put back by ` + "`" + `redeliver` + "`" + ` or a replay."
   replays: Int!
+  "Id of the replay that put it back last, null where none did."
+  replayId: ID
 }
 
 "Where a delivery stands."
@@ -3705,10 +3975,110 @@ input UpdateEndpointInput {
   enabled: Boolean
 }
 
+"What to replay. Fields that are left out do not restrict."
+input ReplayInput {
+  "What is read."
+  source: ReplaySource = DELIVERIES
+  "Id of the endpoint whose deliveries are made again, or that gets what the journal holds."
+  endpoint: ID
+  "Id of the account."
+  account: ID
+  "Type of the event."
+  type: EventType
+  "Only deliveries in these states: ` + "`" + `[PENDING, DEAD]` + "`" + ` for all that is undelivered. Without it ` + "`" + `[DEAD]` + "`" + `. Where the journal is read, deliveries in these states are made again beside those that were never owed; without it, only the latter."
+  states: [DeliveryState!]
+  "Owed at this time or later; where the journal is read, happened then."
+  since: Time
+  "Owed, or happened, before this time."
+  until: Time
+  "Id of the endpoint that gets it all, in place of the deliveries' own, whatever it asks for otherwise."
+  to: ID
+  "How many a second. Without it, as fast as the endpoints take them."
+  perSecond: Int
+  "Only count: nothing is changed, and the job that is answered is not kept."
+  dryRun: Boolean = false
+}
+
+"What a replay reads."
+enum ReplaySource {
+  "What was owed to endpoints, as its deliveries are kept."
+  DELIVERIES
+  "The events of the journal that an endpoint wants, as far back as the journal goes. It gets those that it was never owed, as an endpoint that was created later."
+  JOURNAL
+}
+
+"A replay on its way."
+type ReplayJob {
+  "Id of the replay. Deliveries that it put back name it."
+  id: ID!
+  "Where it stands."
+  state: ReplayState!
+  "What it reads."
+  source: ReplaySource!
+  "Id of the endpoint, where it is restricted to one."
+  endpointId: ID
+  "Id of the account, where it is restricted to one."
+  accountId: ID
+  "Type of the event, where it is restricted to one."
+  type: EventType
+  "The states of the deliveries that are made again."
+  states: [DeliveryState!]!
+  "Owed, or happened, at this time or later."
+  since: Time
+  "Owed, or happened, before this time."
+  until: Time
+  "Id of the endpoint that gets it all, null for the deliveries' own."
+  toId: ID
+  "How many a second, null where nothing bounds it."
+  perSecond: Int
+  "How many it found when it began, null until they are counted."
+  matched: Int64
+  "How many it has put back, or owed."
+  done: Int64!
+  "How many were not there any more, or had another state, when it came to them."
+  skipped: Int64!
+  "Why it failed, in words."
+  reason: String
+  "When it was asked for."
+  createdAt: Time!
+  "When it ended."
+  doneAt: Time
+}
+
+"Where a replay stands."
+enum ReplayState {
+  "On its way."
+  RUNNING
+  "Come to its end."
+  DONE
+  "Cancelled before its end."
+  CANCELLED
+  "Ended before its time, as ` + "`" + `reason` + "`" + ` says."
+  FAILED
+}
+
+"A page of replays."
+type ReplayJobConnection {
+  "The replays with their cursors."
+  edges: [ReplayJobEdge!]!
+  "Whether there is more."
+  pageInfo: PageInfo!
+}
+
+"A replay in a page."
+type ReplayJobEdge {
+  "Its place: continue after it with ` + "`" + `after` + "`" + `."
+  cursor: String!
+  "The replay."
+  node: ReplayJob!
+}
+
 "What ` + "`" + `redeliver` + "`" + ` did."
 type RedeliverPayload {
-  "How many deliveries were put back."
+  "How many deliveries were put back, or with ` + "`" + `dryRun` + "`" + ` would be. While ` + "`" + `job` + "`" + ` runs, how many it found."
   count: Int!
+  "The replay that does it, null where ids were given. With ` + "`" + `dryRun` + "`" + ` it is not kept."
+  job: ReplayJob
 }
 `, BuiltIn: false},
 }
@@ -3882,6 +4252,8 @@ func (ec *executionContext) childFields_Delivery(ctx context.Context, field grap
 		return ec.fieldContext_Delivery_lastError(ctx, field)
 	case "replays":
 		return ec.fieldContext_Delivery_replays(ctx, field)
+	case "replayId":
+		return ec.fieldContext_Delivery_replayId(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Delivery", field.Name)
 }
@@ -4258,8 +4630,70 @@ func (ec *executionContext) childFields_RedeliverPayload(ctx context.Context, fi
 	switch field.Name {
 	case "count":
 		return ec.fieldContext_RedeliverPayload_count(ctx, field)
+	case "job":
+		return ec.fieldContext_RedeliverPayload_job(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type RedeliverPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_ReplayJob(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_ReplayJob_id(ctx, field)
+	case "state":
+		return ec.fieldContext_ReplayJob_state(ctx, field)
+	case "source":
+		return ec.fieldContext_ReplayJob_source(ctx, field)
+	case "endpointId":
+		return ec.fieldContext_ReplayJob_endpointId(ctx, field)
+	case "accountId":
+		return ec.fieldContext_ReplayJob_accountId(ctx, field)
+	case "type":
+		return ec.fieldContext_ReplayJob_type(ctx, field)
+	case "states":
+		return ec.fieldContext_ReplayJob_states(ctx, field)
+	case "since":
+		return ec.fieldContext_ReplayJob_since(ctx, field)
+	case "until":
+		return ec.fieldContext_ReplayJob_until(ctx, field)
+	case "toId":
+		return ec.fieldContext_ReplayJob_toId(ctx, field)
+	case "perSecond":
+		return ec.fieldContext_ReplayJob_perSecond(ctx, field)
+	case "matched":
+		return ec.fieldContext_ReplayJob_matched(ctx, field)
+	case "done":
+		return ec.fieldContext_ReplayJob_done(ctx, field)
+	case "skipped":
+		return ec.fieldContext_ReplayJob_skipped(ctx, field)
+	case "reason":
+		return ec.fieldContext_ReplayJob_reason(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_ReplayJob_createdAt(ctx, field)
+	case "doneAt":
+		return ec.fieldContext_ReplayJob_doneAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ReplayJob", field.Name)
+}
+
+func (ec *executionContext) childFields_ReplayJobConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_ReplayJobConnection_edges(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_ReplayJobConnection_pageInfo(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ReplayJobConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_ReplayJobEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_ReplayJobEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_ReplayJobEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ReplayJobEdge", field.Name)
 }
 
 func (ec *executionContext) childFields_Submission(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -4616,6 +5050,20 @@ func (ec *executionContext) field_Mutation_beginConnect_args(ctx context.Context
 	return args, nil
 }
 
+func (ec *executionContext) field_Mutation_cancelReplay_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "id",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNID2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["id"] = arg0
+	return args, nil
+}
+
 func (ec *executionContext) field_Mutation_cancelSubmission_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -4815,6 +5263,30 @@ func (ec *executionContext) field_Mutation_redeliver_args(ctx context.Context, r
 		return nil, err
 	}
 	args["filter"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "to",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOID2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["to"] = arg2
+	arg3, err := graphql.ProcessArgField(ctx, rawArgs, "perSecond",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["perSecond"] = arg3
+	arg4, err := graphql.ProcessArgField(ctx, rawArgs, "dryRun",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["dryRun"] = arg4
 	return args, nil
 }
 
@@ -4824,6 +5296,20 @@ func (ec *executionContext) field_Mutation_renameMailbox_args(ctx context.Contex
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
 		func(ctx context.Context, v any) (RenameMailboxInput, error) {
 			return ec.unmarshalNRenameMailboxInput2githubᚗcomᚋposternᚑmailᚋposternᚋgraphᚋgeneratedᚐRenameMailboxInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_replay_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (ReplayInput, error) {
+			return ec.unmarshalNReplayInput2githubᚗcomᚋposternᚑmailᚋposternᚋgraphᚋgeneratedᚐReplayInput(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -5163,6 +5649,42 @@ func (ec *executionContext) field_Query_message_args(ctx context.Context, rawArg
 		return nil, err
 	}
 	args["id"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_replayJob_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "id",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNID2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["id"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_replayJobs_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "first",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["first"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "after",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["after"] = arg1
 	return args, nil
 }
 
@@ -6845,6 +7367,29 @@ func (ec *executionContext) _Delivery_replays(ctx context.Context, field graphql
 }
 func (ec *executionContext) fieldContext_Delivery_replays(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Delivery", field, false, false, errors.New("field of type Int does not have child fields"))
+}
+
+func (ec *executionContext) _Delivery_replayId(ctx context.Context, field graphql.CollectedField, obj *store.Delivery) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Delivery_replayId(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Delivery().ReplayID(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOID2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Delivery_replayId(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Delivery", field, true, true, errors.New("field of type ID does not have child fields"))
 }
 
 func (ec *executionContext) _DeliveryConnection_edges(ctx context.Context, field graphql.CollectedField, obj *DeliveryConnection) (ret graphql.Marshaler) {
@@ -10803,7 +11348,7 @@ func (ec *executionContext) _Mutation_redeliver(ctx context.Context, field graph
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.Mutation().Redeliver(ctx, fc.Args["ids"].([]string), fc.Args["filter"].(*store.DeliveryFilter))
+			return ec.Resolvers.Mutation().Redeliver(ctx, fc.Args["ids"].([]string), fc.Args["filter"].(*store.DeliveryFilter), fc.Args["to"].(*string), fc.Args["perSecond"].(*int), fc.Args["dryRun"].(*bool))
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *RedeliverPayload) graphql.Marshaler {
@@ -10831,6 +11376,94 @@ func (ec *executionContext) fieldContext_Mutation_redeliver(ctx context.Context,
 	}()
 	ctx = graphql.WithFieldContext(ctx, fc)
 	if fc.Args, err = ec.field_Mutation_redeliver_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_replay(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_replay(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().Replay(ctx, fc.Args["input"].(ReplayInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *store.Job) graphql.Marshaler {
+			return ec.marshalNReplayJob2ᚖgithubᚗcomᚋposternᚑmailᚋposternᚋstoreᚐJob(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_replay(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ReplayJob(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_replay_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_cancelReplay(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_cancelReplay(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().CancelReplay(ctx, fc.Args["id"].(string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *store.Job) graphql.Marshaler {
+			return ec.marshalNReplayJob2ᚖgithubᚗcomᚋposternᚑmailᚋposternᚋstoreᚐJob(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_cancelReplay(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ReplayJob(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_cancelReplay_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
 		ec.Error(ctx, err)
 		return fc, err
 	}
@@ -11559,6 +12192,94 @@ func (ec *executionContext) fieldContext_Query_delivery(ctx context.Context, fie
 	return fc, nil
 }
 
+func (ec *executionContext) _Query_replayJob(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_replayJob(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().ReplayJob(ctx, fc.Args["id"].(string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *store.Job) graphql.Marshaler {
+			return ec.marshalOReplayJob2ᚖgithubᚗcomᚋposternᚑmailᚋposternᚋstoreᚐJob(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Query_replayJob(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ReplayJob(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_replayJob_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_replayJobs(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_replayJobs(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().ReplayJobs(ctx, fc.Args["first"].(*int), fc.Args["after"].(*string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *ReplayJobConnection) graphql.Marshaler {
+			return ec.marshalNReplayJobConnection2ᚖgithubᚗcomᚋposternᚑmailᚋposternᚋgraphᚋgeneratedᚐReplayJobConnection(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_replayJobs(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ReplayJobConnection(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_replayJobs_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Query_submission(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -11700,6 +12421,548 @@ func (ec *executionContext) _RedeliverPayload_count(ctx context.Context, field g
 }
 func (ec *executionContext) fieldContext_RedeliverPayload_count(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("RedeliverPayload", field, false, false, errors.New("field of type Int does not have child fields"))
+}
+
+func (ec *executionContext) _RedeliverPayload_job(ctx context.Context, field graphql.CollectedField, obj *RedeliverPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RedeliverPayload_job(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Job, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *store.Job) graphql.Marshaler {
+			return ec.marshalOReplayJob2ᚖgithubᚗcomᚋposternᚑmailᚋposternᚋstoreᚐJob(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_RedeliverPayload_job(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "RedeliverPayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ReplayJob(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ReplayJob_id(ctx context.Context, field graphql.CollectedField, obj *store.Job) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ReplayJob_id(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ID, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNID2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ReplayJob_id(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ReplayJob", field, false, false, errors.New("field of type ID does not have child fields"))
+}
+
+func (ec *executionContext) _ReplayJob_state(ctx context.Context, field graphql.CollectedField, obj *store.Job) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ReplayJob_state(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.State, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v store.JobState) graphql.Marshaler {
+			return ec.marshalNReplayState2githubᚗcomᚋposternᚑmailᚋposternᚋstoreᚐJobState(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ReplayJob_state(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ReplayJob", field, false, false, errors.New("field of type ReplayState does not have child fields"))
+}
+
+func (ec *executionContext) _ReplayJob_source(ctx context.Context, field graphql.CollectedField, obj *store.Job) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ReplayJob_source(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Source, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v store.JobSource) graphql.Marshaler {
+			return ec.marshalNReplaySource2githubᚗcomᚋposternᚑmailᚋposternᚋstoreᚐJobSource(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ReplayJob_source(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ReplayJob", field, false, false, errors.New("field of type ReplaySource does not have child fields"))
+}
+
+func (ec *executionContext) _ReplayJob_endpointId(ctx context.Context, field graphql.CollectedField, obj *store.Job) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ReplayJob_endpointId(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ReplayJob().EndpointID(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOID2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ReplayJob_endpointId(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ReplayJob", field, true, true, errors.New("field of type ID does not have child fields"))
+}
+
+func (ec *executionContext) _ReplayJob_accountId(ctx context.Context, field graphql.CollectedField, obj *store.Job) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ReplayJob_accountId(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ReplayJob().AccountID(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOID2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ReplayJob_accountId(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ReplayJob", field, true, true, errors.New("field of type ID does not have child fields"))
+}
+
+func (ec *executionContext) _ReplayJob_type(ctx context.Context, field graphql.CollectedField, obj *store.Job) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ReplayJob_type(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ReplayJob().Type(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *event.Type) graphql.Marshaler {
+			return ec.marshalOEventType2ᚖgithubᚗcomᚋposternᚑmailᚋposternᚋinternalᚋeventᚐType(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ReplayJob_type(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ReplayJob", field, true, true, errors.New("field of type EventType does not have child fields"))
+}
+
+func (ec *executionContext) _ReplayJob_states(ctx context.Context, field graphql.CollectedField, obj *store.Job) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ReplayJob_states(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.States, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []store.DeliveryState) graphql.Marshaler {
+			return ec.marshalNDeliveryState2ᚕgithubᚗcomᚋposternᚑmailᚋposternᚋstoreᚐDeliveryStateᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ReplayJob_states(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ReplayJob", field, false, false, errors.New("field of type DeliveryState does not have child fields"))
+}
+
+func (ec *executionContext) _ReplayJob_since(ctx context.Context, field graphql.CollectedField, obj *store.Job) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ReplayJob_since(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Since, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v time.Time) graphql.Marshaler {
+			return ec.marshalOTime2timeᚐTime(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ReplayJob_since(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ReplayJob", field, false, false, errors.New("field of type Time does not have child fields"))
+}
+
+func (ec *executionContext) _ReplayJob_until(ctx context.Context, field graphql.CollectedField, obj *store.Job) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ReplayJob_until(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Until, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v time.Time) graphql.Marshaler {
+			return ec.marshalOTime2timeᚐTime(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ReplayJob_until(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ReplayJob", field, false, false, errors.New("field of type Time does not have child fields"))
+}
+
+func (ec *executionContext) _ReplayJob_toId(ctx context.Context, field graphql.CollectedField, obj *store.Job) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ReplayJob_toId(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ReplayJob().ToID(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOID2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ReplayJob_toId(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ReplayJob", field, true, true, errors.New("field of type ID does not have child fields"))
+}
+
+func (ec *executionContext) _ReplayJob_perSecond(ctx context.Context, field graphql.CollectedField, obj *store.Job) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ReplayJob_perSecond(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ReplayJob().PerSecond(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *int) graphql.Marshaler {
+			return ec.marshalOInt2ᚖint(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ReplayJob_perSecond(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ReplayJob", field, true, true, errors.New("field of type Int does not have child fields"))
+}
+
+func (ec *executionContext) _ReplayJob_matched(ctx context.Context, field graphql.CollectedField, obj *store.Job) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ReplayJob_matched(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ReplayJob().Matched(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *int64) graphql.Marshaler {
+			return ec.marshalOInt642ᚖint64(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ReplayJob_matched(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ReplayJob", field, true, true, errors.New("field of type Int64 does not have child fields"))
+}
+
+func (ec *executionContext) _ReplayJob_done(ctx context.Context, field graphql.CollectedField, obj *store.Job) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ReplayJob_done(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Done, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int64) graphql.Marshaler {
+			return ec.marshalNInt642int64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ReplayJob_done(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ReplayJob", field, false, false, errors.New("field of type Int64 does not have child fields"))
+}
+
+func (ec *executionContext) _ReplayJob_skipped(ctx context.Context, field graphql.CollectedField, obj *store.Job) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ReplayJob_skipped(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Skipped, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int64) graphql.Marshaler {
+			return ec.marshalNInt642int64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ReplayJob_skipped(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ReplayJob", field, false, false, errors.New("field of type Int64 does not have child fields"))
+}
+
+func (ec *executionContext) _ReplayJob_reason(ctx context.Context, field graphql.CollectedField, obj *store.Job) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ReplayJob_reason(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ReplayJob().Reason(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ReplayJob_reason(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ReplayJob", field, true, true, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _ReplayJob_createdAt(ctx context.Context, field graphql.CollectedField, obj *store.Job) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ReplayJob_createdAt(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.CreatedAt, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v time.Time) graphql.Marshaler {
+			return ec.marshalNTime2timeᚐTime(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ReplayJob_createdAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ReplayJob", field, false, false, errors.New("field of type Time does not have child fields"))
+}
+
+func (ec *executionContext) _ReplayJob_doneAt(ctx context.Context, field graphql.CollectedField, obj *store.Job) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ReplayJob_doneAt(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.DoneAt, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v time.Time) graphql.Marshaler {
+			return ec.marshalOTime2timeᚐTime(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ReplayJob_doneAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ReplayJob", field, false, false, errors.New("field of type Time does not have child fields"))
+}
+
+func (ec *executionContext) _ReplayJobConnection_edges(ctx context.Context, field graphql.CollectedField, obj *ReplayJobConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ReplayJobConnection_edges(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Edges, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*ReplayJobEdge) graphql.Marshaler {
+			return ec.marshalNReplayJobEdge2ᚕᚖgithubᚗcomᚋposternᚑmailᚋposternᚋgraphᚋgeneratedᚐReplayJobEdgeᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ReplayJobConnection_edges(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ReplayJobConnection",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ReplayJobEdge(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ReplayJobConnection_pageInfo(ctx context.Context, field graphql.CollectedField, obj *ReplayJobConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ReplayJobConnection_pageInfo(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.PageInfo, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *PageInfo) graphql.Marshaler {
+			return ec.marshalNPageInfo2ᚖgithubᚗcomᚋposternᚑmailᚋposternᚋgraphᚋgeneratedᚐPageInfo(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ReplayJobConnection_pageInfo(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ReplayJobConnection",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_PageInfo(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ReplayJobEdge_cursor(ctx context.Context, field graphql.CollectedField, obj *ReplayJobEdge) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ReplayJobEdge_cursor(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Cursor, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ReplayJobEdge_cursor(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ReplayJobEdge", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _ReplayJobEdge_node(ctx context.Context, field graphql.CollectedField, obj *ReplayJobEdge) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ReplayJobEdge_node(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Node, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *store.Job) graphql.Marshaler {
+			return ec.marshalNReplayJob2ᚖgithubᚗcomᚋposternᚑmailᚋposternᚋstoreᚐJob(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ReplayJobEdge_node(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ReplayJobEdge",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ReplayJob(ctx, field)
+		},
+	}
+	return fc, nil
 }
 
 func (ec *executionContext) _Submission_id(ctx context.Context, field graphql.CollectedField, obj *store.Submission) (ret graphql.Marshaler) {
@@ -14028,6 +15291,106 @@ func (ec *executionContext) unmarshalInputRenameMailboxInput(ctx context.Context
 	return it, nil
 }
 
+func (ec *executionContext) unmarshalInputReplayInput(ctx context.Context, obj any) (ReplayInput, error) {
+	var it ReplayInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	if _, present := asMap["source"]; !present {
+		asMap["source"] = "DELIVERIES"
+	}
+	if _, present := asMap["dryRun"]; !present {
+		asMap["dryRun"] = false
+	}
+
+	fieldsInOrder := [...]string{"source", "endpoint", "account", "type", "states", "since", "until", "to", "perSecond", "dryRun"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "source":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("source"))
+			data, err := ec.unmarshalOReplaySource2ᚖgithubᚗcomᚋposternᚑmailᚋposternᚋstoreᚐJobSource(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Source = data
+		case "endpoint":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("endpoint"))
+			data, err := ec.unmarshalOID2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Endpoint = data
+		case "account":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("account"))
+			data, err := ec.unmarshalOID2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Account = data
+		case "type":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("type"))
+			data, err := ec.unmarshalOEventType2ᚖgithubᚗcomᚋposternᚑmailᚋposternᚋinternalᚋeventᚐType(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Type = data
+		case "states":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("states"))
+			data, err := ec.unmarshalODeliveryState2ᚕgithubᚗcomᚋposternᚑmailᚋposternᚋstoreᚐDeliveryStateᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.States = data
+		case "since":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("since"))
+			data, err := ec.unmarshalOTime2ᚖtimeᚐTime(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Since = data
+		case "until":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("until"))
+			data, err := ec.unmarshalOTime2ᚖtimeᚐTime(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Until = data
+		case "to":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("to"))
+			data, err := ec.unmarshalOID2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.To = data
+		case "perSecond":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("perSecond"))
+			data, err := ec.unmarshalOInt2ᚖint(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.PerSecond = data
+		case "dryRun":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("dryRun"))
+			data, err := ec.unmarshalOBoolean2ᚖbool(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.DryRun = data
+		}
+	}
+	return it, nil
+}
+
 func (ec *executionContext) unmarshalInputSaveDraftInput(ctx context.Context, obj any) (SaveDraftInput, error) {
 	var it SaveDraftInput
 	if obj == nil {
@@ -15764,6 +17127,44 @@ func (ec *executionContext) _Delivery(ctx context.Context, sel ast.SelectionSet,
 			if out.Values[i] == graphql.Null {
 				atomic.AddUint32(&out.Invalids, 1)
 			}
+		case "replayId":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._Delivery_replayId(ctx, field, obj)
+				if res == graphql.RequiredNull {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -18253,6 +19654,20 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		case "replay":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_replay(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "cancelReplay":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_cancelReplay(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -18740,6 +20155,50 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 			}
 
 			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return rrm(innerCtx) })
+		case "replayJob":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._Query_replayJob(ctx, field)
+				if res == graphql.RequiredNull {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			rrm := func(ctx context.Context) graphql.Marshaler {
+				return ec.OperationContext.RootResolverMiddleware(ctx,
+					func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return rrm(innerCtx) })
+		case "replayJobs":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._Query_replayJobs(ctx, field)
+				if res == graphql.Null {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			rrm := func(ctx context.Context) graphql.Marshaler {
+				return ec.OperationContext.RootResolverMiddleware(ctx,
+					func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return rrm(innerCtx) })
 		case "submission":
 			field := field
 
@@ -18811,6 +20270,446 @@ func (ec *executionContext) _RedeliverPayload(ctx context.Context, sel ast.Selec
 			out.Values[i] = graphql.MarshalString("RedeliverPayload")
 		case "count":
 			out.Values[i] = ec._RedeliverPayload_count(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "job":
+			out.Values[i] = ec._RedeliverPayload_job(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var replayJobImplementors = []string{"ReplayJob"}
+
+func (ec *executionContext) _ReplayJob(ctx context.Context, sel ast.SelectionSet, obj *store.Job) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, replayJobImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ReplayJob")
+		case "id":
+			out.Values[i] = ec._ReplayJob_id(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "state":
+			out.Values[i] = ec._ReplayJob_state(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "source":
+			out.Values[i] = ec._ReplayJob_source(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "endpointId":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._ReplayJob_endpointId(ctx, field, obj)
+				if res == graphql.RequiredNull {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		case "accountId":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._ReplayJob_accountId(ctx, field, obj)
+				if res == graphql.RequiredNull {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		case "type":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._ReplayJob_type(ctx, field, obj)
+				if res == graphql.RequiredNull {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		case "states":
+			out.Values[i] = ec._ReplayJob_states(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "since":
+			out.Values[i] = ec._ReplayJob_since(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "until":
+			out.Values[i] = ec._ReplayJob_until(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "toId":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._ReplayJob_toId(ctx, field, obj)
+				if res == graphql.RequiredNull {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		case "perSecond":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._ReplayJob_perSecond(ctx, field, obj)
+				if res == graphql.RequiredNull {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		case "matched":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._ReplayJob_matched(ctx, field, obj)
+				if res == graphql.RequiredNull {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		case "done":
+			out.Values[i] = ec._ReplayJob_done(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "skipped":
+			out.Values[i] = ec._ReplayJob_skipped(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "reason":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._ReplayJob_reason(ctx, field, obj)
+				if res == graphql.RequiredNull {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		case "createdAt":
+			out.Values[i] = ec._ReplayJob_createdAt(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "doneAt":
+			out.Values[i] = ec._ReplayJob_doneAt(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var replayJobConnectionImplementors = []string{"ReplayJobConnection"}
+
+func (ec *executionContext) _ReplayJobConnection(ctx context.Context, sel ast.SelectionSet, obj *ReplayJobConnection) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, replayJobConnectionImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ReplayJobConnection")
+		case "edges":
+			out.Values[i] = ec._ReplayJobConnection_edges(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "pageInfo":
+			out.Values[i] = ec._ReplayJobConnection_pageInfo(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var replayJobEdgeImplementors = []string{"ReplayJobEdge"}
+
+func (ec *executionContext) _ReplayJobEdge(ctx context.Context, sel ast.SelectionSet, obj *ReplayJobEdge) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, replayJobEdgeImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ReplayJobEdge")
+		case "cursor":
+			out.Values[i] = ec._ReplayJobEdge_cursor(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "node":
+			out.Values[i] = ec._ReplayJobEdge_node(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -20162,6 +22061,36 @@ func (ec *executionContext) marshalNDeliveryState2githubᚗcomᚋposternᚑmail�
 	return res
 }
 
+func (ec *executionContext) unmarshalNDeliveryState2ᚕgithubᚗcomᚋposternᚑmailᚋposternᚋstoreᚐDeliveryStateᚄ(ctx context.Context, v any) ([]store.DeliveryState, error) {
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]store.DeliveryState, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNDeliveryState2githubᚗcomᚋposternᚑmailᚋposternᚋstoreᚐDeliveryState(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func (ec *executionContext) marshalNDeliveryState2ᚕgithubᚗcomᚋposternᚑmailᚋposternᚋstoreᚐDeliveryStateᚄ(ctx context.Context, sel ast.SelectionSet, v []store.DeliveryState) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNDeliveryState2githubᚗcomᚋposternᚑmailᚋposternᚋstoreᚐDeliveryState(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
 func (ec *executionContext) marshalNEndpoint2ᚕᚖgithubᚗcomᚋposternᚑmailᚋposternᚋgraphᚋserviceᚐEndpointᚄ(ctx context.Context, sel ast.SelectionSet, v []*service.Endpoint) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
@@ -20692,6 +22621,89 @@ func (ec *executionContext) marshalNRedeliverPayload2ᚖgithubᚗcomᚋpostern�
 func (ec *executionContext) unmarshalNRenameMailboxInput2githubᚗcomᚋposternᚑmailᚋposternᚋgraphᚋgeneratedᚐRenameMailboxInput(ctx context.Context, v any) (RenameMailboxInput, error) {
 	res, err := ec.unmarshalInputRenameMailboxInput(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) unmarshalNReplayInput2githubᚗcomᚋposternᚑmailᚋposternᚋgraphᚋgeneratedᚐReplayInput(ctx context.Context, v any) (ReplayInput, error) {
+	res, err := ec.unmarshalInputReplayInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNReplayJob2ᚖgithubᚗcomᚋposternᚑmailᚋposternᚋstoreᚐJob(ctx context.Context, sel ast.SelectionSet, v *store.Job) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._ReplayJob(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNReplayJobConnection2ᚖgithubᚗcomᚋposternᚑmailᚋposternᚋgraphᚋgeneratedᚐReplayJobConnection(ctx context.Context, sel ast.SelectionSet, v *ReplayJobConnection) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._ReplayJobConnection(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNReplayJobEdge2ᚕᚖgithubᚗcomᚋposternᚑmailᚋposternᚋgraphᚋgeneratedᚐReplayJobEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*ReplayJobEdge) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNReplayJobEdge2ᚖgithubᚗcomᚋposternᚑmailᚋposternᚋgraphᚋgeneratedᚐReplayJobEdge(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNReplayJobEdge2ᚖgithubᚗcomᚋposternᚑmailᚋposternᚋgraphᚋgeneratedᚐReplayJobEdge(ctx context.Context, sel ast.SelectionSet, v *ReplayJobEdge) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._ReplayJobEdge(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalNReplaySource2githubᚗcomᚋposternᚑmailᚋposternᚋstoreᚐJobSource(ctx context.Context, v any) (store.JobSource, error) {
+	res, err := scalar.UnmarshalReplaySource(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNReplaySource2githubᚗcomᚋposternᚑmailᚋposternᚋstoreᚐJobSource(ctx context.Context, sel ast.SelectionSet, v store.JobSource) graphql.Marshaler {
+	_ = sel
+	res := scalar.MarshalReplaySource(v)
+	if res == graphql.Null {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+	}
+	return res
+}
+
+func (ec *executionContext) unmarshalNReplayState2githubᚗcomᚋposternᚑmailᚋposternᚋstoreᚐJobState(ctx context.Context, v any) (store.JobState, error) {
+	res, err := scalar.UnmarshalReplayState(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNReplayState2githubᚗcomᚋposternᚑmailᚋposternᚋstoreᚐJobState(ctx context.Context, sel ast.SelectionSet, v store.JobState) graphql.Marshaler {
+	_ = sel
+	res := scalar.MarshalReplayState(v)
+	if res == graphql.Null {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+	}
+	return res
 }
 
 func (ec *executionContext) unmarshalNSaveDraftInput2githubᚗcomᚋposternᚑmailᚋposternᚋgraphᚋgeneratedᚐSaveDraftInput(ctx context.Context, v any) (SaveDraftInput, error) {
@@ -21258,6 +23270,42 @@ func (ec *executionContext) marshalODeliveryState2githubᚗcomᚋposternᚑmail�
 	return res
 }
 
+func (ec *executionContext) unmarshalODeliveryState2ᚕgithubᚗcomᚋposternᚑmailᚋposternᚋstoreᚐDeliveryStateᚄ(ctx context.Context, v any) ([]store.DeliveryState, error) {
+	if v == nil {
+		return nil, nil
+	}
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]store.DeliveryState, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNDeliveryState2githubᚗcomᚋposternᚑmailᚋposternᚋstoreᚐDeliveryState(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func (ec *executionContext) marshalODeliveryState2ᚕgithubᚗcomᚋposternᚑmailᚋposternᚋstoreᚐDeliveryStateᚄ(ctx context.Context, sel ast.SelectionSet, v []store.DeliveryState) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNDeliveryState2githubᚗcomᚋposternᚑmailᚋposternᚋstoreᚐDeliveryState(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
 func (ec *executionContext) marshalOEndpoint2ᚖgithubᚗcomᚋposternᚑmailᚋposternᚋgraphᚋserviceᚐEndpoint(ctx context.Context, sel ast.SelectionSet, v *service.Endpoint) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
@@ -21325,6 +23373,24 @@ func (ec *executionContext) marshalOEventType2ᚕgithubᚗcomᚋposternᚑmail�
 	}
 
 	return ret
+}
+
+func (ec *executionContext) unmarshalOEventType2ᚖgithubᚗcomᚋposternᚑmailᚋposternᚋinternalᚋeventᚐType(ctx context.Context, v any) (*event.Type, error) {
+	if v == nil {
+		return nil, nil
+	}
+	res, err := scalar.UnmarshalEventType(v)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOEventType2ᚖgithubᚗcomᚋposternᚑmailᚋposternᚋinternalᚋeventᚐType(ctx context.Context, sel ast.SelectionSet, v *event.Type) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	_ = sel
+	_ = ctx
+	res := scalar.MarshalEventType(*v)
+	return res
 }
 
 func (ec *executionContext) unmarshalOID2string(ctx context.Context, v any) (string, error) {
@@ -21502,6 +23568,31 @@ func (ec *executionContext) marshalOPayloadMode2ᚖgithubᚗcomᚋposternᚑmail
 	_ = sel
 	_ = ctx
 	res := scalar.MarshalPayloadMode(*v)
+	return res
+}
+
+func (ec *executionContext) marshalOReplayJob2ᚖgithubᚗcomᚋposternᚑmailᚋposternᚋstoreᚐJob(ctx context.Context, sel ast.SelectionSet, v *store.Job) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._ReplayJob(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalOReplaySource2ᚖgithubᚗcomᚋposternᚑmailᚋposternᚋstoreᚐJobSource(ctx context.Context, v any) (*store.JobSource, error) {
+	if v == nil {
+		return nil, nil
+	}
+	res, err := scalar.UnmarshalReplaySource(v)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOReplaySource2ᚖgithubᚗcomᚋposternᚑmailᚋposternᚋstoreᚐJobSource(ctx context.Context, sel ast.SelectionSet, v *store.JobSource) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	_ = sel
+	_ = ctx
+	res := scalar.MarshalReplaySource(*v)
 	return res
 }
 

@@ -235,8 +235,10 @@ type Query struct {
 
 // What `redeliver` did.
 type RedeliverPayload struct {
-	// How many deliveries were put back.
+	// How many deliveries were put back, or with `dryRun` would be. While `job` runs, how many it found.
 	Count int `json:"count"`
+	// The replay that does it, null where ids were given. With `dryRun` it is not kept.
+	Job *store.Job `json:"job,omitempty"`
 }
 
 // What `renameMailbox` changes. What is left out stays.
@@ -247,6 +249,46 @@ type RenameMailboxInput struct {
 	Name *string `json:"name,omitempty"`
 	// Id of the mailbox it shall lie in. Null: the top.
 	Parent graphql.Omittable[*string] `json:"parent,omitempty"`
+}
+
+// What to replay. Fields that are left out do not restrict.
+type ReplayInput struct {
+	// What is read.
+	Source *store.JobSource `json:"source,omitempty"`
+	// Id of the endpoint whose deliveries are made again, or that gets what the journal holds.
+	Endpoint *string `json:"endpoint,omitempty"`
+	// Id of the account.
+	Account *string `json:"account,omitempty"`
+	// Type of the event.
+	Type *event.Type `json:"type,omitempty"`
+	// Only deliveries in these states: `[PENDING, DEAD]` for all that is undelivered. Without it `[DEAD]`. Where the journal is read, deliveries in these states are made again beside those that were never owed; without it, only the latter.
+	States []store.DeliveryState `json:"states,omitempty"`
+	// Owed at this time or later; where the journal is read, happened then.
+	Since *time.Time `json:"since,omitempty"`
+	// Owed, or happened, before this time.
+	Until *time.Time `json:"until,omitempty"`
+	// Id of the endpoint that gets it all, in place of the deliveries' own, whatever it asks for otherwise.
+	To *string `json:"to,omitempty"`
+	// How many a second. Without it, as fast as the endpoints take them.
+	PerSecond *int `json:"perSecond,omitempty"`
+	// Only count: nothing is changed, and the job that is answered is not kept.
+	DryRun *bool `json:"dryRun,omitempty"`
+}
+
+// A page of replays.
+type ReplayJobConnection struct {
+	// The replays with their cursors.
+	Edges []*ReplayJobEdge `json:"edges"`
+	// Whether there is more.
+	PageInfo *PageInfo `json:"pageInfo"`
+}
+
+// A replay in a page.
+type ReplayJobEdge struct {
+	// Its place: continue after it with `after`.
+	Cursor string `json:"cursor"`
+	// The replay.
+	Node *store.Job `json:"node"`
 }
 
 // A draft to save.

@@ -278,9 +278,26 @@ type Endpoints interface {
 // Deliverer sends again, and sends tests.
 type Deliverer interface {
 	SendTest(ctx context.Context, endpoint string) (*store.Delivery, error)
-	// Redeliver puts deliveries back: those of the ids, or, where ids is empty,
-	// those that match the filter. It counts them.
-	Redeliver(ctx context.Context, ids []string, filter store.DeliveryFilter) (int, error)
+	// Redeliver puts deliveries back at once and counts them.
+	Redeliver(ctx context.Context, ids []string) (int, error)
+	// Replay starts a replay, or only counts what it would do.
+	Replay(ctx context.Context, in Replay) (*store.Job, error)
+	CancelReplay(ctx context.Context, id string) (*store.Job, error)
+}
+
+// Replay says what is made again.
+type Replay struct {
+	Source store.JobSource
+	Filter store.DeliveryFilter
+	// States are those of the deliveries that are made again, in place of the
+	// filter's.
+	States []store.DeliveryState
+	// To is the endpoint that gets it all, empty for the deliveries' own.
+	To        string
+	PerSecond int
+	DryRun    bool
+	// Wait for its end, some seconds long.
+	Wait bool
 }
 
 // WatchState is the state of a push channel.

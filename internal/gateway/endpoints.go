@@ -92,11 +92,8 @@ func (d deliverer) SendTest(ctx context.Context, endpoint string) (*store.Delive
 	return sent, err
 }
 
-func (d deliverer) Redeliver(ctx context.Context, ids []string, filter store.DeliveryFilter) (int, error) {
-	if len(ids) > 0 {
-		return d.outbox.Redeliver(ctx, ids, nil)
-	}
-	return d.outbox.Redeliver(ctx, nil, &filter)
+func (d deliverer) Redeliver(ctx context.Context, ids []string) (int, error) {
+	return d.outbox.Redeliver(ctx, ids)
 }
 
 // content serves full payloads from what the mirror has at hand.

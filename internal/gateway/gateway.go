@@ -149,6 +149,7 @@ func (g *Gateway) wire(ctx context.Context) error {
 	g.outbox = outbox.New(g.store, g.carrier, outbox.Options{
 		Log: g.log, Registerer: reg, Tracer: g.tracing.provider.Tracer("outbox"), Workers: cfg.Webhooks.Workers,
 		Limits: webhook.Limits, KeepDelivered: cfg.Keep.Attempts, KeepDead: cfg.Keep.DeadLetters,
+		Owing:    owing{g},
 		OnChange: func(tx store.Tx, e *store.Endpoint, c outbox.Change) error { return g.hooks.EndpointChanged(tx, e, c) },
 	})
 	g.hooks = webhook.New(g.store, g.outbox, g.guard, webhook.Options{

@@ -35,6 +35,7 @@ func (o *Outbox) Run(ctx context.Context) error {
 	go func() { committed <- o.commitLoop(context.WithoutCancel(ctx)) }()
 	o.chores.Go(func() { o.scanLoop(choreCtx) })
 	o.chores.Go(func() { o.trimLoop(choreCtx) })
+	o.chores.Go(func() { o.replayLoop(choreCtx) })
 	o.Wake()
 
 	o.timerLoop(ctx)

@@ -117,6 +117,9 @@ type Options struct {
 	// OnChange is told what operators want to hear of an endpoint, inside the
 	// transaction that changes it.
 	OnChange func(tx store.Tx, e *store.Endpoint, c Change) error
+	// Owing knows what endpoints are owed, for replays of the journal and to
+	// other endpoints; there are none without it.
+	Owing Owing
 	// Workers is how many attempts are under way at once (1024).
 	Workers int
 	// Lanes is how many attempts one endpoint has under way at once (8).
@@ -194,6 +197,8 @@ type Outbox struct {
 	flights [trusts]int
 	cut     int // attempts that the end of Run cut off
 
+	replays replays
+
 	acks    []*ack
 	ackCond *sync.Cond
 	closing bool
@@ -214,6 +219,7 @@ func New(s store.Store, c Carrier, opts Options) *Outbox {
 		wake:      make(chan struct{}, 1),
 		kick:      make(chan struct{}, 1),
 		endpoints: map[string]*endpoint{},
+		replays:   newReplays(),
 	}
 	o.ackCond = sync.NewCond(&o.mu)
 	o.metrics = newMetrics(o, o.opts.Registerer)

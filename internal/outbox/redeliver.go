@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sort"
 	"time"
 
 	"github.com/postern-mail/postern/plugins/sdk/mail"
@@ -13,25 +12,16 @@ import (
 
 const opRedeliver = "redeliver"
 
-// Redeliver makes deliveries again, with the same id and body: those named, and
-// those the filter finds, oldest first. Settled ones go to the end of their
-// lane, pending ones become due now. It reports how many. After an error the
-// chunks before it stay done, and calling again does the rest.
-//
-// A filter without a state finds delivered and dead ones.
-func (o *Outbox) Redeliver(ctx context.Context, ids []string, filter *store.DeliveryFilter) (int, error) {
-	if len(ids) == 0 && (filter == nil || *filter == store.DeliveryFilter{}) {
+// Redeliver makes deliveries again, with the same id and body. Settled ones go
+// to the end of their lane, pending ones become due now. It reports how many.
+// After an error the chunks before it stay done, and calling again does the
+// rest. More than can be named is what Replay is for.
+func (o *Outbox) Redeliver(ctx context.Context, ids []string) (int, error) {
+	if len(ids) == 0 {
 		return 0, mail.Errorf(mail.KindInvalid, opRedeliver, "name deliveries by id or give a filter that says which")
 	}
 	if err := o.mustExist(ctx, ids); err != nil {
 		return 0, err
-	}
-	if filter != nil && *filter != (store.DeliveryFilter{}) {
-		found, err := o.find(ctx, *filter)
-		if err != nil {
-			return 0, err
-		}
-		ids = append(ids[:len(ids):len(ids)], found...)
 	}
 	done := 0
 	for len(ids) > 0 {
@@ -68,42 +58,6 @@ func (o *Outbox) mustExist(ctx context.Context, ids []string) error {
 	return nil
 }
 
-// find lists what a filter matches, in commit order, so that lanes keep theirs.
-func (o *Outbox) find(ctx context.Context, filter store.DeliveryFilter) ([]string, error) {
-	type place struct {
-		id       string
-		position uint64
-	}
-	var found []place
-	var after store.DateKey
-	for {
-		var page []*store.Delivery
-		err := o.store.View(ctx, func(tx store.Tx) (err error) {
-			page, err = tx.Deliveries(filter, after, store.MaxRecords)
-			return err
-		})
-		if err != nil {
-			return nil, fmt.Errorf("list deliveries: %w", err)
-		}
-		for _, d := range page {
-			if filter.State != "" || d.State != store.DeliveryPending {
-				found = append(found, place{d.ID, d.Position})
-			}
-		}
-		if len(page) < store.MaxRecords {
-			break
-		}
-		last := page[len(page)-1]
-		after = store.DateKey{At: last.CreatedAt, ID: last.ID}
-	}
-	sort.SliceStable(found, func(i, j int) bool { return found[i].position < found[j].position })
-	ids := make([]string, len(found))
-	for i, p := range found {
-		ids[i] = p.id
-	}
-	return ids, nil
-}
-
 // requeue takes one chunk back.
 func (o *Outbox) requeue(ctx context.Context, ids []string) (count int, err error) {
 	now := o.opts.Now()
@@ -123,15 +77,7 @@ func (o *Outbox) requeue(ctx context.Context, ids []string) (count int, err erro
 			} else if err != nil {
 				return fmt.Errorf("read endpoint: %w", err)
 			}
-			d.NextAt = now
-			if d.State == store.DeliveryPending {
-				err = tx.Reschedule(d)
-			} else {
-				d.State, d.Attempts, d.LastError, d.Replays = store.DeliveryPending, 0, "", d.Replays+1
-				d.FirstFailAt, d.DoneAt = time.Time{}, time.Time{}
-				err = tx.Requeue(d)
-			}
-			if err != nil {
+			if err := putBack(tx, d, "", now); err != nil {
 				return fmt.Errorf("write delivery: %w", err)
 			}
 			count++
@@ -141,6 +87,26 @@ func (o *Outbox) requeue(ctx context.Context, ids []string) (count int, err erro
 		return nil
 	})
 	return count, err
+}
+
+// Await gives a replay once it has ended, or as it stands when the time is up.
+func (o *Outbox) Await(ctx context.Context, id string, limit time.Duration) (*store.Job, error) {
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	for {
+		ended := o.replays.ended()
+		j, err := o.Job(ctx, id)
+		if err != nil || j.State != store.JobRunning {
+			return j, err
+		}
+		select {
+		case <-ctx.Done():
+			return j, nil
+		case <-timer.C:
+			return j, nil
+		case <-ended:
+		}
+	}
 }
 
 // Deliveries lists deliveries by CreatedAt, newest first.

@@ -40,23 +40,21 @@ func TestRedeliver(t *testing.T) {
 			t.Fatalf("%+v", st)
 		}
 		for _, tc := range []struct {
-			ids    []string
-			filter *store.DeliveryFilter
-			kind   mail.Kind
+			ids  []string
+			kind mail.Kind
 		}{
 			{kind: mail.KindInvalid},
-			{filter: &store.DeliveryFilter{}, kind: mail.KindInvalid},
 			{ids: []string{dead[0], "nonsense"}, kind: mail.KindNotFound},
 		} {
-			if n, err := r.outbox.Redeliver(ctx, tc.ids, tc.filter); mail.KindOf(err) != tc.kind || n != 0 {
-				t.Errorf("Redeliver(%v, %v) = %d, %v", tc.ids, tc.filter, n, err)
+			if n, err := r.outbox.Redeliver(ctx, tc.ids); mail.KindOf(err) != tc.kind || n != 0 {
+				t.Errorf("Redeliver(%v) = %d, %v", tc.ids, n, err)
 			}
 		}
 		c.mu.Lock()
 		broken, c.tries = false, nil
 		c.mu.Unlock()
 
-		n, err := r.outbox.Redeliver(ctx, nil, &store.DeliveryFilter{Endpoint: "e", State: store.DeliveryDead})
+		n, err := r.outbox.Redeliver(ctx, dead)
 		if n != 5 || err != nil {
 			t.Fatalf("%d, %v", n, err)
 		}
@@ -77,7 +75,7 @@ func TestRedeliver(t *testing.T) {
 		}
 
 		// One that was delivered goes out again with the same body.
-		if n, err := r.outbox.Redeliver(ctx, fineOnes[:1], nil); n != 1 || err != nil {
+		if n, err := r.outbox.Redeliver(ctx, fineOnes[:1]); n != 1 || err != nil {
 			t.Fatalf("%d, %v", n, err)
 		}
 		settle()
@@ -95,7 +93,7 @@ func TestRedeliver(t *testing.T) {
 		c.mu.Lock()
 		broken, c.tries = false, nil
 		c.mu.Unlock()
-		if n, err := r.outbox.Redeliver(ctx, waiting, nil); n != 1 || err != nil {
+		if n, err := r.outbox.Redeliver(ctx, waiting); n != 1 || err != nil {
 			t.Fatalf("%d, %v", n, err)
 		}
 		synctest.Wait()

@@ -35,8 +35,11 @@ func (o *Outbox) trim(ctx context.Context) error {
 			dropped, err = tx.TrimOutbox(delivered, dead, chunk)
 			return err
 		})
-		if err != nil || dropped == 0 {
+		if err != nil {
 			return err
+		}
+		if dropped == 0 {
+			return o.trimJobs(ctx, delivered)
 		}
 	}
 }
