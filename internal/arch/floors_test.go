@@ -95,7 +95,7 @@ var packages = map[string]pkg{
 	"internal/arch":                {floor: 8},
 	"internal/e2e":                 {floor: 8, tests: []string{"internal/event"}}, // drives the programs from outside
 	"internal/testrun":             {floor: 8},
-	"internal/bench": {floor: 8, imports: []string{"internal/event", "internal/journal", "internal/outbox", "internal/seal", "internal/webhook",
+	"internal/bench": {floor: 8, imports: []string{"internal/config", "internal/event", "internal/journal", "internal/outbox", "internal/seal", "internal/webhook",
 		"plugins/sdk/mail", "store", "store/bolt"}},
 	"internal/tools/protogen": {floor: 8},
 }
@@ -115,7 +115,7 @@ var external = map[string][]string{
 	"google.golang.org/grpc":        {"plugins/sdk/provider", "internal/pluginhost"},
 	"google.golang.org/protobuf":    {"plugins/sdk/provider", "store/record", "internal/tools"},
 	"github.com/alecthomas/":        {"cmd", "internal/sandbox/program"},
-	"go.yaml.in/":                   {"internal/config", "plugins/sdk/providertest", "cmd"},
+	"go.yaml.in/":                   {"internal/config", "plugins/sdk/providertest", "cmd", "internal/bench"},
 	"github.com/standard-webhooks/": {"cmd/postern", "internal/bench"}, // receivers verify as a stranger would
 	// In tests alone.
 	"github.com/google/go-cmp":    {"store/storetest"},

@@ -48,6 +48,8 @@ func groups() []group {
 		{"outbox", "journalled events on their way to an endpoint", outboxRows},
 		{"hang", "a healthy endpoint beside 200 that hang", hangRows},
 		{"recovery", "a backlog after an outage", recoveryRows},
+		{"notification", "new mail on its way to a webhook and a subscriber", notificationRows},
+		{"rate", "new mail of one account with a slow provider", rateRows},
 	}
 }
 
@@ -68,6 +70,7 @@ type bench struct {
 	dir      string
 
 	scratch string
+	bin     string // where our programs are
 	sink    *sink
 	folders int
 }

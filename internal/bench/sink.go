@@ -24,6 +24,8 @@ type orders struct {
 	Refuse bool
 	// Keep leaves counts and places as they are.
 	Keep bool
+	// Arrivals notes when each message came, for GET /arrivals.
+	Arrivals bool
 }
 
 // counts are what the sink has seen since its last orders.
@@ -37,6 +39,9 @@ type counts struct {
 	// Disorder counts first deliveries that came after a later one of their
 	// account.
 	Disorder int
+	// First and Last are when the first and the last new id came, in nanoseconds
+	// since 1970.
+	First, Last int64
 }
 
 // receiver is the sink's memory.
@@ -47,6 +52,10 @@ type receiver struct {
 	counts   counts
 	seen     map[string]struct{}
 	last     map[string]uint64 // account -> sequence
+	// arrived has when each message came, by the provider's id of it; more is
+	// closed when another one has.
+	arrived map[string]int64
+	more    chan struct{}
 }
 
 // serveSink is the child's side: an HTTP server that verifies every request
@@ -58,7 +67,7 @@ func serveSink(in io.Reader, out io.Writer) error {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	r := &receiver{}
+	r := &receiver{more: make(chan struct{})}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /hook", r.hook)
 	mux.HandleFunc("POST /hang/{n}", func(_ http.ResponseWriter, req *http.Request) {
@@ -71,6 +80,8 @@ func serveSink(in io.Reader, out io.Writer) error {
 		case <-ctx.Done():
 		}
 	})
+	mux.HandleFunc("POST /nothing", func(_ http.ResponseWriter, req *http.Request) { _, _ = io.Copy(io.Discard, req.Body) })
+	mux.HandleFunc("GET /arrivals/{id}", r.arrival)
 	mux.HandleFunc("PUT /orders", r.takeOrders)
 	mux.HandleFunc("GET /counts", func(w http.ResponseWriter, _ *http.Request) {
 		r.mu.Lock()
@@ -112,7 +123,7 @@ func (r *receiver) takeOrders(w http.ResponseWriter, req *http.Request) {
 	defer r.mu.Unlock()
 	r.orders, r.verifier = o, v
 	if !o.Keep {
-		r.counts, r.seen, r.last = counts{}, map[string]struct{}{}, map[string]uint64{}
+		r.counts, r.seen, r.last, r.arrived = counts{}, map[string]struct{}{}, map[string]uint64{}, map[string]int64{}
 	}
 }
 
@@ -156,15 +167,49 @@ func (r *receiver) note(status int, id string, body []byte) {
 		r.counts.Disorder++
 	}
 	r.last[account] = sequence
+	r.counts.Last = time.Now().UnixNano()
+	if r.counts.First == 0 {
+		r.counts.First = r.counts.Last
+	}
+	if r.orders.Arrivals {
+		r.arrived[field(body, `"providerId":"`)] = r.counts.Last
+		close(r.more)
+		r.more = make(chan struct{})
+	}
+}
+
+// arrival waits for a message and says when it came.
+func (r *receiver) arrival(w http.ResponseWriter, req *http.Request) {
+	for {
+		r.mu.Lock()
+		at, more := r.arrived[req.PathValue("id")], r.more
+		r.mu.Unlock()
+		if at != 0 {
+			_ = json.NewEncoder(w).Encode(at)
+			return
+		}
+		select {
+		case <-more:
+		case <-req.Context().Done():
+			return
+		}
+	}
+}
+
+// field gives the text between a key and the next quotation mark.
+func field(body []byte, key string) string {
+	_, rest, ok := bytes.Cut(body, []byte(key))
+	if !ok {
+		return ""
+	}
+	value, _, _ := bytes.Cut(rest, []byte(`"`))
+	return string(value)
 }
 
 // place reads account and sequence of a webhook's body. It knows how they are
 // written, since decoding all of it would be more than a receiver's least.
 func place(body []byte) (account string, sequence uint64) {
-	if _, rest, ok := bytes.Cut(body, []byte(`"account":{"id":"`)); ok {
-		id, _, _ := bytes.Cut(rest, []byte(`"`))
-		account = string(id)
-	}
+	account = field(body, `"account":{"id":"`)
 	if _, rest, ok := bytes.Cut(body, []byte(`"sequence":`)); ok {
 		n, _, _ := bytes.Cut(rest, []byte(`,`))
 		sequence, _ = strconv.ParseUint(string(n), 10, 64)
@@ -221,8 +266,10 @@ func (s *sink) counts(ctx context.Context) (c counts, err error) {
 }
 
 // call makes a request that must succeed, and decodes the answer into out.
-func call(req *http.Request, out any) error {
-	resp, err := http.DefaultClient.Do(req)
+func call(req *http.Request, out any) error { return callWith(http.DefaultClient, req, out) }
+
+func callWith(c *http.Client, req *http.Request, out any) error {
+	resp, err := c.Do(req)
 	if err != nil {
 		return err
 	}
