@@ -130,7 +130,7 @@ func (p *running) stop() error {
 // something to query, once it is ready.
 func (d *demo) serve(t *testing.T, dir string, s settings) (*demo, *running) {
 	t.Helper()
-	cfg, base := s.write(t, dir), s["public_url"].(string)
+	cfg, base := s.write(t, dir), baseOf(s)
 	p := start(t, program("postern"), "-c", cfg, "serve")
 	g := &demo{t: t, cmd: p.cmd, dir: dir, lines: p.lines, done: p.done, info: d.info}
 	g.eventually("the gateway is ready", func() bool {
