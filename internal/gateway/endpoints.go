@@ -84,7 +84,7 @@ type deliverer struct {
 }
 
 func (d deliverer) SendTest(ctx context.Context, endpoint string) (*store.Delivery, error) {
-	id, err := d.hooks.SendTest(ctx, endpoint)
+	id, err := d.hooks.SendTest(ctx, endpoint, "")
 	if err != nil {
 		return nil, err
 	}

@@ -153,7 +153,7 @@ func (g *Gateway) wire(ctx context.Context) error {
 		OnChange: func(tx store.Tx, e *store.Endpoint, c outbox.Change) error { return g.hooks.EndpointChanged(tx, e, c) },
 	})
 	g.hooks = webhook.New(g.store, g.outbox, g.guard, webhook.Options{
-		Log: g.log, Bus: g.bus, Overlap: cfg.Webhooks.KeyOverlap, Link: g.messageLink, Content: content{g}})
+		Log: g.log, Bus: g.bus, Overlap: cfg.Webhooks.KeyOverlap, Probe: g.carrier.Deliver, Link: g.messageLink, Content: content{g}})
 	g.journal = journal.New(g.store, g.bus, time.Now, g.hooks.Owe)
 	sink := &sink{log: g.log}
 	dirs, err := pluginhost.DefaultDirs(cfg.Plugins.Dir)

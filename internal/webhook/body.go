@@ -38,7 +38,9 @@ type bodyJSON struct {
 	Account   *accountJSON `json:"account"`
 	Sequence  uint64       `json:"sequence"`
 	Cursor    string       `json:"cursor"`
-	Data      any          `json:"data"`
+	// Test: nothing of this has happened.
+	Test bool `json:"test,omitempty"`
+	Data any  `json:"data"`
 }
 
 type accountJSON struct {
@@ -123,8 +125,14 @@ type submissionJSON struct {
 }
 
 type endpointJSON struct {
-	Endpoint string `json:"endpoint"`
-	Reason   string `json:"reason,omitempty"`
+	Endpoint    string `json:"endpoint"`
+	Description string `json:"description,omitempty"`
+	Reason      string `json:"reason,omitempty"`
+	// Percent is how far it is on its way to being disabled.
+	Percent      int     `json:"percent,omitempty"`
+	FailingSince *string `json:"failingSince,omitempty"`
+	Failures     int     `json:"failures,omitempty"`
+	DeadLetters  int64   `json:"deadLetters,omitempty"`
 }
 
 type providerJSON struct {
@@ -137,6 +145,8 @@ type writer struct {
 	service  *Service
 	tx       store.Tx
 	accounts map[string]*accountJSON
+	// sample: what is written about does not exist.
+	sample bool
 }
 
 // body renders an event.
@@ -154,7 +164,7 @@ func (w *writer) body(e *event.Event, rendition Payload) ([]byte, error) {
 	enc.SetEscapeHTML(false)
 	err = enc.Encode(bodyJSON{
 		Type: e.Type, Timestamp: stamp(e.Time), ID: e.ID, Account: account,
-		Sequence: e.Sequence, Cursor: e.Cursor().String(), Data: data,
+		Sequence: e.Sequence, Cursor: e.Cursor().String(), Test: w.sample, Data: data,
 	})
 	if err != nil {
 		return nil, err
@@ -194,8 +204,10 @@ func (w *writer) data(e *event.Event, account *accountJSON, rendition Payload) (
 		return w.mailbox(e)
 	case event.SubmissionSent, event.SubmissionFailed:
 		return w.submission(e)
-	case event.EndpointDisabled, event.Ping:
+	case event.Ping:
 		return endpointJSON{Endpoint: e.Endpoint, Reason: e.Reason}, nil
+	case event.EndpointFailing, event.EndpointDisabled, event.EndpointRecovered, event.EndpointDeadLetters:
+		return w.endpoint(e)
 	case event.ProviderMisconfigured:
 		p := providerJSON{Reason: e.Reason}
 		if account != nil {
@@ -231,7 +243,7 @@ func (w *writer) message(e *event.Event, rendition Payload) (any, error) {
 		if s.Size > 0 {
 			m.Envelope.Size = &s.Size
 		}
-	} else {
+	} else if !w.sample {
 		switch r, err := w.tx.Message(e.Message); {
 		case errors.Is(err, store.ErrNotFound):
 		case err != nil:
@@ -251,6 +263,11 @@ func (w *writer) message(e *event.Event, rendition Payload) (any, error) {
 func (w *writer) content(message string) *contentJSON {
 	opts := w.service.opts
 	c := &contentJSON{Truncated: true}
+	if w.sample {
+		c.Text, c.Truncated = "This message does not exist.\n", false
+		c.Headers = []headerJSON{{Name: "Subject", Value: "An example"}}
+		return c
+	}
 	if opts.Content != nil {
 		if full, ok := opts.Content.Full(w.tx, message); ok {
 			c.Truncated = full.Truncated
@@ -285,7 +302,27 @@ func cut(s string, truncated *bool) string {
 	return s[:n]
 }
 
+// endpoint tells of an endpoint to others: not its URL, which may hold what
+// only its owner should know.
+func (w *writer) endpoint(e *event.Event) (any, error) {
+	j := endpointJSON{Endpoint: e.Endpoint, Reason: e.Reason, Percent: e.Percent, DeadLetters: e.DeadLetters}
+	switch r, err := w.tx.Endpoint(e.Endpoint); {
+	case errors.Is(err, store.ErrNotFound):
+	case err != nil:
+		return nil, fmt.Errorf("read endpoint: %w", err)
+	default:
+		j.FailingSince, j.Failures = stamp(r.Failing), r.Failures
+		if c, err := decodeConfig(r.Config); err == nil {
+			j.Description = c.Description
+		}
+	}
+	return j, nil
+}
+
 func (w *writer) mailbox(e *event.Event) (any, error) {
+	if w.sample {
+		return sampleMailboxJSON(), nil
+	}
 	m := mailboxJSON{Mailbox: e.Mailbox}
 	switch r, err := w.tx.Mailbox(e.Mailbox); {
 	case errors.Is(err, store.ErrNotFound):
@@ -307,6 +344,9 @@ func (w *writer) submission(e *event.Event) (any, error) {
 	s := submissionJSON{Submission: e.Submission, Recipients: []string{}, Error: e.Reason}
 	if e.Message != "" {
 		s.Message = &e.Message
+	}
+	if w.sample {
+		return w.sampleSubmission(s), nil
 	}
 	switch r, err := w.tx.Submission(e.Submission); {
 	case errors.Is(err, store.ErrNotFound):

@@ -42,6 +42,14 @@ func goldenWorld(tx store.Tx) error {
 	if err := tx.PutMessage(m); err != nil {
 		return err
 	}
+	config, err := (&config{URL: "https://example.org/secret-path", Description: "billing", Payload: PayloadThin}).encode()
+	if err != nil {
+		return err
+	}
+	failing := &store.Endpoint{ID: "ep_1", Config: config, Failing: goldenTime.Add(-time.Hour), Failures: 40, CreatedAt: goldenTime.AddDate(0, -1, 0)}
+	if err := tx.PutEndpoint(failing); err != nil {
+		return err
+	}
 	return tx.PutSubmission(&store.Submission{
 		ID: "s1", Account: "aada", From: "ada@example.org", Recipients: []string{"bob@example.net", "eve@example.com"},
 		Subject: "Re: Grüße", MessageID: "reply@example.org", State: store.SubmissionSent,
@@ -81,7 +89,10 @@ func goldenEvents() []event.Event {
 		account(event.AccountRecovered, ""), account(event.AccountDisconnected, ""),
 		{Type: event.SubmissionSent, Account: "aada", Submission: "s1", Message: "m1"},
 		{Type: event.SubmissionFailed, Account: "aada", Submission: "s1", Reason: "too_large: the provider takes 35 MB"},
-		{Type: event.EndpointDisabled, Endpoint: "ep_1", Reason: "the receiver answered 410 Gone"},
+		{Type: event.EndpointFailing, Endpoint: "ep_1", Percent: 70},
+		{Type: event.EndpointDisabled, Endpoint: "ep_1", Reason: "the receiver answered 410 Gone", Percent: 100},
+		{Type: event.EndpointRecovered, Endpoint: "ep_1"},
+		{Type: event.EndpointDeadLetters, Endpoint: "ep_1", DeadLetters: 1000},
 		{Type: event.ProviderMisconfigured, Account: "aada", Reason: "misconfigured: the client secret has expired"},
 		{Type: event.Ping, Endpoint: "ep_1"},
 	}

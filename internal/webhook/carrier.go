@@ -125,6 +125,7 @@ func (c *Carrier) Deliver(ctx context.Context, e *store.Endpoint, d *store.Deliv
 		HeaderPrevious:      {strconv.FormatUint(d.Previous, 10)},
 	}
 
+	addHeaders(req.Header, p.config.Headers)
 	if own != "" {
 		req.Header.Set(HeaderPostern, own)
 	}
@@ -189,6 +190,14 @@ func (c *Carrier) peer(e *store.Endpoint, now time.Time) (peer, error) {
 		u, err := url.Parse(config.URL)
 		if err != nil {
 			return peer{}, errors.New("make request: the URL is damaged")
+		}
+		certificates, err := config.certificates()
+		if err != nil {
+			return peer{}, errors.New("show a certificate: the endpoint's client certificate is damaged")
+		}
+		if p.config == nil || p.config.ClientCertificate != config.ClientCertificate || p.config.ClientKey != config.ClientKey {
+			p.transport.CloseIdleConnections() // they were made with the former certificate
+			p.transport = c.transport(certificates)
 		}
 		p.source, p.config, p.url = bytes.Clone(e.Config), config, u
 	}

@@ -49,6 +49,12 @@ type Endpoint struct {
 	Backfill    bool
 	// Attempts is the number of attempts a delivery gets, 0 for the default.
 	Attempts int
+	// InFlight and PerSecond are 0 for the defaults.
+	InFlight  int
+	PerSecond float64
+	// Headers are the names of those that are added; ClientCertificate is PEM.
+	Headers           []string
+	ClientCertificate string
 	// Signature is the kind of its current key, Keys those that sign now, newest
 	// first.
 	Signature Signature
@@ -74,6 +80,12 @@ type config struct {
 	Payload     Payload      `json:"payload"`
 	Backfill    bool         `json:"backfill,omitempty"`
 	Attempts    int          `json:"attempts,omitempty"`
+	InFlight    int          `json:"inFlight,omitempty"`
+	PerSecond   float64      `json:"perSecond,omitempty"`
+	Headers     []Header     `json:"headers,omitempty"`
+	// ClientCertificate and ClientKey are PEM.
+	ClientCertificate string `json:"clientCertificate,omitempty"`
+	ClientKey         string `json:"clientKey,omitempty"`
 	// Signature is the kind of the next key.
 	Signature Signature `json:"signature,omitempty"`
 	// Keys sign, newest first.
@@ -113,8 +125,8 @@ func (t *target) wants(e *event.Event) bool {
 		return false
 	case e.Type == event.Ping:
 		return e.Endpoint == t.id
-	case e.Type == event.EndpointDisabled && e.Endpoint == t.id:
-		return false // it would hear of it only when it is none any more
+	case e.Endpoint == t.id:
+		return false // what there is to say of it is said to others
 	case e.Backfill && !c.Backfill:
 		return false
 	case len(c.Events) > 0 && !slices.Contains(c.Events, e.Type):
@@ -134,7 +146,10 @@ func describe(r *store.Endpoint, now time.Time) (*Endpoint, error) {
 		Ordered: r.Ordered, Payload: c.Payload, Backfill: c.Backfill, Attempts: c.Attempts, CreatedAt: r.CreatedAt,
 		State: StateEnabled, Reason: r.Reason, FailingSince: r.Failing, Failures: r.Failures, LastSuccessAt: r.LastOKAt,
 	}
-	e.Signature = c.Signature
+	e.Signature, e.InFlight, e.PerSecond, e.ClientCertificate = c.Signature, c.InFlight, c.PerSecond, c.ClientCertificate
+	for _, h := range c.Headers {
+		e.Headers = append(e.Headers, h.Name)
+	}
 	for _, k := range c.active(now) {
 		e.Keys = append(e.Keys, k.describe())
 	}
@@ -152,13 +167,11 @@ func describe(r *store.Endpoint, now time.Time) (*Endpoint, error) {
 // Limits gives what an endpoint grants its deliveries. It is
 // outbox.Options.Limits.
 func Limits(r *store.Endpoint) outbox.Limits {
-	var c struct {
-		Attempts int `json:"attempts"`
-	}
+	var c config
 	if err := json.Unmarshal(r.Config, &c); err != nil {
 		return outbox.Limits{}
 	}
-	return outbox.Limits{Attempts: c.Attempts}
+	return outbox.Limits{Attempts: c.Attempts, InFlight: c.InFlight, PerSecond: c.PerSecond}
 }
 
 func newEndpointID() string { return "ep_" + strings.ToLower(rand.Text()) }

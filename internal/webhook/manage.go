@@ -18,6 +18,8 @@ import (
 // Limits of an endpoint's settings.
 const (
 	MaxAttempts    = 12
+	MaxInFlight    = 256
+	MaxPerSecond   = 10_000
 	maxDescription = 1000
 	maxAccounts    = 1000
 )
@@ -41,6 +43,20 @@ type Create struct {
 	Attempts int
 	// Signature is SignatureHMAC where it is empty.
 	Signature Signature
+	// Secret is one that the owner has already; empty for a new one.
+	Secret string
+	// InFlight and PerSecond bound the attempts under way and begun, 0 for the
+	// defaults of the outbox.
+	InFlight  int
+	PerSecond float64
+	// Headers are added to every request.
+	Headers []Header
+	// ClientCertificate and ClientKey, in PEM, are shown to receivers that ask
+	// for a certificate.
+	ClientCertificate, ClientKey string
+	// Verify sends a signed ping first: an endpoint that does not accept it is
+	// not made.
+	Verify bool
 }
 
 // CreateEndpoint makes an endpoint and gives it with its secret, which is not
@@ -53,6 +69,8 @@ func (s *Service) CreateEndpoint(ctx context.Context, in Create) (*Endpoint, str
 	c := &config{
 		URL: strings.TrimSpace(in.URL), Events: distinct(in.Events), Accounts: distinct(in.Accounts), Description: in.Description,
 		Payload: in.Payload, Backfill: in.Backfill, Attempts: in.Attempts, Signature: in.Signature,
+		InFlight: in.InFlight, PerSecond: in.PerSecond, Headers: in.Headers,
+		ClientCertificate: in.ClientCertificate, ClientKey: in.ClientKey,
 	}
 	if c.Signature == "" {
 		c.Signature = SignatureHMAC
@@ -61,9 +79,9 @@ func (s *Service) CreateEndpoint(ctx context.Context, in Create) (*Endpoint, str
 		return nil, "", err
 	}
 	now := s.opts.Now().UTC()
-	key, err := newKey(c.Signature, now)
+	key, err := firstKey(op, c.Signature, in.Secret, now)
 	if err != nil {
-		return nil, "", fmt.Errorf("%s: %w", op, err)
+		return nil, "", err
 	}
 	c.Keys = []signingKey{key}
 	encoded, err := c.encode()
@@ -71,6 +89,11 @@ func (s *Service) CreateEndpoint(ctx context.Context, in Create) (*Endpoint, str
 		return nil, "", err
 	}
 	r := &store.Endpoint{ID: newEndpointID(), Config: encoded, Ordered: !in.Unordered, CreatedAt: now}
+	if in.Verify {
+		if err := s.verify(ctx, op, r, now); err != nil {
+			return nil, "", err
+		}
+	}
 	err = s.store.Update(ctx, func(tx store.Tx) error {
 		if err := accountsExist(tx, op, c.Accounts); err != nil {
 			return err
@@ -103,6 +126,12 @@ type Update struct {
 	// once, and the former ones sign on for webhooks.key_overlap; a new secret
 	// must be shown, and so RotateSecret makes it.
 	Signature *Signature
+	InFlight  *int
+	PerSecond *float64
+	// Headers replace all there are, as do certificate and key; empty ones
+	// remove them.
+	Headers                      *[]Header
+	ClientCertificate, ClientKey *string
 	// Enabled switches the endpoint on or off. Switched on, it starts afresh.
 	Enabled *bool
 }
@@ -122,6 +151,11 @@ func (s *Service) UpdateEndpoint(ctx context.Context, in Update) (*Endpoint, err
 		set(&c.Payload, in.Payload)
 		set(&c.Backfill, in.Backfill)
 		set(&c.Attempts, in.Attempts)
+		set(&c.InFlight, in.InFlight)
+		set(&c.PerSecond, in.PerSecond)
+		set(&c.Headers, in.Headers)
+		set(&c.ClientCertificate, in.ClientCertificate)
+		set(&c.ClientKey, in.ClientKey)
 		if in.Signature != nil && *in.Signature != c.Signature {
 			if err := s.resign(op, c, *in.Signature); err != nil {
 				return err
@@ -192,28 +226,6 @@ func (s *Service) DeleteEndpoint(ctx context.Context, id string) error {
 	})
 }
 
-// SendTest owes an endpoint a ping and gives the delivery's id. It waits for
-// nothing else the endpoint is owed.
-func (s *Service) SendTest(ctx context.Context, id string) (delivery string, err error) {
-	const op = "send test event"
-	err = s.store.Update(ctx, func(tx store.Tx) error {
-		r, err := endpoint(tx, op, id)
-		if err != nil {
-			return err
-		}
-		if r.Disabled {
-			return mail.Errorf(mail.KindConflict, op, "the endpoint is disabled (%s); enable it first", r.Reason)
-		}
-		e, err := s.journal(tx, event.Event{Type: event.Ping, Endpoint: id})
-		if err != nil {
-			return fmt.Errorf("%s: %w", op, err)
-		}
-		delivery = deliveryID(id, &e, PayloadThin)
-		return nil
-	})
-	return delivery, err
-}
-
 // GetEndpoint gives one endpoint.
 func (s *Service) GetEndpoint(ctx context.Context, id string) (e *Endpoint, err error) {
 	err = s.store.View(ctx, func(tx store.Tx) error {
@@ -276,12 +288,19 @@ func (s *Service) check(op string, c *config) error {
 		return mail.Errorf(mail.KindInvalid, op, "there is no signature %q, only hmac and ed25519", c.Signature)
 	case c.Attempts < 0 || c.Attempts > MaxAttempts:
 		return mail.Errorf(mail.KindInvalid, op, "attempts must be between 1 and %d, or 0 for the default", MaxAttempts)
+	case c.InFlight < 0 || c.InFlight > MaxInFlight:
+		return mail.Errorf(mail.KindInvalid, op, "requests in flight must be between 1 and %d, or 0 for the default", MaxInFlight)
+	case !(c.PerSecond >= 0 && c.PerSecond <= MaxPerSecond): // NaN too
+		return mail.Errorf(mail.KindInvalid, op, "requests per second must be above 0 and at most %d, or 0 for no limit", MaxPerSecond)
 	case len(c.Description) > maxDescription:
 		return mail.Errorf(mail.KindInvalid, op, "the description is longer than %d characters", maxDescription)
 	case len(c.Accounts) > maxAccounts:
 		return mail.Errorf(mail.KindInvalid, op, "more than %d accounts; leave them out for all", maxAccounts)
 	}
-	return nil
+	if err := checkHeaders(op, c.Headers); err != nil {
+		return err
+	}
+	return c.checkCertificate(op)
 }
 
 func accountsExist(tx store.Tx, op string, ids []string) error {

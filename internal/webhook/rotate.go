@@ -56,6 +56,20 @@ func (s *Service) RotateSecret(ctx context.Context, id string, in Rotate) (e *En
 	return e, secret, nil
 }
 
+// firstKey is the key of a new endpoint.
+func firstKey(op string, kind Signature, secret string, now time.Time) (k signingKey, err error) {
+	switch {
+	case secret == "":
+		k, err = newKey(kind, now)
+	case kind != SignatureHMAC:
+		err = mail.Errorf(mail.KindInvalid, op, "only HMAC has a secret; an Ed25519 key is made here")
+	default:
+		k, err = bring(op, secret)
+		k.Created = now
+	}
+	return k, err
+}
+
 // shown is what the owner must be told of a new key.
 func shown(k signingKey) string {
 	if k.kind() == SignatureEd25519 {

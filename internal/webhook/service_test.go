@@ -141,7 +141,7 @@ func TestHangingReceiverDoesNotDelayAnother(t *testing.T) {
 	h.create(Create{URL: hang.URL})
 	h.create(Create{URL: hang.URL, Unordered: true})
 	e, _ := h.create(Create{URL: good.URL})
-	if _, err := h.service.SendTest(context.Background(), e.ID); err != nil {
+	if _, err := h.service.SendTest(context.Background(), e.ID, ""); err != nil {
 		t.Fatal(err)
 	}
 	good.next(t)
@@ -185,7 +185,7 @@ func TestGoneDisablesAndTellsTheOthers(t *testing.T) {
 	if err != nil || got.State != StateDisabled || !strings.Contains(got.Reason, "410") {
 		t.Errorf("%+v, %v", got, err)
 	}
-	if _, err := h.service.SendTest(ctx, e.ID); mail.KindOf(err) != mail.KindConflict {
+	if _, err := h.service.SendTest(ctx, e.ID, ""); mail.KindOf(err) != mail.KindConflict {
 		t.Errorf("a test event to a disabled endpoint: %v", err)
 	}
 	// What it was owed, and what came meanwhile, goes out when it is enabled.
@@ -334,7 +334,7 @@ func TestBadInputIsRefusedByKind(t *testing.T) {
 		"update": func() error { _, err := h.service.UpdateEndpoint(ctx, Update{ID: none}); return err },
 		"rotate": func() error { _, _, err := h.service.RotateSecret(ctx, none, Rotate{}); return err },
 		"delete": func() error { return h.service.DeleteEndpoint(ctx, none) },
-		"test":   func() error { _, err := h.service.SendTest(ctx, none); return err },
+		"test":   func() error { _, err := h.service.SendTest(ctx, none, ""); return err },
 	}
 	for name, call := range calls {
 		if err := call(); mail.KindOf(err) != mail.KindNotFound {
@@ -418,7 +418,7 @@ func TestPingWaitsForNobody(t *testing.T) {
 	h.journal(updated("a"), event.Event{Type: event.ProviderMisconfigured})
 	sink.next(t)
 	sink.next(t)
-	id, err := h.service.SendTest(context.Background(), e.ID)
+	id, err := h.service.SendTest(context.Background(), e.ID, "")
 	if err != nil {
 		t.Fatal(err)
 	}

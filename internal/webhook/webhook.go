@@ -25,6 +25,8 @@
 package webhook
 
 import (
+	"context"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -67,6 +69,9 @@ type Options struct {
 	Overlap time.Duration
 	// Content serves full payloads; without one they are thin, and say so.
 	Content Content
+	// Probe makes one attempt, for endpoints that are to be verified before they
+	// are made. It is Carrier.Deliver.
+	Probe func(context.Context, *store.Endpoint, *store.Delivery, []byte) outbox.Outcome
 	// Link gives the address where the rest of a truncated message is read.
 	Link func(message string) string
 }
@@ -160,12 +165,23 @@ func (s *Service) changed(tx store.Tx, op, id string, then func(id string)) {
 }
 
 // EndpointChanged journals what the outbox tells of an endpoint. It is
-// outbox.Options.OnChange.
+// outbox.Options.OnChange. The endpoint itself is never told: it is the one
+// that would not hear.
 func (s *Service) EndpointChanged(tx store.Tx, e *store.Endpoint, c outbox.Change) error {
-	if c.Kind != outbox.ChangeDisabled {
-		return nil
+	told := event.Event{Endpoint: e.ID, Reason: e.Reason}
+	switch c.Kind {
+	case outbox.ChangeFailing:
+		told.Type, told.Percent = event.EndpointFailing, c.Percent
+	case outbox.ChangeDisabled:
+		told.Type, told.Percent = event.EndpointDisabled, 100
+	case outbox.ChangeRecovered:
+		told.Type = event.EndpointRecovered
+	case outbox.ChangeDead:
+		told.Type, told.DeadLetters = event.EndpointDeadLetters, c.Dead
+	default:
+		return fmt.Errorf("there is no event for an endpoint that is %q", c.Kind)
 	}
-	_, err := s.journal(tx, event.Event{Type: event.EndpointDisabled, Endpoint: e.ID, Reason: e.Reason})
+	_, err := s.journal(tx, told)
 	return err
 }
 
