@@ -87,6 +87,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 		Log: g.log, Accounts: g.accounts, Providers: g.plugins, Version: g.opts.Version,
 		Secure:  g.cfg.Public().Scheme == "https",
 		GraphQL: g.graph.Handler(), Blobs: g.graph.Blobs(), Messages: g.graph.Messages(), GraphiQL: g.graphiQL(listener.Addr()),
+		WebhookKeys: g.hooks.PublicKeys(),
 		Metrics: promhttp.HandlerFor(g.registry, promhttp.HandlerOpts{Registry: g.registry}), Ready: g.ready,
 	})
 	doors := start(ctx, "doors", fail,

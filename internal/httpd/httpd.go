@@ -41,6 +41,8 @@ type Options struct {
 	// GraphQL, Blobs, Messages, GraphiQL and Metrics are hung in where they are
 	// given.
 	GraphQL, Blobs, Messages, GraphiQL, Metrics http.Handler
+	// WebhookKeys serves the public keys that webhooks are signed with.
+	WebhookKeys http.Handler
 	// Ready says why the gateway is not ready, nothing when it is.
 	Ready func(ctx context.Context) []string
 	// Secure: owners come by https, so cookies go by nothing else.
@@ -66,6 +68,7 @@ func Handler(o Options) http.Handler {
 	mux.HandleFunc("GET /readyz", s.readyz)
 	for path, h := range map[string]http.Handler{
 		"/graphql": o.GraphQL, "/blobs/": o.Blobs, "/messages/{id}": o.Messages, "/graphiql": o.GraphiQL, "/graphiql/": o.GraphiQL, "GET /metrics": o.Metrics,
+		"GET /.well-known/postern/webhook-keys/{endpoint}": o.WebhookKeys,
 	} {
 		if h != nil {
 			mux.Handle(path, h)
