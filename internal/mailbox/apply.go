@@ -192,8 +192,18 @@ func (a *applier) hidden(it *mail.Item) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	pending := sub.State == store.SubmissionScheduled || sub.State == store.SubmissionSending
-	return pending && slices.Contains(it.Message.Keywords, mail.Draft), nil
+	if !slices.Contains(it.Message.Keywords, mail.Draft) {
+		return false, nil
+	}
+	switch sub.State {
+	case store.SubmissionScheduled, store.SubmissionSending:
+		return true, nil
+	case store.SubmissionSent:
+		// What was sent is no draft any more: the answer is older than the
+		// sending, or a feed lags behind it.
+		return it.Message.ProviderID == sub.DraftID || a.asOf.Before(sub.DoneAt), nil
+	}
+	return false, nil
 }
 
 // place says in which of our mailboxes the item puts the message.
