@@ -36,9 +36,15 @@ func (r deliveryResolver) Attempts(ctx context.Context, d *store.Delivery) ([]*s
 	return attempts, err
 }
 
-func (r deliveryResolver) NextAt(_ context.Context, d *store.Delivery) (*time.Time, error) {
+// NextAt is null for what is not tried any more, and for what waits for its
+// endpoint to be enabled again.
+func (r deliveryResolver) NextAt(ctx context.Context, d *store.Delivery) (*time.Time, error) {
 	if d.State != store.DeliveryPending {
 		return nil, nil
+	}
+	e, err := r.endpoint(ctx, d.Endpoint)
+	if err != nil || e == nil || e.State == service.EndpointDisabled {
+		return nil, err
 	}
 	return &d.NextAt, nil
 }

@@ -205,6 +205,20 @@ func TestEndpointMutations(t *testing.T) {
 		t.Error(r.Data)
 	}
 	delivery := r.str("sendTestEvent.id")
+	pending := `{ deliveries(filter: {endpoint: "ep-2"}) { edges { node { state nextAt } } } }`
+	if r := w.ask(pending).ok(); r.each("deliveries.edges", "node.nextAt")[0] == "<nil>" {
+		t.Error(r.Data)
+	}
+	e, err := w.fake.find("ep-2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	was := e.State
+	e.State = service.EndpointDisabled
+	if r := w.ask(pending).ok(); r.each("deliveries.edges", "node.nextAt")[0] != "<nil>" {
+		t.Errorf("a disabled endpoint is tried at a time: %v", r.Data)
+	}
+	e.State = was
 	for filter, n := range map[string]int{`{endpoint: "ep-2"}`: 1, `{endpoint: "ep-1"}`: 0, `{type: PING, state: PENDING}`: 1, `{state: DEAD}`: 0, `{since: "2026-03-04T12:00:00Z"}`: 1, `{until: "2026-03-04T12:00:00Z"}`: 0} {
 		if r := w.ask(`{ deliveries(filter: ` + filter + `) { edges { node { id } } } }`).ok(); len(r.each("deliveries.edges", "node.id")) != n {
 			t.Errorf("%s: %v", filter, r.Data)

@@ -79,6 +79,10 @@ func (r queryResolver) Submission(ctx context.Context, id string) (*store.Submis
 	return loadersOf(ctx).submissions.load(ctx, id)
 }
 
+func (r providerResolver) StateReason(_ context.Context, p *service.Provider) (*string, error) {
+	return optional(p.Reason), nil
+}
+
 func (r providerResolver) Reason(_ context.Context, p *service.Provider) (*string, error) {
 	return optional(p.Reason), nil
 }

@@ -58,7 +58,9 @@ type socket struct {
 	conn    *websocket.Conn
 	closing context.Context
 
-	mu       sync.Mutex
+	mu sync.Mutex
+	// failed are operations that were answered with an error.
+	failed   map[string]bool
 	deadline *time.Timer
 	ended    chan struct{} // closed when the closing handshake is over
 }
@@ -69,12 +71,58 @@ func (c *socket) NextReader() (int, io.Reader, error) {
 	case websocket.StatusNormalClosure, websocket.StatusGoingAway, websocket.StatusNoStatusRcvd:
 		return int(kind), nil, transport.ErrWebsocketClosed
 	}
+	if err == nil {
+		c.begins(data)
+	}
 	return int(kind), bytes.NewReader(data), err
+}
+
+// maxFailed bounds how many operations are remembered to have failed.
+const maxFailed = 128
+
+// frame is what all messages of the protocol have.
+type frame struct {
+	ID   string `json:"id"`
+	Type string `json:"type"`
+}
+
+// begins forgets that an operation failed whose id is used anew.
+func (c *socket) begins(data []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var f frame
+	if len(c.failed) > 0 && json.Unmarshal(data, &f) == nil && f.Type == "subscribe" {
+		delete(c.failed, f.ID)
+	}
+}
+
+// over reports whether a message says that an operation is complete that an
+// error has ended already: by the protocol nothing follows an error, though
+// gqlgen sends both.
+func (c *socket) over(data []byte) bool {
+	// What it writes ends with the type; of the long ones nothing is to be read.
+	failed, complete := bytes.HasSuffix(data, []byte(`"type":"error"}`)), bytes.HasSuffix(data, []byte(`"type":"complete"}`))
+	var f frame
+	if !failed && !complete || json.Unmarshal(data, &f) != nil {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if complete {
+		was := c.failed[f.ID]
+		delete(c.failed, f.ID)
+		return was
+	}
+	if c.failed == nil || len(c.failed) >= maxFailed {
+		c.failed = map[string]bool{}
+	}
+	c.failed[f.ID] = true
+	return false
 }
 
 func (c *socket) WriteJSON(v any) error {
 	data, err := json.Marshal(v)
-	if err != nil {
+	if err != nil || c.over(data) {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)

@@ -171,6 +171,14 @@ func TestSocketKeys(t *testing.T) {
 	if code, _ := s.told(); code != "BAD_INPUT" {
 		t.Error(code)
 	}
+	// The error ends the operation: no complete follows. Its id can be used
+	// again, and then ends as every other.
+	s.send(frame{ID: "r", Type: "subscribe", Payload: json.RawMessage(`{"query": "{ viewer { name } }"}`)})
+	for _, want := range []string{"next", "complete"} {
+		if f := s.next(); f.Type != want || f.ID != "r" {
+			t.Errorf("after an error came %+v, want %s", f, want)
+		}
+	}
 
 	_, resp, err := w.dial(http.Header{"Authorization": {"Bearer wrong"}}, "graphql-transport-ws")
 	if err == nil || resp == nil || resp.StatusCode != http.StatusUnauthorized {

@@ -340,10 +340,11 @@ type ComplexityRoot struct {
 	}
 
 	Provider struct {
-		ID     func(childComplexity int) int
-		Reason func(childComplexity int) int
-		State  func(childComplexity int) int
-		Title  func(childComplexity int) int
+		ID          func(childComplexity int) int
+		Reason      func(childComplexity int) int
+		State       func(childComplexity int) int
+		StateReason func(childComplexity int) int
+		Title       func(childComplexity int) int
 	}
 
 	Query struct {
@@ -580,6 +581,7 @@ type MutationResolver interface {
 	CancelReplay(ctx context.Context, id string) (*store.Job, error)
 }
 type ProviderResolver interface {
+	StateReason(ctx context.Context, obj *service.Provider) (*string, error)
 	Reason(ctx context.Context, obj *service.Provider) (*string, error)
 }
 type QueryResolver interface {
@@ -2045,6 +2047,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Provider.State(childComplexity), true
+	case "Provider.stateReason":
+		if e.ComplexityRoot.Provider.StateReason == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Provider.StateReason(childComplexity), true
 	case "Provider.title":
 		if e.ComplexityRoot.Provider.Title == nil {
 			break
@@ -2967,7 +2975,9 @@ type Provider {
   "Whether accounts can be connected and synced."
   state: ProviderState!
   "Why not, in words. Null while all is well."
-  reason: String
+  stateReason: String
+  "The same as ` + "`" + `stateReason` + "`" + `."
+  reason: String @deprecated(reason: "It is called stateReason, as everywhere else.")
 }
 
 "Where a provider instance stands."
@@ -4620,6 +4630,8 @@ func (ec *executionContext) childFields_Provider(ctx context.Context, field grap
 		return ec.fieldContext_Provider_title(ctx, field)
 	case "state":
 		return ec.fieldContext_Provider_state(ctx, field)
+	case "stateReason":
+		return ec.fieldContext_Provider_stateReason(ctx, field)
 	case "reason":
 		return ec.fieldContext_Provider_reason(ctx, field)
 	}
@@ -11675,6 +11687,29 @@ func (ec *executionContext) _Provider_state(ctx context.Context, field graphql.C
 }
 func (ec *executionContext) fieldContext_Provider_state(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Provider", field, false, false, errors.New("field of type ProviderState does not have child fields"))
+}
+
+func (ec *executionContext) _Provider_stateReason(ctx context.Context, field graphql.CollectedField, obj *service.Provider) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Provider_stateReason(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Provider().StateReason(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Provider_stateReason(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Provider", field, true, true, errors.New("field of type String does not have child fields"))
 }
 
 func (ec *executionContext) _Provider_reason(ctx context.Context, field graphql.CollectedField, obj *service.Provider) (ret graphql.Marshaler) {
@@ -19812,6 +19847,44 @@ func (ec *executionContext) _Provider(ctx context.Context, sel ast.SelectionSet,
 			if out.Values[i] == graphql.Null {
 				atomic.AddUint32(&out.Invalids, 1)
 			}
+		case "stateReason":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._Provider_stateReason(ctx, field, obj)
+				if res == graphql.RequiredNull {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
 		case "reason":
 			field := field
 

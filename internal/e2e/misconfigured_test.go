@@ -38,7 +38,7 @@ func (d *demo) providerState() (state, reason string) {
 	var got struct {
 		Providers []struct{ State, StateReason string }
 	}
-	d.query(`{ providers { state stateReason: reason } }`, nil, &got)
+	d.query(`{ providers { state stateReason } }`, nil, &got)
 	return got.Providers[0].State, got.Providers[0].StateReason
 }
 
