@@ -1,6 +1,7 @@
 package bolt
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -26,6 +27,9 @@ func (w *writer) failed(err error) error {
 	}
 	broken := fmt.Errorf("%w: %w", ErrBroken, err)
 	w.mu.Lock()
+	if w.broken == nil {
+		close(w.fell)
+	}
 	w.broken = broken
 	w.mu.Unlock()
 	w.store.opts.Log.Error("store is broken", "error", err)
@@ -47,4 +51,18 @@ func full(err error) bool {
 	// bbolt gives the cause of a failed growth as text alone.
 	text := err.Error()
 	return strings.HasPrefix(text, "file resize error: ") && strings.Contains(text, syscall.ENOSPC.Error())
+}
+
+// Watch blocks until ctx ends, or until nothing is written any more, and says
+// why. A gateway that cannot write is of no use: it ends, so that whoever
+// watches it hears of it.
+func (s *Store) Watch(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-s.writer.fell:
+		s.writer.mu.Lock()
+		defer s.writer.mu.Unlock()
+		return s.writer.broken
+	}
 }

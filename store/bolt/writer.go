@@ -38,8 +38,9 @@ type writer struct {
 	queue  []*job
 	urgent int
 	closed bool
-	// broken is why nothing is written any more.
+	// broken is why nothing is written any more; fell is closed with it.
 	broken error
+	fell   chan struct{}
 
 	wake chan struct{}
 	done chan struct{}
@@ -69,6 +70,7 @@ func newWriter(s *Store) *writer {
 		store:  s,
 		commit: (*bbolt.Tx).Commit,
 		wake:   make(chan struct{}, 1),
+		fell:   make(chan struct{}),
 		done:   make(chan struct{}),
 	}
 	go w.loop()

@@ -271,6 +271,9 @@ func TestFailedSyncEndsWriting(t *testing.T) {
 		if err := update("third"); !errors.Is(err, ErrBroken) || !errors.Is(err, cause) {
 			t.Errorf("%v: one that comes later: %v", cause, err)
 		}
+		if err := s.Watch(ctx); !errors.Is(err, ErrBroken) || !errors.Is(err, cause) {
+			t.Errorf("%v: whoever watches hears: %v", cause, err)
+		}
 		err := s.View(ctx, func(tx store.Tx) error {
 			_, err := tx.Setting("before")
 			return err
