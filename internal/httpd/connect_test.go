@@ -132,6 +132,21 @@ func TestFailuresInWords(t *testing.T) {
 	}
 }
 
+// TestCookiesAreNeeded: who comes back without our cookie is told what to do
+// about it.
+func TestCookiesAreNeeded(t *testing.T) {
+	o := &owners{err: &mail.Error{Kind: mail.KindForbidden, Code: "other_browser", Message: "begun elsewhere"}}
+	got, page := do(o, "GET", "/oauth/example/callback?state=s", "text/html", nil, nil)
+	for _, want := range []string{"Cookies are needed", "Allow cookies for example.com", "open the link", "no_cookie"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("%d: the page lacks %q:\n%s", got.StatusCode, want, page)
+		}
+	}
+	if got.StatusCode != http.StatusForbidden {
+		t.Errorf("status %d", got.StatusCode)
+	}
+}
+
 // TestUsedLinkOffersNothing: there is no way on from a link that is used up.
 func TestUsedLinkOffersNothing(t *testing.T) {
 	o := &owners{}

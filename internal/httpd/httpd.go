@@ -56,7 +56,11 @@ func Handler(o Options) http.Handler {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &server{Options: o, bodyTimeout: bodyTimeout}
+	return (&server{Options: o, bodyTimeout: bodyTimeout, progressTimeout: progressTimeout}).handler()
+}
+
+func (s *server) handler() http.Handler {
+	o := s.Options
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", s.home)
 	mux.HandleFunc("GET /connect/{token}", s.connect)
@@ -67,7 +71,7 @@ func Handler(o Options) http.Handler {
 	mux.HandleFunc("GET /healthz", s.healthz)
 	mux.HandleFunc("GET /readyz", s.readyz)
 	for path, h := range map[string]http.Handler{
-		"/graphql": o.GraphQL, "/blobs/": o.Blobs, "/messages/{id}": o.Messages, "/graphiql": o.GraphiQL, "/graphiql/": o.GraphiQL, "GET /metrics": o.Metrics,
+		"/graphql": o.GraphQL, "/blobs/": progress(o.Blobs, s.progressTimeout), "/messages/{id}": o.Messages, "/graphiql": o.GraphiQL, "/graphiql/": o.GraphiQL, "GET /metrics": o.Metrics,
 		"GET /.well-known/postern/webhook-keys/{endpoint}": o.WebhookKeys,
 	} {
 		if h != nil {
@@ -79,7 +83,7 @@ func Handler(o Options) http.Handler {
 
 type server struct {
 	Options
-	bodyTimeout time.Duration
+	bodyTimeout, progressTimeout time.Duration
 }
 
 // guard sets what every answer has and turns a panic into an error.
