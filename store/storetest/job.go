@@ -34,7 +34,9 @@ func jobRoundTrip(w *World) {
 		w.absent("unknown job", missing)
 		return err
 	})
-	w.update(func(tx store.Tx) error { return errors.Join(tx.DeleteJob("r1"), tx.DeleteJob("r1"), tx.DeleteJob("r2")) })
+	w.update(func(tx store.Tx) error {
+		return errors.Join(tx.DeleteJob("r1"), tx.DeleteJob("r1"), tx.DeleteJob("r2"))
+	})
 	w.view(func(tx store.Tx) error {
 		_, err := tx.Job("r1")
 		w.absent("deleted job", err)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -15,6 +16,7 @@ func outboxCases() []Case {
 		{Name: "an endpoint comes back as it was put", Run: endpointRoundTrip},
 		{Name: "a delivery comes back as it was enqueued", Run: deliveryRoundTrip},
 		{Name: "a body is shared and goes with its last delivery", Run: bodyShared},
+		{Name: "a body stays until its last delivery goes, whichever was written first", Run: bodyHeld},
 		{Name: "a body stays as it was first put", Run: bodyFixed},
 		{Name: "deliveries are listed by what is asked for", Run: deliveriesFiltered},
 		{Name: "attempts are listed in order and go with their delivery", Run: attempts},
@@ -133,6 +135,25 @@ func bodyShared(w *World) {
 		return errors.Join(tx.PutBody("evt-d4", "thin", "a1", []byte(big)), tx.Enqueue(d))
 	})
 	w.body("evt-d4", "thin", big)
+}
+
+// bodyHeld writes the delivery before its body, as well as after it.
+func bodyHeld(w *World) {
+	w.endpoints("e1", "e2", "e3")
+	w.update(func(tx store.Tx) error {
+		for i, id := range []string{"d1", "d2", "d3"} {
+			d := delivery(id, fmt.Sprint("e", i+1), "a1", Start)
+			d.Event = "evt"
+			if err := errors.Join(tx.Enqueue(d), tx.PutBody("evt", "thin", "a1", []byte("body"))); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	for i, want := range []string{"body", "body", ""} {
+		w.update(func(tx store.Tx) error { _, err := tx.DropDeliveries(fmt.Sprint("e", i+1), 10); return err })
+		w.body("evt", "thin", want)
+	}
 }
 
 func bodyFixed(w *World) {

@@ -13,7 +13,8 @@ import (
 
 func bodyKey(event, rendition string) key { return key(nil).str(event).last(rendition) }
 
-// bodyRef is where a body lies and how many deliveries need it.
+// bodyRef is where a body lies, n 0 where it is not there yet, and how many
+// deliveries need it.
 type bodyRef struct{ n, held uint64 }
 
 // bodyRef reads where a body lies, n 0 where it is not there.
@@ -69,11 +70,12 @@ func (tx *Tx) Body(event, rendition string) ([]byte, error) {
 	return body, err
 }
 
-// holdBody counts one more delivery of a body, where there is one.
+// holdBody counts one more delivery of a body, be it there already or not:
+// whoever is owed something writes the delivery first or the body first.
 func (tx *Tx) holdBody(event, rendition string) error {
 	k := bodyKey(event, rendition)
 	r, err := tx.bodyRef(k)
-	if err != nil || r.n == 0 {
+	if err != nil {
 		return err
 	}
 	r.held++
@@ -84,15 +86,17 @@ func (tx *Tx) holdBody(event, rendition string) error {
 func (tx *Tx) dropBody(event, rendition string) error {
 	k := bodyKey(event, rendition)
 	r, err := tx.bodyRef(k)
-	if err != nil || r.n == 0 {
+	if err != nil {
 		return err
 	}
 	if r.held > 1 {
 		r.held--
 		return tx.putBodyRef(k, r)
 	}
-	if err := tx.del(bBody, key(nil).u64(r.n)); err != nil {
-		return err
+	if r.n != 0 {
+		if err := tx.del(bBody, key(nil).u64(r.n)); err != nil {
+			return err
+		}
 	}
 	return tx.del(bBodyID, k)
 }
