@@ -80,6 +80,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 		return errors.Join(err, listener.Close(), g.Close())
 	}
 	g.room.check(ctx) // before anything is pulled
+	disk := start(ctx, "store", fail, g.store.Watch)
 	plugins := start(ctx, "plugins", fail, g.plugins.Run)
 	outbox := start(ctx, "outbox", fail, g.outbox.Run)
 	sync := start(ctx, "sync", fail, g.mirror.Run, g.accounts.Run, g.submit.Run, g.maintain, g.room.run)
@@ -107,7 +108,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	g.log.Info("gateway stopping")
 	g.graph.Close()
 	var errs []error
-	for _, s := range []*stage{doors, sync, outbox, plugins} {
+	for _, s := range []*stage{doors, sync, outbox, plugins, disk} {
 		if err := s.stop(); err != nil {
 			errs = append(errs, err)
 		}
