@@ -200,10 +200,6 @@ func (b *Blobs) key(ctx context.Context, account string) (life uint64, k *seal.D
 	return life, k, err
 }
 
-func nameOf(life uint64, k *seal.DataKey, digest string) table.BlobName {
-	return table.BlobName{Life: life, MAC: k.MAC("blob", digest)}
-}
-
 // Put stores what r gives.
 func (b *Blobs) Put(ctx context.Context, account string, r io.Reader, sync bool) (store.BlobRef, error) {
 	if err := b.enter(ctx); err != nil {
@@ -227,7 +223,7 @@ func (b *Blobs) put(ctx context.Context, account string, r io.Reader, sync bool)
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		sum := sha256.Sum256(head[:n])
 		ref := store.BlobRef{Digest: hex.EncodeToString(sum[:]), Size: int64(n)}
-		return ref, b.packs.put(ctx, nameOf(life, k, ref.Digest), k, head[:n], sync)
+		return ref, b.packs.put(ctx, table.NameOf(life, k, ref.Digest), k, head[:n], sync)
 	}
 	if err != nil {
 		return store.BlobRef{}, err
@@ -245,7 +241,7 @@ func (b *Blobs) Open(ctx context.Context, account, digest string) (store.Blob, e
 	if err != nil {
 		return nil, fmt.Errorf("open blob: %w", err)
 	}
-	n := nameOf(life, k, digest)
+	n := table.NameOf(life, k, digest)
 	blob, err := b.packs.open(ctx, n, k)
 	if err == nil {
 		return blob, nil
@@ -273,7 +269,7 @@ func (b *Blobs) Delete(ctx context.Context, account, digest string) error {
 	if err != nil {
 		return fmt.Errorf("delete blob: %w", err)
 	}
-	n := nameOf(life, k, digest)
+	n := table.NameOf(life, k, digest)
 	if err := b.release(ctx, n); err != nil {
 		return fmt.Errorf("delete blob: %w", err)
 	}

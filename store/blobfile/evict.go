@@ -190,7 +190,7 @@ func (p *packs) evict(ctx context.Context, number uint32) (freed int64, err erro
 	defer p.blobs.keeping.Unlock()
 	p.flushing.Lock()
 	defer p.flushing.Unlock()
-	if err := p.retire(number); err != nil {
+	if retired, err := p.retire(number); err != nil || !retired {
 		return 0, err
 	}
 	if err := p.flush(ctx, p.blobs.index.Update); err != nil {
@@ -237,13 +237,16 @@ func (p *packs) evict(ctx context.Context, number uint32) (freed int64, err erro
 	return 0, nil
 }
 
-// retire begins a new segment where number is the active one and holds
-// anything.
-func (p *packs) retire(number uint32) error {
+// retire begins a new segment where number is the active one. An empty active
+// one stays.
+func (p *packs) retire(number uint32) (bool, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.number != number || p.size == 0 {
-		return nil
+	if p.number != number {
+		return true, nil
 	}
-	return p.turn()
+	if p.size == 0 {
+		return false, nil
+	}
+	return true, p.turn()
 }

@@ -100,7 +100,7 @@ func (b *Blobs) putFile(ctx context.Context, life uint64, k *seal.DataKey, head 
 			return ref, err
 		}
 	}
-	return ref, b.place(ctx, f.Name(), nameOf(life, k, ref.Digest), sync)
+	return ref, b.place(ctx, f.Name(), table.NameOf(life, k, ref.Digest), sync)
 }
 
 // place gives a finished file its name. One that is there already is replaced:
@@ -230,7 +230,7 @@ func (w *fileWriter) end(ref store.BlobRef) error {
 	if len(w.lengths)+tableFixed+seal.Overhead > maxTable {
 		return errors.New("the blob is too large")
 	}
-	n := nameOf(w.life, w.key, ref.Digest)
+	n := table.NameOf(w.life, w.key, ref.Digest)
 	plain := binary.BigEndian.AppendUint64(nil, uint64(ref.Size))
 	plain = append(append(plain, n.MAC[:]...), w.lengths...)
 	sealed := w.key.Seal(nil, plain, tableAAD(w.life, w.id[:]))

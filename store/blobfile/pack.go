@@ -243,14 +243,16 @@ func (p *packs) find(ctx context.Context, n table.BlobName) (place table.Place, 
 
 // open reads a small blob whole.
 func (p *packs) open(ctx context.Context, n table.BlobName, k *seal.DataKey) (store.Blob, error) {
-	for tries := 0; ; tries++ {
+	var before table.Place
+	for {
 		place, err := p.find(ctx, n)
 		if err != nil {
 			return nil, err
 		}
 		sealed, err := p.read(place)
 		if errors.Is(err, fs.ErrNotExist) {
-			if tries < 5 {
+			if place != before {
+				before = place
 				continue // moved to another segment between the two looks
 			}
 			err = torn("the segment is gone")

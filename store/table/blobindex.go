@@ -41,6 +41,11 @@ type BlobName struct {
 	MAC  [20]byte
 }
 
+// NameOf gives the name of a blob of a life, whose data key is k.
+func NameOf(life uint64, k *seal.DataKey, digest string) BlobName {
+	return BlobName{Life: life, MAC: k.MAC("blob", digest)}
+}
+
 func (n BlobName) key() key { return append(key(nil).u64(n.Life), n.MAC[:]...) }
 
 // BlobKey gives an account's life and the key that seals its blobs,

@@ -50,7 +50,11 @@ type Layout struct {
 func Current() Layout { return Layout{Format: Format, Steps: steps()} }
 
 // steps is the way from format 1 to this build's.
-func steps() []Step { return nil }
+func steps() []Step {
+	return []Step{
+		{From: 1, Name: "bytes of open submissions are kept", Run: (*Tx).keepOpenBlobs},
+	}
+}
 
 // former are buckets that get no new rows: none is left after the migration, or
 // they leave as what they belong to is trimmed.
