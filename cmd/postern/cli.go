@@ -14,6 +14,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/postern-mail/postern/internal/config"
+	"github.com/postern-mail/postern/internal/gateway"
 )
 
 // cli is every command and flag; the doc tags are the help.
@@ -28,6 +29,10 @@ type cli struct {
 	Accounts    accountsCmd    `cmd:"" help:"Look at the connected accounts."`
 	Plugins     pluginsCmd     `cmd:"" help:"Look at provider plugins and test them."`
 	Graphql     graphqlCmd     `cmd:"" help:"Run a GraphQL query against the running gateway."`
+	Health      healthCmd      `cmd:"" help:"Ask the running gateway how it is; exits with 1 where it is not well."`
+	Backup      backupCmd      `cmd:"" help:"Write a backup of the data to a file; the gateway may run."`
+	Restore     restoreCmd     `cmd:"" help:"Make the data folder from a backup; the gateway must not run."`
+	Verify      verifyCmd      `cmd:"" help:"Read all data and say what is wrong with it; the gateway may run."`
 	Version     versionCmd     `cmd:"" help:"Print the version."`
 
 	DemoReceiver receiverCmd `cmd:"" hidden:""`
@@ -82,7 +87,8 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) (code int) {
 	if err := kctx.Run(e); err != nil {
 		fmt.Fprintln(stderr, "postern:", err)
 		var u usageError
-		if errors.As(err, &u) {
+		var s *gateway.SettingsError
+		if errors.As(err, &u) || errors.As(err, &s) {
 			return exitUsage
 		}
 		return exitFailed

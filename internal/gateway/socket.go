@@ -61,6 +61,8 @@ func (g *Gateway) commands() http.Handler {
 		rotated, err := RotateKeys(r.Context(), g.store)
 		respond(w, rotated, err)
 	})
+	mux.HandleFunc("GET /backup", g.serveBackup)
+	answer("GET /verify", func(ctx context.Context) (any, error) { return g.store.Verify(ctx, false) })
 	return mux
 }
 
@@ -159,6 +161,16 @@ func RotateKeys(ctx context.Context, s *bolt.Store) (Rotated, error) {
 // Call asks the running gateway of a data folder. ErrNotRunning where none
 // answers.
 func Call(ctx context.Context, cfg *config.Config, method, path string, out any) error {
+	resp, err := ask(ctx, cfg, method, path)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	return json.NewDecoder(resp.Body).Decode(out)
+}
+
+// ask is Call before the answer is read. An error is read here.
+func ask(ctx context.Context, cfg *config.Config, method, path string) (*http.Response, error) {
 	client := &http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			var d net.Dialer
@@ -168,23 +180,23 @@ func Call(ctx context.Context, cfg *config.Config, method, path string, out any)
 	}}
 	req, err := http.NewRequestWithContext(ctx, method, "http://postern"+path, nil)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrNotRunning, err)
+		return nil, fmt.Errorf("%w: %w", ErrNotRunning, err)
+	}
+	if resp.StatusCode == http.StatusOK {
+		return resp, nil
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		var e struct {
-			Error string `json:"error"`
-		}
-		if err := json.NewDecoder(resp.Body).Decode(&e); err != nil {
-			return fmt.Errorf("the gateway answered %s", resp.Status)
-		}
-		return errors.New(e.Error)
+	var e struct {
+		Error string `json:"error"`
 	}
-	return json.NewDecoder(resp.Body).Decode(out)
+	if err := json.NewDecoder(resp.Body).Decode(&e); err != nil {
+		return nil, fmt.Errorf("the gateway answered %s", resp.Status)
+	}
+	return nil, errors.New(e.Error)
 }
 
 // ErrNotRunning: no gateway runs on this data folder.

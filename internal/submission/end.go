@@ -23,7 +23,7 @@ func (s *Service) setBack(ctx context.Context, sub *store.Submission, cause erro
 	final := false
 	switch kind {
 	case mail.KindInvalid, mail.KindForbidden, mail.KindTooLarge, mail.KindNotFound, mail.KindConflict:
-		final = sub.Step != stepSend
+		final = !doubtful(sub)
 	}
 	if given := s.now().Add(-s.opts.GiveUp); sub.CreatedAt.Before(given) && !sub.SendAt.After(given) {
 		final = true
@@ -49,6 +49,9 @@ func (s *Service) setBack(ctx context.Context, sub *store.Submission, cause erro
 	return err
 }
 
+// doubtful: it may have been sent already.
+func doubtful(sub *store.Submission) bool { return sub.Step == stepSend || sub.Step == stepRestored }
+
 func backoff(attempts int) time.Duration {
 	d := min(time.Second<<min(attempts, 12), 30*time.Minute)
 	return time.Duration(float64(d) * (0.8 + 0.4*rand.Float64()))
@@ -57,9 +60,9 @@ func backoff(attempts int) time.Duration {
 // fail ends a submission; a draft that was prepared is taken away again, unless
 // it may be the message that was sent.
 func (s *Service) fail(ctx context.Context, sub *store.Submission, cause error) error {
-	doubt := sub.Step == stepSend
+	doubt := doubtful(sub)
 	reason := words(cause)
-	if doubt {
+	if sub.Step == stepSend {
 		reason = words(mail.Errorf(mail.KindOutcomeUnknown, "send message",
 			"given up without learning whether the message left; the last answer was: %s", reason))
 	}

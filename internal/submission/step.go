@@ -26,6 +26,11 @@ func (s *Service) advance(ctx context.Context, sub *store.Submission) error {
 		return err
 	}
 	sub.Attempts++ // noted with the step that comes next
+	if sub.Step == stepRestored {
+		if ended, err := s.settleRestored(ctx, p, sub); err != nil || ended {
+			return err
+		}
+	}
 	if sub.Step == stepSend {
 		// A crash, or an answer that never came: ask before anything else.
 		sent, err := s.probe(ctx, p, sub)

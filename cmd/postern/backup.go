@@ -1,0 +1,199 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/postern-mail/postern/internal/gateway"
+	"github.com/postern-mail/postern/store/bolt"
+)
+
+type backupCmd struct {
+	File     string `arg:"" help:"The file to write, with mode 0600. It must not exist." type:"path"`
+	AllBlobs bool   `help:"Take bytes along, too, that can be fetched again from the providers."`
+}
+
+func (b backupCmd) Run(e *env) error {
+	cfg, err := e.config()
+	if err != nil {
+		return err
+	}
+	if _, err := os.Lstat(b.File); !errors.Is(err, os.ErrNotExist) {
+		return usageError{errors.Join(err, fmt.Errorf("%s exists; a backup is never written over another file", b.File))}
+	}
+	source, err := gateway.Backup(e.ctx, cfg, b.AllBlobs, func() (*bolt.Store, error) {
+		// Nothing is made here: a data folder without a store is a mistake.
+		if _, err := os.Stat(filepath.Join(cfg.DataDir, "postern.db")); err != nil {
+			return nil, usageError{fmt.Errorf("there is nothing to back up in %s: %w", cfg.DataDir, err)}
+		}
+		return gateway.OpenStore(e.ctx, cfg, os.LookupEnv, e.logger(cfg.Log), bolt.Observer{})
+	})
+	if err != nil {
+		return err
+	}
+	m, size, err := e.keepBackup(source, b.File)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(e.stdout, "%s holds the data as of %s: %s, journal position %d, format %d.\n",
+		b.File, m.Created.Local().Format(time.DateTime), bytesIn(size), m.Position, m.Format)
+	fmt.Fprintln(e.stdout, "It is sealed. The master key that opens it is not in it, nor is admin.key: keep both elsewhere.")
+	return nil
+}
+
+// keepBackup writes a backup to a file, checks it on the way, and gives it its
+// name once it is whole and on the disk.
+func (e *env) keepBackup(source io.ReadCloser, name string) (m bolt.Manifest, size int64, err error) {
+	defer func() { err = errors.Join(err, source.Close()) }()
+	part := name + ".part"
+	f, err := os.OpenFile(part, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, os.ErrExist) {
+		return m, 0, fmt.Errorf("%s is there: another backup is being made, or was cut off; in that case remove it", part)
+	}
+	if err != nil {
+		return m, 0, err
+	}
+	defer func() { err = errors.Join(err, removed(part)) }()
+	count := &progress{out: e.stderr, next: time.Now().Add(tellEvery)}
+	m, err = bolt.ReadBackup(io.TeeReader(source, io.MultiWriter(f, count)),
+		func(m bolt.Manifest) error { count.total = m.Database; return nil },
+		func(string, int64, io.Reader) error { return nil })
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return m, count.n, err
+	}
+	// A link, since a rename would replace what came to be there meanwhile.
+	if err := os.Link(part, name); errors.Is(err, os.ErrExist) {
+		return m, count.n, err
+	} else if err != nil {
+		if err := os.Rename(part, name); err != nil { // a file system without links
+			return m, count.n, err
+		}
+	}
+	return m, count.n, syncFolder(filepath.Dir(name))
+}
+
+func removed(name string) error {
+	if err := os.Remove(name); !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+func syncFolder(name string) error {
+	d, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// tellEvery is how often a long command says how far it is.
+const tellEvery = 3 * time.Second
+
+// progress counts bytes and now and then says how many.
+type progress struct {
+	out   io.Writer
+	n     int64
+	total int64
+	next  time.Time
+}
+
+// Write counts.
+func (p *progress) Write(b []byte) (int, error) {
+	p.n += int64(len(b))
+	if now := time.Now(); now.After(p.next) {
+		p.next = now.Add(tellEvery)
+		fmt.Fprintf(p.out, "%s written; the database alone has %s\n", bytesIn(p.n), bytesIn(p.total))
+	}
+	return len(b), nil
+}
+
+// bytesIn says a number of bytes as people do.
+func bytesIn(n int64) string {
+	for _, unit := range []struct {
+		size int64
+		name string
+	}{{1e9, "GB"}, {1e6, "MB"}, {1e3, "kB"}} {
+		if n >= unit.size {
+			return fmt.Sprintf("%.1f %s", float64(n)/float64(unit.size), unit.name)
+		}
+	}
+	return fmt.Sprintf("%d bytes", n)
+}
+
+type restoreCmd struct {
+	File  string `arg:"" help:"The backup." type:"existingfile"`
+	Force bool   `help:"Restore into a data folder that is not empty. What is in it is kept aside."`
+}
+
+func (r restoreCmd) Run(e *env) error {
+	cfg, err := e.config()
+	if err != nil {
+		return err
+	}
+	f, err := os.Open(r.File)
+	if err != nil {
+		return usageError{err}
+	}
+	defer f.Close()
+	done, err := gateway.Restore(e.ctx, cfg, os.LookupEnv, e.logger(cfg.Log), version(), f, r.Force)
+	if err != nil {
+		var inUse *bolt.InUseError
+		var full *bolt.NotEmptyError
+		if errors.As(err, &inUse) || errors.As(err, &full) || errors.Is(err, gateway.ErrNoMasterKey) {
+			return usageError{err}
+		}
+		return err
+	}
+	fmt.Fprintf(e.stdout, "%s holds the data as of %s again, in epoch %d.\n", cfg.DataDir, done.Manifest.Created.Local().Format(time.DateTime), done.Epoch)
+	if done.Aside != "" {
+		fmt.Fprintf(e.stdout, "What was there before is in %s.\n", done.Aside)
+	}
+	fmt.Fprintln(e.stdout, "Cursors of before are refused. Once the gateway runs it compares every mailbox with its provider and tells the differences.")
+	fmt.Fprintln(e.stdout, "Webhooks that were pending in the backup may come a second time, under the ids they had.")
+	return nil
+}
+
+type verifyCmd struct {
+	JSON bool `help:"Print JSON."`
+}
+
+// Run checks the store; what is wrong with it makes the exit code 1.
+func (v verifyCmd) Run(e *env) error {
+	cfg, err := e.config()
+	if err != nil {
+		return err
+	}
+	var r bolt.Report
+	err = e.onStore(cfg, "GET", "/verify", &r, func(s *bolt.Store) (err error) {
+		r, err = s.Verify(e.ctx, true)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if v.JSON {
+		if err := e.printJSON(r); err != nil {
+			return err
+		}
+	} else {
+		for _, p := range r.Problems {
+			fmt.Fprintln(e.stdout, p)
+		}
+		fmt.Fprintf(e.stdout, "%d records, %d rows of indexes and %d blobs were read.\n", r.Records, r.Rows, r.Blobs)
+	}
+	if n := len(r.Problems) + r.More; n > 0 {
+		return fmt.Errorf("%d things are wrong with the store", n)
+	}
+	if !v.JSON {
+		fmt.Fprintln(e.stdout, "The store is sound.")
+	}
+	return nil
+}
