@@ -30,7 +30,7 @@ func (s serveCmd) Run(e *env) error {
 	g, err := gateway.New(ctx, cfg, gateway.Options{Log: log, Version: version()})
 	if err != nil {
 		var inUse *bolt.InUseError
-		if errors.As(err, &inUse) || errors.Is(err, gateway.ErrNoMasterKey) {
+		if errors.As(err, &inUse) {
 			return usageError{err}
 		}
 		return err

@@ -123,3 +123,13 @@ func contains(text string, parts ...string) bool {
 	}
 	return true
 }
+
+// TestDemoWithoutMail: a folder that holds no mail is said to hold none.
+func TestDemoWithoutMail(t *testing.T) {
+	empty := t.TempDir()
+	d := launchDemo(t, filepath.Join(t.TempDir(), "demo"), "--mail", empty)
+	<-d.done
+	if out := d.lines.String(); d.err == nil || !contains(out, empty, "there is no message in it") {
+		t.Errorf("the demo ended with %v\n%s", d.err, out)
+	}
+}

@@ -253,7 +253,7 @@ func (g *Gateway) instances(ctx context.Context, cfg *config.Config) (map[string
 	for name, p := range cfg.Providers {
 		settings, err := p.Resolve(g.lookupEnv())
 		if err != nil {
-			return nil, fmt.Errorf("providers.%s: %w", name, err)
+			return nil, &SettingsError{fmt.Errorf("providers.%s: %w", name, err)}
 		}
 		mac := hmac.New(sha256.New, key)
 		mac.Write([]byte(name))

@@ -15,8 +15,26 @@ import (
 var ErrNoMasterKey = errors.New("no master key: run `postern keys generate FILE` and set master_key.file to FILE, " +
 	"or put the key into the environment variable POSTERN_MASTER_KEY")
 
-// Keyring reads the master keys that the configuration names.
+// SettingsError is an error of the settings, or of what they name: nothing was
+// begun, and only whoever runs the gateway can mend it.
+type SettingsError struct{ Err error }
+
+func (e *SettingsError) Error() string { return e.Err.Error() }
+
+// Unwrap gives what is wrong.
+func (e *SettingsError) Unwrap() error { return e.Err }
+
+// Keyring reads the master keys that the configuration names. Its errors are
+// SettingsErrors.
 func Keyring(ctx context.Context, cfg *config.Config, lookupEnv func(string) (string, bool)) (*seal.Keyring, error) {
+	ring, err := readKeyring(ctx, cfg, lookupEnv)
+	if err != nil {
+		return nil, &SettingsError{err}
+	}
+	return ring, nil
+}
+
+func readKeyring(ctx context.Context, cfg *config.Config, lookupEnv func(string) (string, bool)) (*seal.Keyring, error) {
 	var keys []seal.MasterKey
 	add := func(k seal.MasterKey, err error, where string) error {
 		if err != nil {

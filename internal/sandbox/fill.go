@@ -44,6 +44,9 @@ func (s *Sandbox) fill(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if len(messages) == 0 {
+		return fmt.Errorf("load mail from %s: there is no message in it, no .eml, no mbox and no maildir (%d other files)", s.opts.Mail, skipped)
+	}
 	for _, m := range messages {
 		d := cloud.Delivery{Mailbox: "inbox", Date: m.Date, Keywords: m.Keywords, Raw: m.Raw}
 		if err := s.place(ctx, s.opts.Users[0].Address, d); err != nil {

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"crypto/tls"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/postern-mail/postern/internal/config"
+)
+
+// healthLimit is below what container engines give a health check.
+const healthLimit = 4 * time.Second
+
+type healthCmd struct {
+	Ready bool `help:"Ask whether everything works (/readyz), not only whether the gateway answers (/healthz)."`
+}
+
+// Run asks the gateway that these settings describe how it is. It is what a
+// container's health check runs, where there is no curl.
+func (h healthCmd) Run(e *env) error {
+	cfg, err := e.config()
+	if err != nil {
+		return err
+	}
+	path := "/healthz"
+	if h.Ready {
+		path = "/readyz"
+	}
+	scheme := "http"
+	if cfg.HTTP.TLSCert != "" {
+		scheme = "https"
+	}
+	req, err := http.NewRequestWithContext(e.ctx, http.MethodGet, scheme+"://"+askedAt(cfg.HTTP)+path, nil)
+	if err != nil {
+		return err
+	}
+	client := &http.Client{Timeout: healthLimit, Transport: &http.Transport{
+		DisableKeepAlives: true,
+		// The certificate has the public name, and this is a question to the
+		// same machine that tells nothing and believes no more than a status.
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
+	}}
+	resp, err := client.Do(req)
+	if err != nil {
+		return fmt.Errorf("the gateway does not answer: %w", err)
+	}
+	defer resp.Body.Close()
+	var answer struct {
+		Status  string
+		Reasons []string
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
+		return fmt.Errorf("what answers at %s is no gateway: %s", req.URL.Host, resp.Status)
+	}
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s: %s", answer.Status, strings.Join(answer.Reasons, "; "))
+	}
+	fmt.Fprintln(e.stdout, answer.Status)
+	return nil
+}
+
+// askedAt is where the door of http.listen is reached from the same machine: a
+// door on all addresses is reached by loopback.
+func askedAt(cfg config.HTTP) string {
+	host, port, err := net.SplitHostPort(cfg.Listen)
+	if err != nil {
+		return cfg.Listen // refused when the settings were read
+	}
+	addr, err := netip.ParseAddr(host)
+	switch {
+	case host == "" || err == nil && addr.IsUnspecified() && addr.Is4():
+		host = "127.0.0.1"
+	case err == nil && addr.IsUnspecified():
+		host = "::1"
+	}
+	return net.JoinHostPort(host, port)
+}

@@ -1,0 +1,63 @@
+package main
+
+import (
+	"bytes"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/postern-mail/postern/internal/config"
+)
+
+// TestHealth: the command says what the gateway says of itself, by its exit
+// code and in words.
+func TestHealth(t *testing.T) {
+	serve := func(start func(*httptest.Server), status int, body string) string {
+		srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/healthz" {
+				_, _ = w.Write([]byte(`{"status":"ok"}`))
+				return
+			}
+			w.WriteHeader(status)
+			_, _ = w.Write([]byte(body))
+		}))
+		start(srv)
+		t.Cleanup(srv.Close)
+		return srv.Listener.Addr().String()
+	}
+	plain := serve((*httptest.Server).Start, 503, `{"status":"not ready","reasons":["disk: 1 bytes are free","store: broken"]}`)
+	ready := serve((*httptest.Server).StartTLS, 200, `{"status":"ready"}`)
+	other := serve((*httptest.Server).Start, 200, "<html>")
+	nobody, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := nobody.Close(); err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := net.SplitHostPort(plain)
+	for _, c := range []struct {
+		name, listen string
+		args         []string
+		code         int
+		want         string
+	}{
+		{"alive", plain, nil, 0, "ok"},
+		{"on all addresses", "0.0.0.0:" + port, nil, 0, "ok"},
+		{"not ready", plain, []string{"--ready"}, 1, "not ready: disk: 1 bytes are free; store: broken"},
+		{"ready by TLS", ready, []string{"--ready", "--set", "http.tls_cert=x", "--set", "http.tls_key=x"}, 0, "ready"},
+		{"another program", other, []string{"--ready"}, 1, "is no gateway"},
+		{"nobody", nobody.Addr().String(), nil, 1, "does not answer"},
+	} {
+		var out bytes.Buffer
+		code := run(append([]string{"health", "--set", "http.listen=" + c.listen}, c.args...), strings.NewReader(""), &out, &out)
+		if code != c.code || !strings.Contains(out.String(), c.want) {
+			t.Errorf("%s: exit code %d, said %q", c.name, code, out.String())
+		}
+	}
+	if at := askedAt(config.HTTP{Listen: "[::]:80"}); at != "[::1]:80" {
+		t.Errorf("a door on all addresses is asked at %s", at)
+	}
+}
