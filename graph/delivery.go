@@ -73,6 +73,31 @@ func (r attemptResolver) Error(_ context.Context, a *store.Attempt) (*string, er
 	return optional(a.Error), nil
 }
 
+// milliseconds is null for what did not take place.
+func milliseconds(d time.Duration) *float64 {
+	if d == 0 {
+		return nil
+	}
+	ms := float64(d) / float64(time.Millisecond)
+	return &ms
+}
+
+func (r attemptResolver) DNSMs(_ context.Context, a *store.Attempt) (*float64, error) {
+	return milliseconds(a.DNS), nil
+}
+
+func (r attemptResolver) ConnectMs(_ context.Context, a *store.Attempt) (*float64, error) {
+	return milliseconds(a.Connect), nil
+}
+
+func (r attemptResolver) TLSMs(_ context.Context, a *store.Attempt) (*float64, error) {
+	return milliseconds(a.TLS), nil
+}
+
+func (r attemptResolver) FirstByteMs(_ context.Context, a *store.Attempt) (*float64, error) {
+	return milliseconds(a.FirstByte), nil
+}
+
 // Answer shows the receiver's bytes as text, whatever they are.
 func (r attemptResolver) Answer(_ context.Context, a *store.Attempt) (*string, error) {
 	return optional(strings.ToValidUTF8(string(a.Answer), "\ufffd")), nil

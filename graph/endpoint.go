@@ -2,6 +2,8 @@ package graph
 
 import (
 	"context"
+	"math"
+	"time"
 
 	"github.com/99designs/gqlgen/graphql"
 
@@ -45,6 +47,26 @@ func (r endpointResolver) StateReason(_ context.Context, e *service.Endpoint) (*
 	return optional(e.StateReason), nil
 }
 
+func (r endpointResolver) KeysURL(_ context.Context, e *service.Endpoint) (*string, error) {
+	return optional(e.KeysURL), nil
+}
+
+func (r endpointResolver) InFlight(_ context.Context, e *service.Endpoint) (*int, error) {
+	return optionalNumber(e.InFlight), nil
+}
+
+func (r endpointResolver) PerSecond(_ context.Context, e *service.Endpoint) (*float64, error) {
+	return optionalNumber(e.PerSecond), nil
+}
+
+func (r endpointResolver) ClientCertificate(_ context.Context, e *service.Endpoint) (*string, error) {
+	return optional(e.ClientCertificate), nil
+}
+
+func (r endpointKeyResolver) PublicKey(_ context.Context, k *service.EndpointKey) (*string, error) {
+	return optional(k.PublicKey), nil
+}
+
 // endpoint loads an endpoint, nil where there is none.
 func (s *Server) endpoint(ctx context.Context, id string) (*service.Endpoint, error) {
 	byID, err := loadersOf(ctx).endpoints.load(ctx, "")
@@ -68,8 +90,30 @@ func (r mutationResolver) CreateEndpoint(ctx context.Context, in generated.Creat
 		Payload:     payload,
 		Backfill:    value(in.Backfill),
 		Attempts:    value(in.Attempts),
+		Signature:   value(in.Signature),
+		Secret:      value(in.Secret),
+		InFlight:    value(in.InFlight),
+		PerSecond:   value(in.PerSecond),
+		Headers:     value(headersOf(in.Headers)),
+
+		ClientCertificate: value(in.ClientCertificate),
+		ClientKey:         value(in.ClientKey),
+		Verify:            value(in.Verify),
 	})
-	return &generated.EndpointWithSecret{Endpoint: e, Secret: secret}, err
+	return &generated.EndpointWithSecret{Endpoint: e, Secret: optional(secret)}, err
+}
+
+// headersOf gives nil where none are given, which is not the same as an empty
+// list of them.
+func headersOf(in []*generated.HeaderInput) *[]service.EndpointHeader {
+	if in == nil {
+		return nil
+	}
+	list := make([]service.EndpointHeader, len(in))
+	for i, h := range in {
+		list[i] = service.EndpointHeader{Name: h.Name, Value: h.Value}
+	}
+	return &list
 }
 
 func (r mutationResolver) UpdateEndpoint(ctx context.Context, in generated.UpdateEndpointInput) (*service.Endpoint, error) {
@@ -86,6 +130,13 @@ func (r mutationResolver) UpdateEndpoint(ctx context.Context, in generated.Updat
 		Backfill:    in.Backfill,
 		Attempts:    in.Attempts,
 		Enabled:     in.Enabled,
+		Signature:   in.Signature,
+		InFlight:    in.InFlight,
+		PerSecond:   in.PerSecond,
+		Headers:     headersOf(in.Headers),
+
+		ClientCertificate: in.ClientCertificate,
+		ClientKey:         in.ClientKey,
 	})
 }
 
@@ -102,11 +153,21 @@ func (r mutationResolver) DeleteEndpoint(ctx context.Context, id string) (string
 	return id, r.services.Endpoints.DeleteEndpoint(ctx, id)
 }
 
-func (r mutationResolver) RotateEndpointSecret(ctx context.Context, id string) (*generated.EndpointWithSecret, error) {
-	e, secret, err := r.services.Endpoints.RotateSecret(ctx, id)
-	return &generated.EndpointWithSecret{Endpoint: e, Secret: secret}, err
+func (r mutationResolver) RotateEndpointSecret(ctx context.Context, id string, kind *service.SignatureKind, overlapSeconds *int) (*generated.EndpointWithSecret, error) {
+	how := service.Rotation{Signature: value(kind)}
+	if overlapSeconds != nil {
+		// What is no duration any more is refused like every other that is too long.
+		overlap := time.Duration(max(-1, min(*overlapSeconds, math.MaxInt32))) * time.Second
+		how.Overlap = &overlap
+	}
+	e, secret, err := r.services.Endpoints.RotateSecret(ctx, id, how)
+	return &generated.EndpointWithSecret{Endpoint: e, Secret: optional(secret)}, err
 }
 
-func (r mutationResolver) SendTestEvent(ctx context.Context, id string) (*store.Delivery, error) {
-	return r.services.Deliverer.SendTest(ctx, id)
+func (r mutationResolver) ExpireEndpointKey(ctx context.Context, id, key string) (*service.Endpoint, error) {
+	return r.services.Endpoints.ExpireKey(ctx, id, key)
+}
+
+func (r mutationResolver) SendTestEvent(ctx context.Context, id string, t *event.Type) (*store.Delivery, error) {
+	return r.services.Deliverer.SendTest(ctx, id, value(t))
 }

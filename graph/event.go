@@ -61,6 +61,14 @@ func (r eventResolver) Endpoint(ctx context.Context, e *event.Event) (*service.E
 	return r.endpoint(ctx, e.Endpoint)
 }
 
+func (r eventResolver) Percent(_ context.Context, e *event.Event) (*int, error) {
+	return optionalNumber(e.Percent), nil
+}
+
+func (r eventResolver) DeadLetters(_ context.Context, e *event.Event) (*int64, error) {
+	return optionalNumber(e.DeadLetters), nil
+}
+
 func (r eventResolver) AddedMailboxes(ctx context.Context, e *event.Event) ([]*store.Mailbox, error) {
 	return mailboxesOf(ctx, e.Account, e.AddedMailboxes)
 }

@@ -40,6 +40,8 @@ type fakes struct {
 	renamed   struct{ name, parent *string }
 	changed   service.EndpointChange
 	created   service.EndpointInput
+	rotation  service.Rotation
+	tested    event.Type
 	replay    service.Replay
 	revoked   [2]bool
 	calls     map[string]int
@@ -420,7 +422,11 @@ func (f *fakes) CreateEndpoint(ctx context.Context, in service.EndpointInput) (*
 	f.created = in
 	e := &service.Endpoint{ID: fmt.Sprintf("ep-%d", len(f.endpoints)+1), URL: in.URL, Description: in.Description, Events: in.Events,
 		AccountIDs: in.Accounts, State: service.EndpointActive, Ordered: in.Ordered, Payload: in.Payload, Backfill: in.Backfill,
-		Attempts: in.Attempts, CreatedAt: epoch0.Add(time.Duration(len(f.endpoints)) * time.Second)}
+		Attempts: in.Attempts, CreatedAt: epoch0.Add(time.Duration(len(f.endpoints)) * time.Second), Signature: in.Signature,
+		Keys: []service.EndpointKey{{ID: "key_1", Kind: in.Signature}, {ID: "key_2", Kind: service.SignatureEd25519, PublicKey: "whpk_x"}}}
+	for _, h := range in.Headers {
+		e.HeaderNames = append(e.HeaderNames, h.Name)
+	}
 	f.mu.Lock()
 	f.endpoints = append(f.endpoints, e)
 	f.mu.Unlock()
@@ -454,12 +460,25 @@ func (f *fakes) DeleteEndpoint(_ context.Context, id string) error {
 	return nil
 }
 
-func (f *fakes) RotateSecret(_ context.Context, id string) (*service.Endpoint, string, error) {
+func (f *fakes) RotateSecret(_ context.Context, id string, how service.Rotation) (*service.Endpoint, string, error) {
+	f.rotation = how
 	e, err := f.find(id)
+	if how.Signature == service.SignatureEd25519 {
+		return e, "", err
+	}
 	return e, "whsec_rotated", err
 }
 
-func (f *fakes) SendTest(ctx context.Context, id string) (d *store.Delivery, err error) {
+func (f *fakes) ExpireKey(_ context.Context, id, key string) (*service.Endpoint, error) {
+	e, err := f.find(id)
+	if err == nil {
+		e.Keys = slices.DeleteFunc(e.Keys, func(k service.EndpointKey) bool { return k.ID == key })
+	}
+	return e, err
+}
+
+func (f *fakes) SendTest(ctx context.Context, id string, t event.Type) (d *store.Delivery, err error) {
+	f.tested = t
 	if _, err := f.find(id); err != nil {
 		return nil, err
 	}

@@ -199,6 +199,31 @@ func TestEndpointMutations(t *testing.T) {
 		t.Error(r.Data)
 	}
 	w.ask(`mutation { rotateEndpointSecret(id: "ep-9") { secret } }`).refused("NOT_FOUND")
+	r = w.ask(`mutation { rotateEndpointSecret(id: "ep-2", signature: ED25519, overlapSeconds: 0) { secret } }`).ok()
+	if r.get("rotateEndpointSecret.secret") != nil || w.fake.rotation.Signature != service.SignatureEd25519 || w.fake.rotation.Overlap == nil || *w.fake.rotation.Overlap != 0 {
+		t.Errorf("%s, %+v", r.Data, w.fake.rotation)
+	}
+	w.ask(`mutation { rotateEndpointSecret(id: "ep-2", overlapSeconds: -2147483648) { secret } }`).ok()
+	if *w.fake.rotation.Overlap >= 0 {
+		t.Errorf("an overlap below zero became %s", *w.fake.rotation.Overlap)
+	}
+	r = w.ask(`mutation { expireEndpointKey(id: "ep-2", key: "key_1") { keys { id kind publicKey } } }`).ok()
+	if diff := cmp.Diff([]any{map[string]any{"id": "key_2", "kind": "ED25519", "publicKey": "whpk_x"}}, r.get("expireEndpointKey.keys")); diff != "" {
+		t.Error(diff)
+	}
+	w.ask(`mutation { updateEndpoint(input: {id: "ep-2", headers: [], inFlight: 3, perSecond: 1.5, clientCertificate: "", clientKey: "", signature: ED25519}) { id } }`).ok()
+	if c := w.fake.changed; c.Headers == nil || len(*c.Headers) != 0 || *c.InFlight != 3 || *c.PerSecond != 1.5 || *c.ClientKey != "" || *c.Signature != service.SignatureEd25519 {
+		t.Errorf("%+v", c)
+	}
+	w.ask(`mutation { updateEndpoint(input: {id: "ep-2", attempts: 2}) { id } }`).ok()
+	if c := w.fake.changed; c.Headers != nil || c.InFlight != nil || c.Signature != nil {
+		t.Errorf("what was left out is changed: %+v", c)
+	}
+	r = w.ask(`mutation { createEndpoint(input: {url: "https://example.com/4", signature: ED25519, verify: true, headers: [{name: "X-Tenant", value: "7"}]}) { endpoint { id signature headerNames } } }`).ok()
+	if c := w.fake.created; !c.Verify || c.Signature != service.SignatureEd25519 || len(c.Headers) != 1 || c.Headers[0].Value != "7" {
+		t.Errorf("%+v", c)
+	}
+	w.ask(`mutation { deleteEndpoint(id: "` + r.str("createEndpoint.endpoint.id") + `") }`).ok()
 
 	r = w.ask(`mutation { sendTestEvent(id: "ep-2") { id state type event { type endpoint { url } } endpoint { id } accountId account { id } nextAt attempts { number } } }`).ok()
 	if r.str("sendTestEvent.type") != "PING" || r.str("sendTestEvent.event.endpoint.url") != "https://example.com/3" || r.get("sendTestEvent.accountId") != nil || r.str("sendTestEvent.nextAt") == "" {
@@ -232,6 +257,10 @@ func TestEndpointMutations(t *testing.T) {
 		t.Errorf("%+v", in)
 	}
 	w.replays(t)
+	w.ask(`mutation { sendTestEvent(id: "ep-2", type: MESSAGE_CREATED) { id } }`).ok()
+	if w.fake.tested != event.MessageCreated {
+		t.Errorf("a test of type %s", w.fake.tested)
+	}
 	if r := w.ask(`mutation { deleteEndpoint(id: "ep-1") }`).ok(); r.str("deleteEndpoint") != "ep-1" {
 		t.Error(r.Data)
 	}

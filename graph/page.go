@@ -82,7 +82,7 @@ func optional(s string) *string {
 }
 
 // optionalNumber gives null for 0.
-func optionalNumber[T int | int64](n T) *T {
+func optionalNumber[T int | int64 | float64](n T) *T {
 	if n == 0 {
 		return nil
 	}

@@ -14,6 +14,7 @@ type (
 	accountResolver      struct{ *Server }
 	attachmentResolver   struct{ *Server }
 	attemptResolver      struct{ *Server }
+	endpointKeyResolver  struct{ *Server }
 	deliveryResolver     struct{ *Server }
 	endpointResolver     struct{ *Server }
 	eventResolver        struct{ *Server }
@@ -35,6 +36,7 @@ func (r *resolvers) Attachment() generated.AttachmentResolver       { return att
 func (r *resolvers) Attempt() generated.AttemptResolver             { return attemptResolver{r.s} }
 func (r *resolvers) Delivery() generated.DeliveryResolver           { return deliveryResolver{r.s} }
 func (r *resolvers) Endpoint() generated.EndpointResolver           { return endpointResolver{r.s} }
+func (r *resolvers) EndpointKey() generated.EndpointKeyResolver     { return endpointKeyResolver{r.s} }
 func (r *resolvers) Event() generated.EventResolver                 { return eventResolver{r.s} }
 func (r *resolvers) EventSnapshot() generated.EventSnapshotResolver { return snapshotResolver{r.s} }
 func (r *resolvers) Mailbox() generated.MailboxResolver             { return mailboxResolver{r.s} }

@@ -125,6 +125,8 @@ func TestEveryFieldHasAValue(t *testing.T) {
 
 	ep := &service.Endpoint{ID: "ep-1", URL: "https://example.com/hook", Description: "ours", Events: []event.Type{event.Ping},
 		AccountIDs: []string{a.ID}, State: service.EndpointFailing, StateReason: "503", Payload: service.PayloadFull, Attempts: 6, CreatedAt: epoch0,
+		Signature: service.SignatureEd25519, KeysURL: "https://example.com/keys", InFlight: 4, PerSecond: 2.5, HeaderNames: []string{"X-Tenant"}, ClientCertificate: "PEM",
+		Keys:   []service.EndpointKey{{ID: "key_1", Kind: service.SignatureEd25519, PublicKey: "whpk_x", CreatedAt: epoch0, ExpiresAt: epoch0}},
 		Health: service.EndpointHealth{FailingSince: epoch0, Failures: 2, LastSuccessAt: epoch0, PausedUntil: epoch0}}
 	w.fake.endpoints = []*service.Endpoint{ep}
 	sub := &store.Submission{ID: "sub-1", Account: a.ID, State: store.SubmissionFailed, Subject: "Out", Recipients: []string{"x@example.com"},
@@ -132,7 +134,8 @@ func TestEveryFieldHasAValue(t *testing.T) {
 	var pending, dead *store.Delivery
 	w.update(func(tx store.Tx, b *journal.Batch) error {
 		everything := &event.Event{Type: event.MessageUpdated, Account: a.ID, Message: m.ID, Mailbox: inbox.ID, Submission: sub.ID, Endpoint: ep.ID,
-			AddedKeywords: []string{"x"}, RemovedKeywords: []string{"y"}, AddedMailboxes: []string{inbox.ID}, RemovedMailboxes: []string{top.ID}, Reason: "why"}
+			AddedKeywords: []string{"x"}, RemovedKeywords: []string{"y"}, AddedMailboxes: []string{inbox.ID}, RemovedMailboxes: []string{top.ID}, Reason: "why",
+			Percent: 70, DeadLetters: 10}
 		if _, err := b.Add(everything); err != nil {
 			return err
 		}
@@ -167,7 +170,8 @@ func TestEveryFieldHasAValue(t *testing.T) {
 			return err
 		}
 		return tx.PutAttempt(&store.Attempt{Delivery: dead.ID, Number: 1, At: epoch0, Duration: 12 * time.Millisecond, Status: 503, Error: "unavailable",
-			Answer: []byte("no\xff"), Peer: "127.0.0.1:443"})
+			Answer: []byte("no\xff"), Peer: "127.0.0.1:443", Class: "5xx", Header: []string{"Server: x"}, Keys: []string{"key_1"},
+			DNS: time.Millisecond, Connect: 2 * time.Millisecond, TLS: 3 * time.Millisecond, FirstByte: 1500 * time.Microsecond})
 	})
 
 	schema := loadSchema(t)

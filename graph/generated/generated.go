@@ -38,6 +38,7 @@ type ResolverRoot interface {
 	Attempt() AttemptResolver
 	Delivery() DeliveryResolver
 	Endpoint() EndpointResolver
+	EndpointKey() EndpointKeyResolver
 	Event() EventResolver
 	EventSnapshot() EventSnapshotResolver
 	Mailbox() MailboxResolver
@@ -105,13 +106,20 @@ type ComplexityRoot struct {
 	}
 
 	Attempt struct {
-		Answer     func(childComplexity int) int
-		At         func(childComplexity int) int
-		DurationMs func(childComplexity int) int
-		Error      func(childComplexity int) int
-		Number     func(childComplexity int) int
-		Peer       func(childComplexity int) int
-		Status     func(childComplexity int) int
+		Answer      func(childComplexity int) int
+		At          func(childComplexity int) int
+		Class       func(childComplexity int) int
+		ConnectMs   func(childComplexity int) int
+		DNSMs       func(childComplexity int) int
+		DurationMs  func(childComplexity int) int
+		Error       func(childComplexity int) int
+		FirstByteMs func(childComplexity int) int
+		Header      func(childComplexity int) int
+		Keys        func(childComplexity int) int
+		Number      func(childComplexity int) int
+		Peer        func(childComplexity int) int
+		Status      func(childComplexity int) int
+		TLSMs       func(childComplexity int) int
 	}
 
 	ConnectLink struct {
@@ -149,19 +157,26 @@ type ComplexityRoot struct {
 	}
 
 	Endpoint struct {
-		Accounts    func(childComplexity int) int
-		Attempts    func(childComplexity int) int
-		Backfill    func(childComplexity int) int
-		CreatedAt   func(childComplexity int) int
-		Description func(childComplexity int) int
-		Events      func(childComplexity int) int
-		Health      func(childComplexity int) int
-		ID          func(childComplexity int) int
-		Ordered     func(childComplexity int) int
-		Payload     func(childComplexity int) int
-		State       func(childComplexity int) int
-		StateReason func(childComplexity int) int
-		URL         func(childComplexity int) int
+		Accounts          func(childComplexity int) int
+		Attempts          func(childComplexity int) int
+		Backfill          func(childComplexity int) int
+		ClientCertificate func(childComplexity int) int
+		CreatedAt         func(childComplexity int) int
+		Description       func(childComplexity int) int
+		Events            func(childComplexity int) int
+		HeaderNames       func(childComplexity int) int
+		Health            func(childComplexity int) int
+		ID                func(childComplexity int) int
+		InFlight          func(childComplexity int) int
+		Keys              func(childComplexity int) int
+		KeysURL           func(childComplexity int) int
+		Ordered           func(childComplexity int) int
+		Payload           func(childComplexity int) int
+		PerSecond         func(childComplexity int) int
+		Signature         func(childComplexity int) int
+		State             func(childComplexity int) int
+		StateReason       func(childComplexity int) int
+		URL               func(childComplexity int) int
 	}
 
 	EndpointHealth struct {
@@ -169,6 +184,14 @@ type ComplexityRoot struct {
 		Failures      func(childComplexity int) int
 		LastSuccessAt func(childComplexity int) int
 		PausedUntil   func(childComplexity int) int
+	}
+
+	EndpointKey struct {
+		CreatedAt func(childComplexity int) int
+		ExpiresAt func(childComplexity int) int
+		ID        func(childComplexity int) int
+		Kind      func(childComplexity int) int
+		PublicKey func(childComplexity int) int
 	}
 
 	EndpointWithSecret struct {
@@ -183,6 +206,7 @@ type ComplexityRoot struct {
 		AddedMailboxes   func(childComplexity int) int
 		Backfill         func(childComplexity int) int
 		Cursor           func(childComplexity int) int
+		DeadLetters      func(childComplexity int) int
 		Endpoint         func(childComplexity int) int
 		EndpointID       func(childComplexity int) int
 		ID               func(childComplexity int) int
@@ -190,6 +214,7 @@ type ComplexityRoot struct {
 		MailboxID        func(childComplexity int) int
 		Message          func(childComplexity int) int
 		MessageID        func(childComplexity int) int
+		Percent          func(childComplexity int) int
 		Reason           func(childComplexity int) int
 		RemovedKeywords  func(childComplexity int) int
 		RemovedMailboxes func(childComplexity int) int
@@ -313,13 +338,14 @@ type ComplexityRoot struct {
 		DeleteMailbox        func(childComplexity int, id string) int
 		DeleteMessages       func(childComplexity int, ids []string, permanently *bool) int
 		DisconnectAccount    func(childComplexity int, id string, revoke *bool, erase *bool) int
+		ExpireEndpointKey    func(childComplexity int, id string, key string) int
 		MoveMessages         func(childComplexity int, ids []string, to string) int
 		Redeliver            func(childComplexity int, ids []string, filter *store.DeliveryFilter, to *string, perSecond *int, dryRun *bool) int
 		RenameMailbox        func(childComplexity int, input RenameMailboxInput) int
 		Replay               func(childComplexity int, input ReplayInput) int
-		RotateEndpointSecret func(childComplexity int, id string) int
+		RotateEndpointSecret func(childComplexity int, id string, signature *service.SignatureKind, overlapSeconds *int) int
 		SaveDraft            func(childComplexity int, input SaveDraftInput) int
-		SendTestEvent        func(childComplexity int, id string) int
+		SendTestEvent        func(childComplexity int, id string, typeArg *event.Type) int
 		SubmitMessage        func(childComplexity int, input SubmitMessageInput) int
 		SyncAccount          func(childComplexity int, id string) int
 		UpdateAccount        func(childComplexity int, input UpdateAccountInput) int
@@ -479,9 +505,15 @@ type AttachmentResolver interface {
 type AttemptResolver interface {
 	DurationMs(ctx context.Context, obj *store.Attempt) (int64, error)
 	Status(ctx context.Context, obj *store.Attempt) (*int, error)
+
 	Error(ctx context.Context, obj *store.Attempt) (*string, error)
 	Answer(ctx context.Context, obj *store.Attempt) (*string, error)
+
 	Peer(ctx context.Context, obj *store.Attempt) (*string, error)
+	DNSMs(ctx context.Context, obj *store.Attempt) (*float64, error)
+	ConnectMs(ctx context.Context, obj *store.Attempt) (*float64, error)
+	TLSMs(ctx context.Context, obj *store.Attempt) (*float64, error)
+	FirstByteMs(ctx context.Context, obj *store.Attempt) (*float64, error)
 }
 type DeliveryResolver interface {
 	Event(ctx context.Context, obj *store.Delivery) (*event.Event, error)
@@ -504,6 +536,15 @@ type EndpointResolver interface {
 	Accounts(ctx context.Context, obj *service.Endpoint) ([]*store.Account, error)
 
 	StateReason(ctx context.Context, obj *service.Endpoint) (*string, error)
+
+	KeysURL(ctx context.Context, obj *service.Endpoint) (*string, error)
+	InFlight(ctx context.Context, obj *service.Endpoint) (*int, error)
+	PerSecond(ctx context.Context, obj *service.Endpoint) (*float64, error)
+
+	ClientCertificate(ctx context.Context, obj *service.Endpoint) (*string, error)
+}
+type EndpointKeyResolver interface {
+	PublicKey(ctx context.Context, obj *service.EndpointKey) (*string, error)
 }
 type EventResolver interface {
 	AccountID(ctx context.Context, obj *event.Event) (*string, error)
@@ -516,6 +557,8 @@ type EventResolver interface {
 	Mailbox(ctx context.Context, obj *event.Event) (*store.Mailbox, error)
 	SubmissionID(ctx context.Context, obj *event.Event) (*string, error)
 	Submission(ctx context.Context, obj *event.Event) (*store.Submission, error)
+	Percent(ctx context.Context, obj *event.Event) (*int, error)
+	DeadLetters(ctx context.Context, obj *event.Event) (*int64, error)
 	EndpointID(ctx context.Context, obj *event.Event) (*string, error)
 	Endpoint(ctx context.Context, obj *event.Event) (*service.Endpoint, error)
 
@@ -574,8 +617,9 @@ type MutationResolver interface {
 	CreateEndpoint(ctx context.Context, input CreateEndpointInput) (*EndpointWithSecret, error)
 	UpdateEndpoint(ctx context.Context, input UpdateEndpointInput) (*service.Endpoint, error)
 	DeleteEndpoint(ctx context.Context, id string) (string, error)
-	RotateEndpointSecret(ctx context.Context, id string) (*EndpointWithSecret, error)
-	SendTestEvent(ctx context.Context, id string) (*store.Delivery, error)
+	RotateEndpointSecret(ctx context.Context, id string, signature *service.SignatureKind, overlapSeconds *int) (*EndpointWithSecret, error)
+	ExpireEndpointKey(ctx context.Context, id string, key string) (*service.Endpoint, error)
+	SendTestEvent(ctx context.Context, id string, typeArg *event.Type) (*store.Delivery, error)
 	Redeliver(ctx context.Context, ids []string, filter *store.DeliveryFilter, to *string, perSecond *int, dryRun *bool) (*RedeliverPayload, error)
 	Replay(ctx context.Context, input ReplayInput) (*store.Job, error)
 	CancelReplay(ctx context.Context, id string) (*store.Job, error)
@@ -880,6 +924,24 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Attempt.At(childComplexity), true
+	case "Attempt.class":
+		if e.ComplexityRoot.Attempt.Class == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Attempt.Class(childComplexity), true
+	case "Attempt.connectMs":
+		if e.ComplexityRoot.Attempt.ConnectMs == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Attempt.ConnectMs(childComplexity), true
+	case "Attempt.dnsMs":
+		if e.ComplexityRoot.Attempt.DNSMs == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Attempt.DNSMs(childComplexity), true
 	case "Attempt.durationMs":
 		if e.ComplexityRoot.Attempt.DurationMs == nil {
 			break
@@ -892,6 +954,24 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Attempt.Error(childComplexity), true
+	case "Attempt.firstByteMs":
+		if e.ComplexityRoot.Attempt.FirstByteMs == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Attempt.FirstByteMs(childComplexity), true
+	case "Attempt.header":
+		if e.ComplexityRoot.Attempt.Header == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Attempt.Header(childComplexity), true
+	case "Attempt.keys":
+		if e.ComplexityRoot.Attempt.Keys == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Attempt.Keys(childComplexity), true
 	case "Attempt.number":
 		if e.ComplexityRoot.Attempt.Number == nil {
 			break
@@ -910,6 +990,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Attempt.Status(childComplexity), true
+	case "Attempt.tlsMs":
+		if e.ComplexityRoot.Attempt.TLSMs == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Attempt.TLSMs(childComplexity), true
 
 	case "ConnectLink.expiresAt":
 		if e.ComplexityRoot.ConnectLink.ExpiresAt == nil {
@@ -1065,6 +1151,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Endpoint.Backfill(childComplexity), true
+	case "Endpoint.clientCertificate":
+		if e.ComplexityRoot.Endpoint.ClientCertificate == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Endpoint.ClientCertificate(childComplexity), true
 	case "Endpoint.createdAt":
 		if e.ComplexityRoot.Endpoint.CreatedAt == nil {
 			break
@@ -1083,6 +1175,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Endpoint.Events(childComplexity), true
+	case "Endpoint.headerNames":
+		if e.ComplexityRoot.Endpoint.HeaderNames == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Endpoint.HeaderNames(childComplexity), true
 	case "Endpoint.health":
 		if e.ComplexityRoot.Endpoint.Health == nil {
 			break
@@ -1095,6 +1193,24 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Endpoint.ID(childComplexity), true
+	case "Endpoint.inFlight":
+		if e.ComplexityRoot.Endpoint.InFlight == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Endpoint.InFlight(childComplexity), true
+	case "Endpoint.keys":
+		if e.ComplexityRoot.Endpoint.Keys == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Endpoint.Keys(childComplexity), true
+	case "Endpoint.keysUrl":
+		if e.ComplexityRoot.Endpoint.KeysURL == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Endpoint.KeysURL(childComplexity), true
 	case "Endpoint.ordered":
 		if e.ComplexityRoot.Endpoint.Ordered == nil {
 			break
@@ -1107,6 +1223,18 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Endpoint.Payload(childComplexity), true
+	case "Endpoint.perSecond":
+		if e.ComplexityRoot.Endpoint.PerSecond == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Endpoint.PerSecond(childComplexity), true
+	case "Endpoint.signature":
+		if e.ComplexityRoot.Endpoint.Signature == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Endpoint.Signature(childComplexity), true
 	case "Endpoint.state":
 		if e.ComplexityRoot.Endpoint.State == nil {
 			break
@@ -1150,6 +1278,37 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.EndpointHealth.PausedUntil(childComplexity), true
+
+	case "EndpointKey.createdAt":
+		if e.ComplexityRoot.EndpointKey.CreatedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EndpointKey.CreatedAt(childComplexity), true
+	case "EndpointKey.expiresAt":
+		if e.ComplexityRoot.EndpointKey.ExpiresAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EndpointKey.ExpiresAt(childComplexity), true
+	case "EndpointKey.id":
+		if e.ComplexityRoot.EndpointKey.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EndpointKey.ID(childComplexity), true
+	case "EndpointKey.kind":
+		if e.ComplexityRoot.EndpointKey.Kind == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EndpointKey.Kind(childComplexity), true
+	case "EndpointKey.publicKey":
+		if e.ComplexityRoot.EndpointKey.PublicKey == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EndpointKey.PublicKey(childComplexity), true
 
 	case "EndpointWithSecret.endpoint":
 		if e.ComplexityRoot.EndpointWithSecret.Endpoint == nil {
@@ -1200,6 +1359,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Event.Cursor(childComplexity), true
+	case "Event.deadLetters":
+		if e.ComplexityRoot.Event.DeadLetters == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Event.DeadLetters(childComplexity), true
 	case "Event.endpoint":
 		if e.ComplexityRoot.Event.Endpoint == nil {
 			break
@@ -1242,6 +1407,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Event.MessageID(childComplexity), true
+	case "Event.percent":
+		if e.ComplexityRoot.Event.Percent == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Event.Percent(childComplexity), true
 	case "Event.reason":
 		if e.ComplexityRoot.Event.Reason == nil {
 			break
@@ -1858,6 +2029,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.DisconnectAccount(childComplexity, args["id"].(string), args["revoke"].(*bool), args["erase"].(*bool)), true
+	case "Mutation.expireEndpointKey":
+		if e.ComplexityRoot.Mutation.ExpireEndpointKey == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_expireEndpointKey_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.ExpireEndpointKey(childComplexity, args["id"].(string), args["key"].(string)), true
 	case "Mutation.moveMessages":
 		if e.ComplexityRoot.Mutation.MoveMessages == nil {
 			break
@@ -1912,7 +2094,7 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 			return 0, false
 		}
 
-		return e.ComplexityRoot.Mutation.RotateEndpointSecret(childComplexity, args["id"].(string)), true
+		return e.ComplexityRoot.Mutation.RotateEndpointSecret(childComplexity, args["id"].(string), args["signature"].(*service.SignatureKind), args["overlapSeconds"].(*int)), true
 	case "Mutation.saveDraft":
 		if e.ComplexityRoot.Mutation.SaveDraft == nil {
 			break
@@ -1934,7 +2116,7 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 			return 0, false
 		}
 
-		return e.ComplexityRoot.Mutation.SendTestEvent(childComplexity, args["id"].(string)), true
+		return e.ComplexityRoot.Mutation.SendTestEvent(childComplexity, args["id"].(string), args["type"].(*event.Type)), true
 	case "Mutation.submitMessage":
 		if e.ComplexityRoot.Mutation.SubmitMessage == nil {
 			break
@@ -2560,6 +2742,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputCreateEndpointInput,
 		ec.unmarshalInputCreateMailboxInput,
 		ec.unmarshalInputDeliveryFilter,
+		ec.unmarshalInputHeaderInput,
 		ec.unmarshalInputMessageFilter,
 		ec.unmarshalInputRenameMailboxInput,
 		ec.unmarshalInputReplayInput,
@@ -2902,15 +3085,28 @@ type Mutation {
     "Id of the endpoint."
     id: ID!
   ): ID!
-  "Gives an endpoint a new secret. For a day requests are signed with the old one too."
+  "Gives an endpoint a new signing key. For a while requests are signed with the former ones too."
   rotateEndpointSecret(
     "Id of the endpoint."
     id: ID!
+    "Kind of the new key. Without it the endpoint's."
+    signature: SignatureKind
+    "For how many seconds the former keys go on signing; 0 ends them at once. Without it the setting ` + "`" + `webhooks.key_overlap` + "`" + `, a day."
+    overlapSeconds: Int
   ): EndpointWithSecret!
-  "Sends an endpoint an event of type PING."
+  "Ends a signing key at once. The one that would go on signing for good cannot be: rotate it with an overlap of 0."
+  expireEndpointKey(
+    "Id of the endpoint."
+    id: ID!
+    "Id of the key, as in ` + "`" + `Endpoint.keys` + "`" + `."
+    key: ID!
+  ): Endpoint!
+  "Sends an endpoint a test: a ping, or an example of another type, whose body says ` + "`" + `test: true` + "`" + `. The journal tells of it as the ping that it is."
   sendTestEvent(
     "Id of the endpoint."
     id: ID!
+    "What the test shall look like."
+    type: EventType = PING
   ): Delivery!
   "Makes deliveries again, with the same id and body: those of the given ids at once, or those that match the filter as a replay, which is waited for some seconds. One of both is needed."
   redeliver(
@@ -3433,6 +3629,10 @@ type Event {
   submissionId: ID
   "The submission, null when it is gone."
   submission: Submission
+  "Of a failing endpoint: how far it is on its way to being disabled, in percent."
+  percent: Int
+  "Of ENDPOINT_DEAD_LETTERS: how many the endpoint has."
+  deadLetters: Int64
   "Id of the endpoint, where it concerns one."
   endpointId: ID
   "The endpoint, null when it is gone."
@@ -3515,8 +3715,14 @@ enum EventType {
   SUBMISSION_SENT
   "A message could not be sent."
   SUBMISSION_FAILED
+  "An endpoint fails. Told when it is down to one probe at a time, and at 50, 70 and 90 percent of the way to being disabled."
+  ENDPOINT_FAILING
   "An endpoint gets nothing any more until it is enabled again."
   ENDPOINT_DISABLED
+  "An endpoint of which ENDPOINT_FAILING was told works again."
+  ENDPOINT_RECOVERED
+  "An endpoint has dead letters, or ten times as many as when it was told before."
+  ENDPOINT_DEAD_LETTERS
   "A provider's settings are wrong."
   PROVIDER_MISCONFIGURED
   "A test."
@@ -3605,6 +3811,20 @@ type Endpoint {
   backfill: Boolean!
   "How often a delivery is tried at the most."
   attempts: Int!
+  "How its requests are signed."
+  signature: SignatureKind!
+  "The keys that sign now, newest first."
+  keys: [EndpointKey!]!
+  "Where its public keys are read, without a key of the API. Null where it has none."
+  keysUrl: String
+  "How many requests are under way at the most. Null: the default."
+  inFlight: Int
+  "How many requests begin in a second at the most. Null: any number."
+  perSecond: Float
+  "Names of the headers that are added to every request. Their values are not shown."
+  headerNames: [String!]!
+  "The certificate that is shown to a receiver that asks for one, in PEM."
+  clientCertificate: String
   "How it has been doing."
   health: EndpointHealth!
   "When it was created."
@@ -3619,6 +3839,28 @@ enum EndpointState {
   FAILING
   "It gets nothing. What it is owed waits until it is enabled."
   DISABLED
+}
+
+"A manner of signing requests, by Standard Webhooks."
+enum SignatureKind {
+  "HMAC-SHA256 (` + "`" + `v1` + "`" + `), with a secret that both sides know."
+  HMAC
+  "Ed25519 (` + "`" + `v1a` + "`" + `): the receiver has the public half, and nothing to keep secret."
+  ED25519
+}
+
+"A key that signs requests."
+type EndpointKey {
+  "Id of the key, as in ` + "`" + `Attempt.keys` + "`" + `."
+  id: ID!
+  "What it signs with."
+  kind: SignatureKind!
+  "The public half (` + "`" + `whpk_...` + "`" + `), null for HMAC."
+  publicKey: String
+  "When it was made, null where that was not kept."
+  createdAt: Time
+  "When it ends, null for the one that goes on."
+  expiresAt: Time
 }
 
 "How much a webhook tells."
@@ -3645,8 +3887,8 @@ type EndpointHealth {
 type EndpointWithSecret {
   "The endpoint."
   endpoint: Endpoint!
-  "The secret that its requests are signed with (Standard Webhooks, ` + "`" + `whsec_...` + "`" + `)."
-  secret: String!
+  "The secret that its requests are signed with (Standard Webhooks, ` + "`" + `whsec_...` + "`" + `). Null for Ed25519, where ` + "`" + `endpoint.keys` + "`" + ` has the public key."
+  secret: String
 }
 
 "One event on its way to one endpoint."
@@ -3711,12 +3953,26 @@ type Attempt {
   durationMs: Int64!
   "The HTTP status, null where none came."
   status: Int
+  "What kind of outcome it is: ok, network, timeout, 5xx, 408, 425, 429, 410, 3xx, 4xx, guard, local. Empty where that was not kept."
+  class: String!
   "What went wrong, in words."
   error: String
   "The first kilobytes of the answer."
   answer: String
+  "Some lines of the answer's header, ` + "`" + `name: value` + "`" + `."
+  header: [String!]!
   "The address that was connected to."
   peer: String
+  "How long the name took to resolve, in milliseconds. Null where nothing was resolved."
+  dnsMs: Float
+  "How long connecting took, in milliseconds. Null where a connection was used again."
+  connectMs: Float
+  "How long the TLS handshake took, in milliseconds. Null where there was none."
+  tlsMs: Float
+  "From the connection to the first byte of the answer, in milliseconds. Null where none came."
+  firstByteMs: Float
+  "Ids of the keys that signed the request."
+  keys: [ID!]!
 }
 
 "Which deliveries. Fields that are left out do not restrict."
@@ -3959,6 +4215,30 @@ input CreateEndpointInput {
   backfill: Boolean = false
   "How often a delivery is tried at the most. Without it the schedule of about three days; 6 is a short one."
   attempts: Int
+  "How to sign."
+  signature: SignatureKind = HMAC
+  "A secret that the receiver has already: ` + "`" + `whsec_` + "`" + ` and base64 of 24 to 64 random bytes. Without it one is made."
+  secret: String
+  "How many requests may be under way at once. Without it, or with 0, the default."
+  inFlight: Int
+  "How many requests may begin in a second. Without it, or with 0, any number."
+  perSecond: Float
+  "Headers to add to every request. Their values are sealed and not shown again."
+  headers: [HeaderInput!]
+  "A certificate to show to the receiver, in PEM, and its key."
+  clientCertificate: String
+  "The key of ` + "`" + `clientCertificate` + "`" + `, in PEM. It is sealed and not shown again."
+  clientKey: String
+  "Sends a signed ping first, and makes no endpoint unless it is accepted."
+  verify: Boolean = false
+}
+
+"A header of requests."
+input HeaderInput {
+  "Its name. Those that Postern sets are refused."
+  name: String!
+  "Its value."
+  value: String!
 }
 
 "What ` + "`" + `updateEndpoint` + "`" + ` changes. What is left out stays."
@@ -3981,6 +4261,18 @@ input UpdateEndpointInput {
   backfill: Boolean
   "How often a delivery is tried at the most."
   attempts: Int
+  "Another manner of signing. ED25519 makes a key at once, beside which the former ones sign for a while; for a new secret use ` + "`" + `rotateEndpointSecret` + "`" + `."
+  signature: SignatureKind
+  "How many requests may be under way at once; 0 is the default."
+  inFlight: Int
+  "How many requests may begin in a second; 0 is any number."
+  perSecond: Float
+  "The headers to add to every request, in place of those there are."
+  headers: [HeaderInput!]
+  "A certificate to show to the receiver; an empty one, with an empty key, takes it away."
+  clientCertificate: String
+  "The key of ` + "`" + `clientCertificate` + "`" + `."
+  clientKey: String
   "False disables it: what it is owed waits. True enables it again."
   enabled: Boolean
 }
@@ -4204,12 +4496,26 @@ func (ec *executionContext) childFields_Attempt(ctx context.Context, field graph
 		return ec.fieldContext_Attempt_durationMs(ctx, field)
 	case "status":
 		return ec.fieldContext_Attempt_status(ctx, field)
+	case "class":
+		return ec.fieldContext_Attempt_class(ctx, field)
 	case "error":
 		return ec.fieldContext_Attempt_error(ctx, field)
 	case "answer":
 		return ec.fieldContext_Attempt_answer(ctx, field)
+	case "header":
+		return ec.fieldContext_Attempt_header(ctx, field)
 	case "peer":
 		return ec.fieldContext_Attempt_peer(ctx, field)
+	case "dnsMs":
+		return ec.fieldContext_Attempt_dnsMs(ctx, field)
+	case "connectMs":
+		return ec.fieldContext_Attempt_connectMs(ctx, field)
+	case "tlsMs":
+		return ec.fieldContext_Attempt_tlsMs(ctx, field)
+	case "firstByteMs":
+		return ec.fieldContext_Attempt_firstByteMs(ctx, field)
+	case "keys":
+		return ec.fieldContext_Attempt_keys(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Attempt", field.Name)
 }
@@ -4312,6 +4618,20 @@ func (ec *executionContext) childFields_Endpoint(ctx context.Context, field grap
 		return ec.fieldContext_Endpoint_backfill(ctx, field)
 	case "attempts":
 		return ec.fieldContext_Endpoint_attempts(ctx, field)
+	case "signature":
+		return ec.fieldContext_Endpoint_signature(ctx, field)
+	case "keys":
+		return ec.fieldContext_Endpoint_keys(ctx, field)
+	case "keysUrl":
+		return ec.fieldContext_Endpoint_keysUrl(ctx, field)
+	case "inFlight":
+		return ec.fieldContext_Endpoint_inFlight(ctx, field)
+	case "perSecond":
+		return ec.fieldContext_Endpoint_perSecond(ctx, field)
+	case "headerNames":
+		return ec.fieldContext_Endpoint_headerNames(ctx, field)
+	case "clientCertificate":
+		return ec.fieldContext_Endpoint_clientCertificate(ctx, field)
 	case "health":
 		return ec.fieldContext_Endpoint_health(ctx, field)
 	case "createdAt":
@@ -4332,6 +4652,22 @@ func (ec *executionContext) childFields_EndpointHealth(ctx context.Context, fiel
 		return ec.fieldContext_EndpointHealth_pausedUntil(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type EndpointHealth", field.Name)
+}
+
+func (ec *executionContext) childFields_EndpointKey(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_EndpointKey_id(ctx, field)
+	case "kind":
+		return ec.fieldContext_EndpointKey_kind(ctx, field)
+	case "publicKey":
+		return ec.fieldContext_EndpointKey_publicKey(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_EndpointKey_createdAt(ctx, field)
+	case "expiresAt":
+		return ec.fieldContext_EndpointKey_expiresAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type EndpointKey", field.Name)
 }
 
 func (ec *executionContext) childFields_EndpointWithSecret(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -4374,6 +4710,10 @@ func (ec *executionContext) childFields_Event(ctx context.Context, field graphql
 		return ec.fieldContext_Event_submissionId(ctx, field)
 	case "submission":
 		return ec.fieldContext_Event_submission(ctx, field)
+	case "percent":
+		return ec.fieldContext_Event_percent(ctx, field)
+	case "deadLetters":
+		return ec.fieldContext_Event_deadLetters(ctx, field)
 	case "endpointId":
 		return ec.fieldContext_Event_endpointId(ctx, field)
 	case "endpoint":
@@ -5234,6 +5574,28 @@ func (ec *executionContext) field_Mutation_disconnectAccount_args(ctx context.Co
 	return args, nil
 }
 
+func (ec *executionContext) field_Mutation_expireEndpointKey_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "id",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNID2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["id"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "key",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNID2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["key"] = arg1
+	return args, nil
+}
+
 func (ec *executionContext) field_Mutation_moveMessages_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -5341,6 +5703,22 @@ func (ec *executionContext) field_Mutation_rotateEndpointSecret_args(ctx context
 		return nil, err
 	}
 	args["id"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "signature",
+		func(ctx context.Context, v any) (*service.SignatureKind, error) {
+			return ec.unmarshalOSignatureKind2ᚖgithubᚗcomᚋposternᚑmailᚋposternᚋgraphᚋserviceᚐSignatureKind(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["signature"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "overlapSeconds",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["overlapSeconds"] = arg2
 	return args, nil
 }
 
@@ -5369,6 +5747,14 @@ func (ec *executionContext) field_Mutation_sendTestEvent_args(ctx context.Contex
 		return nil, err
 	}
 	args["id"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "type",
+		func(ctx context.Context, v any) (*event.Type, error) {
+			return ec.unmarshalOEventType2ᚖgithubᚗcomᚋposternᚑmailᚋposternᚋinternalᚋeventᚐType(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["type"] = arg1
 	return args, nil
 }
 
@@ -6816,6 +7202,29 @@ func (ec *executionContext) fieldContext_Attempt_status(_ context.Context, field
 	return graphql.NewScalarFieldContext("Attempt", field, true, true, errors.New("field of type Int does not have child fields"))
 }
 
+func (ec *executionContext) _Attempt_class(ctx context.Context, field graphql.CollectedField, obj *store.Attempt) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Attempt_class(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Class, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Attempt_class(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Attempt", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
 func (ec *executionContext) _Attempt_error(ctx context.Context, field graphql.CollectedField, obj *store.Attempt) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -6862,6 +7271,29 @@ func (ec *executionContext) fieldContext_Attempt_answer(_ context.Context, field
 	return graphql.NewScalarFieldContext("Attempt", field, true, true, errors.New("field of type String does not have child fields"))
 }
 
+func (ec *executionContext) _Attempt_header(ctx context.Context, field graphql.CollectedField, obj *store.Attempt) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Attempt_header(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Header, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalNString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Attempt_header(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Attempt", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
 func (ec *executionContext) _Attempt_peer(ctx context.Context, field graphql.CollectedField, obj *store.Attempt) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -6883,6 +7315,121 @@ func (ec *executionContext) _Attempt_peer(ctx context.Context, field graphql.Col
 }
 func (ec *executionContext) fieldContext_Attempt_peer(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Attempt", field, true, true, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _Attempt_dnsMs(ctx context.Context, field graphql.CollectedField, obj *store.Attempt) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Attempt_dnsMs(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Attempt().DNSMs(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *float64) graphql.Marshaler {
+			return ec.marshalOFloat2ᚖfloat64(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Attempt_dnsMs(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Attempt", field, true, true, errors.New("field of type Float does not have child fields"))
+}
+
+func (ec *executionContext) _Attempt_connectMs(ctx context.Context, field graphql.CollectedField, obj *store.Attempt) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Attempt_connectMs(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Attempt().ConnectMs(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *float64) graphql.Marshaler {
+			return ec.marshalOFloat2ᚖfloat64(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Attempt_connectMs(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Attempt", field, true, true, errors.New("field of type Float does not have child fields"))
+}
+
+func (ec *executionContext) _Attempt_tlsMs(ctx context.Context, field graphql.CollectedField, obj *store.Attempt) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Attempt_tlsMs(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Attempt().TLSMs(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *float64) graphql.Marshaler {
+			return ec.marshalOFloat2ᚖfloat64(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Attempt_tlsMs(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Attempt", field, true, true, errors.New("field of type Float does not have child fields"))
+}
+
+func (ec *executionContext) _Attempt_firstByteMs(ctx context.Context, field graphql.CollectedField, obj *store.Attempt) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Attempt_firstByteMs(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Attempt().FirstByteMs(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *float64) graphql.Marshaler {
+			return ec.marshalOFloat2ᚖfloat64(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Attempt_firstByteMs(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Attempt", field, true, true, errors.New("field of type Float does not have child fields"))
+}
+
+func (ec *executionContext) _Attempt_keys(ctx context.Context, field graphql.CollectedField, obj *store.Attempt) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Attempt_keys(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Keys, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalNID2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Attempt_keys(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Attempt", field, false, false, errors.New("field of type ID does not have child fields"))
 }
 
 func (ec *executionContext) _ConnectLink_url(ctx context.Context, field graphql.CollectedField, obj *service.ConnectLink) (ret graphql.Marshaler) {
@@ -7785,6 +8332,176 @@ func (ec *executionContext) fieldContext_Endpoint_attempts(_ context.Context, fi
 	return graphql.NewScalarFieldContext("Endpoint", field, false, false, errors.New("field of type Int does not have child fields"))
 }
 
+func (ec *executionContext) _Endpoint_signature(ctx context.Context, field graphql.CollectedField, obj *service.Endpoint) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Endpoint_signature(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Signature, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v service.SignatureKind) graphql.Marshaler {
+			return ec.marshalNSignatureKind2githubᚗcomᚋposternᚑmailᚋposternᚋgraphᚋserviceᚐSignatureKind(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Endpoint_signature(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Endpoint", field, false, false, errors.New("field of type SignatureKind does not have child fields"))
+}
+
+func (ec *executionContext) _Endpoint_keys(ctx context.Context, field graphql.CollectedField, obj *service.Endpoint) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Endpoint_keys(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Keys, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []service.EndpointKey) graphql.Marshaler {
+			return ec.marshalNEndpointKey2ᚕgithubᚗcomᚋposternᚑmailᚋposternᚋgraphᚋserviceᚐEndpointKeyᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Endpoint_keys(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Endpoint",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_EndpointKey(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Endpoint_keysUrl(ctx context.Context, field graphql.CollectedField, obj *service.Endpoint) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Endpoint_keysUrl(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Endpoint().KeysURL(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Endpoint_keysUrl(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Endpoint", field, true, true, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _Endpoint_inFlight(ctx context.Context, field graphql.CollectedField, obj *service.Endpoint) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Endpoint_inFlight(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Endpoint().InFlight(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *int) graphql.Marshaler {
+			return ec.marshalOInt2ᚖint(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Endpoint_inFlight(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Endpoint", field, true, true, errors.New("field of type Int does not have child fields"))
+}
+
+func (ec *executionContext) _Endpoint_perSecond(ctx context.Context, field graphql.CollectedField, obj *service.Endpoint) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Endpoint_perSecond(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Endpoint().PerSecond(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *float64) graphql.Marshaler {
+			return ec.marshalOFloat2ᚖfloat64(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Endpoint_perSecond(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Endpoint", field, true, true, errors.New("field of type Float does not have child fields"))
+}
+
+func (ec *executionContext) _Endpoint_headerNames(ctx context.Context, field graphql.CollectedField, obj *service.Endpoint) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Endpoint_headerNames(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.HeaderNames, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalNString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Endpoint_headerNames(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Endpoint", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _Endpoint_clientCertificate(ctx context.Context, field graphql.CollectedField, obj *service.Endpoint) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Endpoint_clientCertificate(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Endpoint().ClientCertificate(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Endpoint_clientCertificate(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Endpoint", field, true, true, errors.New("field of type String does not have child fields"))
+}
+
 func (ec *executionContext) _Endpoint_health(ctx context.Context, field graphql.CollectedField, obj *service.Endpoint) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -7932,6 +8649,121 @@ func (ec *executionContext) fieldContext_EndpointHealth_pausedUntil(_ context.Co
 	return graphql.NewScalarFieldContext("EndpointHealth", field, false, false, errors.New("field of type Time does not have child fields"))
 }
 
+func (ec *executionContext) _EndpointKey_id(ctx context.Context, field graphql.CollectedField, obj *service.EndpointKey) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_EndpointKey_id(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ID, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNID2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_EndpointKey_id(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("EndpointKey", field, false, false, errors.New("field of type ID does not have child fields"))
+}
+
+func (ec *executionContext) _EndpointKey_kind(ctx context.Context, field graphql.CollectedField, obj *service.EndpointKey) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_EndpointKey_kind(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Kind, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v service.SignatureKind) graphql.Marshaler {
+			return ec.marshalNSignatureKind2githubᚗcomᚋposternᚑmailᚋposternᚋgraphᚋserviceᚐSignatureKind(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_EndpointKey_kind(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("EndpointKey", field, false, false, errors.New("field of type SignatureKind does not have child fields"))
+}
+
+func (ec *executionContext) _EndpointKey_publicKey(ctx context.Context, field graphql.CollectedField, obj *service.EndpointKey) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_EndpointKey_publicKey(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.EndpointKey().PublicKey(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_EndpointKey_publicKey(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("EndpointKey", field, true, true, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _EndpointKey_createdAt(ctx context.Context, field graphql.CollectedField, obj *service.EndpointKey) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_EndpointKey_createdAt(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.CreatedAt, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v time.Time) graphql.Marshaler {
+			return ec.marshalOTime2timeᚐTime(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_EndpointKey_createdAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("EndpointKey", field, false, false, errors.New("field of type Time does not have child fields"))
+}
+
+func (ec *executionContext) _EndpointKey_expiresAt(ctx context.Context, field graphql.CollectedField, obj *service.EndpointKey) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_EndpointKey_expiresAt(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ExpiresAt, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v time.Time) graphql.Marshaler {
+			return ec.marshalOTime2timeᚐTime(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_EndpointKey_expiresAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("EndpointKey", field, false, false, errors.New("field of type Time does not have child fields"))
+}
+
 func (ec *executionContext) _EndpointWithSecret_endpoint(ctx context.Context, field graphql.CollectedField, obj *EndpointWithSecret) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -7976,11 +8808,11 @@ func (ec *executionContext) _EndpointWithSecret_secret(ctx context.Context, fiel
 			return obj.Secret, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNString2string(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_EndpointWithSecret_secret(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -8352,6 +9184,52 @@ func (ec *executionContext) fieldContext_Event_submission(_ context.Context, fie
 		},
 	}
 	return fc, nil
+}
+
+func (ec *executionContext) _Event_percent(ctx context.Context, field graphql.CollectedField, obj *event.Event) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Event_percent(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Event().Percent(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *int) graphql.Marshaler {
+			return ec.marshalOInt2ᚖint(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Event_percent(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Event", field, true, true, errors.New("field of type Int does not have child fields"))
+}
+
+func (ec *executionContext) _Event_deadLetters(ctx context.Context, field graphql.CollectedField, obj *event.Event) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Event_deadLetters(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Event().DeadLetters(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *int64) graphql.Marshaler {
+			return ec.marshalOInt642ᚖint64(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Event_deadLetters(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Event", field, true, true, errors.New("field of type Int64 does not have child fields"))
 }
 
 func (ec *executionContext) _Event_endpointId(ctx context.Context, field graphql.CollectedField, obj *event.Event) (ret graphql.Marshaler) {
@@ -11272,7 +12150,7 @@ func (ec *executionContext) _Mutation_rotateEndpointSecret(ctx context.Context, 
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.Mutation().RotateEndpointSecret(ctx, fc.Args["id"].(string))
+			return ec.Resolvers.Mutation().RotateEndpointSecret(ctx, fc.Args["id"].(string), fc.Args["signature"].(*service.SignatureKind), fc.Args["overlapSeconds"].(*int))
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *EndpointWithSecret) graphql.Marshaler {
@@ -11306,6 +12184,50 @@ func (ec *executionContext) fieldContext_Mutation_rotateEndpointSecret(ctx conte
 	return fc, nil
 }
 
+func (ec *executionContext) _Mutation_expireEndpointKey(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_expireEndpointKey(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().ExpireEndpointKey(ctx, fc.Args["id"].(string), fc.Args["key"].(string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *service.Endpoint) graphql.Marshaler {
+			return ec.marshalNEndpoint2ᚖgithubᚗcomᚋposternᚑmailᚋposternᚋgraphᚋserviceᚐEndpoint(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_expireEndpointKey(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Endpoint(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_expireEndpointKey_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Mutation_sendTestEvent(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -11316,7 +12238,7 @@ func (ec *executionContext) _Mutation_sendTestEvent(ctx context.Context, field g
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.Mutation().SendTestEvent(ctx, fc.Args["id"].(string))
+			return ec.Resolvers.Mutation().SendTestEvent(ctx, fc.Args["id"].(string), fc.Args["type"].(*event.Type))
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *store.Delivery) graphql.Marshaler {
@@ -15011,8 +15933,14 @@ func (ec *executionContext) unmarshalInputCreateEndpointInput(ctx context.Contex
 	if _, present := asMap["backfill"]; !present {
 		asMap["backfill"] = false
 	}
+	if _, present := asMap["signature"]; !present {
+		asMap["signature"] = "HMAC"
+	}
+	if _, present := asMap["verify"]; !present {
+		asMap["verify"] = false
+	}
 
-	fieldsInOrder := [...]string{"url", "events", "accounts", "description", "ordered", "payload", "backfill", "attempts"}
+	fieldsInOrder := [...]string{"url", "events", "accounts", "description", "ordered", "payload", "backfill", "attempts", "signature", "secret", "inFlight", "perSecond", "headers", "clientCertificate", "clientKey", "verify"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -15075,6 +16003,62 @@ func (ec *executionContext) unmarshalInputCreateEndpointInput(ctx context.Contex
 				return it, err
 			}
 			it.Attempts = data
+		case "signature":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("signature"))
+			data, err := ec.unmarshalOSignatureKind2ᚖgithubᚗcomᚋposternᚑmailᚋposternᚋgraphᚋserviceᚐSignatureKind(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Signature = data
+		case "secret":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("secret"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Secret = data
+		case "inFlight":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("inFlight"))
+			data, err := ec.unmarshalOInt2ᚖint(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.InFlight = data
+		case "perSecond":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("perSecond"))
+			data, err := ec.unmarshalOFloat2ᚖfloat64(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.PerSecond = data
+		case "headers":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("headers"))
+			data, err := ec.unmarshalOHeaderInput2ᚕᚖgithubᚗcomᚋposternᚑmailᚋposternᚋgraphᚋgeneratedᚐHeaderInputᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Headers = data
+		case "clientCertificate":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("clientCertificate"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.ClientCertificate = data
+		case "clientKey":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("clientKey"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.ClientKey = data
+		case "verify":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("verify"))
+			data, err := ec.unmarshalOBoolean2ᚖbool(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Verify = data
 		}
 	}
 	return it, nil
@@ -15184,6 +16168,43 @@ func (ec *executionContext) unmarshalInputDeliveryFilter(ctx context.Context, ob
 				return it, err
 			}
 			it.Until = data
+		}
+	}
+	return it, nil
+}
+
+func (ec *executionContext) unmarshalInputHeaderInput(ctx context.Context, obj any) (HeaderInput, error) {
+	var it HeaderInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"name", "value"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "name":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("name"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Name = data
+		case "value":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("value"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Value = data
 		}
 	}
 	return it, nil
@@ -15737,7 +16758,7 @@ func (ec *executionContext) unmarshalInputUpdateEndpointInput(ctx context.Contex
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"id", "url", "events", "accounts", "description", "ordered", "payload", "backfill", "attempts", "enabled"}
+	fieldsInOrder := [...]string{"id", "url", "events", "accounts", "description", "ordered", "payload", "backfill", "attempts", "signature", "inFlight", "perSecond", "headers", "clientCertificate", "clientKey", "enabled"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -15807,6 +16828,48 @@ func (ec *executionContext) unmarshalInputUpdateEndpointInput(ctx context.Contex
 				return it, err
 			}
 			it.Attempts = data
+		case "signature":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("signature"))
+			data, err := ec.unmarshalOSignatureKind2ᚖgithubᚗcomᚋposternᚑmailᚋposternᚋgraphᚋserviceᚐSignatureKind(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Signature = data
+		case "inFlight":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("inFlight"))
+			data, err := ec.unmarshalOInt2ᚖint(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.InFlight = data
+		case "perSecond":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("perSecond"))
+			data, err := ec.unmarshalOFloat2ᚖfloat64(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.PerSecond = data
+		case "headers":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("headers"))
+			data, err := ec.unmarshalOHeaderInput2ᚕᚖgithubᚗcomᚋposternᚑmailᚋposternᚋgraphᚋgeneratedᚐHeaderInputᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Headers = data
+		case "clientCertificate":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("clientCertificate"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.ClientCertificate = data
+		case "clientKey":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("clientKey"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.ClientKey = data
 		case "enabled":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("enabled"))
 			data, err := ec.unmarshalOBoolean2ᚖbool(ctx, v)
@@ -16618,6 +17681,11 @@ func (ec *executionContext) _Attempt(ctx context.Context, sel ast.SelectionSet, 
 			}
 
 			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		case "class":
+			out.Values[i] = ec._Attempt_class(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
 		case "error":
 			field := field
 
@@ -16694,6 +17762,11 @@ func (ec *executionContext) _Attempt(ctx context.Context, sel ast.SelectionSet, 
 			}
 
 			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		case "header":
+			out.Values[i] = ec._Attempt_header(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
 		case "peer":
 			field := field
 
@@ -16732,6 +17805,163 @@ func (ec *executionContext) _Attempt(ctx context.Context, sel ast.SelectionSet, 
 			}
 
 			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		case "dnsMs":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._Attempt_dnsMs(ctx, field, obj)
+				if res == graphql.RequiredNull {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		case "connectMs":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._Attempt_connectMs(ctx, field, obj)
+				if res == graphql.RequiredNull {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		case "tlsMs":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._Attempt_tlsMs(ctx, field, obj)
+				if res == graphql.RequiredNull {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		case "firstByteMs":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._Attempt_firstByteMs(ctx, field, obj)
+				if res == graphql.RequiredNull {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		case "keys":
+			out.Values[i] = ec._Attempt_keys(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -17506,6 +18736,173 @@ func (ec *executionContext) _Endpoint(ctx context.Context, sel ast.SelectionSet,
 			if out.Values[i] == graphql.Null {
 				atomic.AddUint32(&out.Invalids, 1)
 			}
+		case "signature":
+			out.Values[i] = ec._Endpoint_signature(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "keys":
+			out.Values[i] = ec._Endpoint_keys(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "keysUrl":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._Endpoint_keysUrl(ctx, field, obj)
+				if res == graphql.RequiredNull {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		case "inFlight":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._Endpoint_inFlight(ctx, field, obj)
+				if res == graphql.RequiredNull {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		case "perSecond":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._Endpoint_perSecond(ctx, field, obj)
+				if res == graphql.RequiredNull {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		case "headerNames":
+			out.Values[i] = ec._Endpoint_headerNames(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "clientCertificate":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._Endpoint_clientCertificate(ctx, field, obj)
+				if res == graphql.RequiredNull {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
 		case "health":
 			out.Values[i] = ec._Endpoint_health(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
@@ -17590,6 +18987,97 @@ func (ec *executionContext) _EndpointHealth(ctx context.Context, sel ast.Selecti
 	return out
 }
 
+var endpointKeyImplementors = []string{"EndpointKey"}
+
+func (ec *executionContext) _EndpointKey(ctx context.Context, sel ast.SelectionSet, obj *service.EndpointKey) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, endpointKeyImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("EndpointKey")
+		case "id":
+			out.Values[i] = ec._EndpointKey_id(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "kind":
+			out.Values[i] = ec._EndpointKey_kind(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "publicKey":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._EndpointKey_publicKey(ctx, field, obj)
+				if res == graphql.RequiredNull {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		case "createdAt":
+			out.Values[i] = ec._EndpointKey_createdAt(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "expiresAt":
+			out.Values[i] = ec._EndpointKey_expiresAt(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
 var endpointWithSecretImplementors = []string{"EndpointWithSecret"}
 
 func (ec *executionContext) _EndpointWithSecret(ctx context.Context, sel ast.SelectionSet, obj *EndpointWithSecret) graphql.Marshaler {
@@ -17609,7 +19097,7 @@ func (ec *executionContext) _EndpointWithSecret(ctx context.Context, sel ast.Sel
 			}
 		case "secret":
 			out.Values[i] = ec._EndpointWithSecret_secret(ctx, field, obj)
-			if out.Values[i] == graphql.Null {
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		default:
@@ -17951,6 +19439,82 @@ func (ec *executionContext) _Event(ctx context.Context, sel ast.SelectionSet, ob
 					}
 				}()
 				res = ec._Event_submission(ctx, field, obj)
+				if res == graphql.RequiredNull {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		case "percent":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._Event_percent(ctx, field, obj)
+				if res == graphql.RequiredNull {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		case "deadLetters":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._Event_deadLetters(ctx, field, obj)
 				if res == graphql.RequiredNull {
 					atomic.AddUint32(&fs.Invalids, 1)
 				}
@@ -19671,6 +21235,13 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 		case "rotateEndpointSecret":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_rotateEndpointSecret(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "expireEndpointKey":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_expireEndpointKey(ctx, field)
 			})
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
@@ -22194,6 +23765,26 @@ func (ec *executionContext) marshalNEndpointHealth2githubᚗcomᚋposternᚑmail
 	return ec._EndpointHealth(ctx, sel, &v)
 }
 
+func (ec *executionContext) marshalNEndpointKey2githubᚗcomᚋposternᚑmailᚋposternᚋgraphᚋserviceᚐEndpointKey(ctx context.Context, sel ast.SelectionSet, v service.EndpointKey) graphql.Marshaler {
+	return ec._EndpointKey(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNEndpointKey2ᚕgithubᚗcomᚋposternᚑmailᚋposternᚋgraphᚋserviceᚐEndpointKeyᚄ(ctx context.Context, sel ast.SelectionSet, v []service.EndpointKey) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNEndpointKey2githubᚗcomᚋposternᚑmailᚋposternᚋgraphᚋserviceᚐEndpointKey(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
 func (ec *executionContext) unmarshalNEndpointState2githubᚗcomᚋposternᚑmailᚋposternᚋgraphᚋserviceᚐEndpointState(ctx context.Context, v any) (service.EndpointState, error) {
 	res, err := scalar.UnmarshalEndpointState(v)
 	return res, graphql.ErrorOnPath(ctx, err)
@@ -22362,6 +23953,11 @@ func (ec *executionContext) marshalNHeader2ᚖgithubᚗcomᚋposternᚑmailᚋpo
 		return graphql.Null
 	}
 	return ec._Header(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalNHeaderInput2ᚖgithubᚗcomᚋposternᚑmailᚋposternᚋgraphᚋgeneratedᚐHeaderInput(ctx context.Context, v any) (*HeaderInput, error) {
+	res, err := ec.unmarshalInputHeaderInput(ctx, v)
+	return &res, graphql.ErrorOnPath(ctx, err)
 }
 
 func (ec *executionContext) unmarshalNID2string(ctx context.Context, v any) (string, error) {
@@ -22782,6 +24378,22 @@ func (ec *executionContext) marshalNReplayState2githubᚗcomᚋposternᚑmailᚋ
 func (ec *executionContext) unmarshalNSaveDraftInput2githubᚗcomᚋposternᚑmailᚋposternᚋgraphᚋgeneratedᚐSaveDraftInput(ctx context.Context, v any) (SaveDraftInput, error) {
 	res, err := ec.unmarshalInputSaveDraftInput(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) unmarshalNSignatureKind2githubᚗcomᚋposternᚑmailᚋposternᚋgraphᚋserviceᚐSignatureKind(ctx context.Context, v any) (service.SignatureKind, error) {
+	res, err := scalar.UnmarshalSignatureKind(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNSignatureKind2githubᚗcomᚋposternᚑmailᚋposternᚋgraphᚋserviceᚐSignatureKind(ctx context.Context, sel ast.SelectionSet, v service.SignatureKind) graphql.Marshaler {
+	_ = sel
+	res := scalar.MarshalSignatureKind(v)
+	if res == graphql.Null {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+	}
+	return res
 }
 
 func (ec *executionContext) unmarshalNString2githubᚗcomᚋposternᚑmailᚋposternᚋinternalᚋeventᚐCursor(ctx context.Context, v any) (event.Cursor, error) {
@@ -23466,6 +25078,40 @@ func (ec *executionContext) marshalOEventType2ᚖgithubᚗcomᚋposternᚑmail�
 	return res
 }
 
+func (ec *executionContext) unmarshalOFloat2ᚖfloat64(ctx context.Context, v any) (*float64, error) {
+	if v == nil {
+		return nil, nil
+	}
+	res, err := graphql.UnmarshalFloatContext(ctx, v)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOFloat2ᚖfloat64(ctx context.Context, sel ast.SelectionSet, v *float64) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	_ = sel
+	res := graphql.MarshalFloatContext(*v)
+	return graphql.WrapContextMarshaler(ctx, res)
+}
+
+func (ec *executionContext) unmarshalOHeaderInput2ᚕᚖgithubᚗcomᚋposternᚑmailᚋposternᚋgraphᚋgeneratedᚐHeaderInputᚄ(ctx context.Context, v any) ([]*HeaderInput, error) {
+	if v == nil {
+		return nil, nil
+	}
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]*HeaderInput, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNHeaderInput2ᚖgithubᚗcomᚋposternᚑmailᚋposternᚋgraphᚋgeneratedᚐHeaderInput(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
 func (ec *executionContext) unmarshalOID2string(ctx context.Context, v any) (string, error) {
 	res, err := graphql.UnmarshalID(v)
 	return res, graphql.ErrorOnPath(ctx, err)
@@ -23666,6 +25312,24 @@ func (ec *executionContext) marshalOReplaySource2ᚖgithubᚗcomᚋposternᚑmai
 	_ = sel
 	_ = ctx
 	res := scalar.MarshalReplaySource(*v)
+	return res
+}
+
+func (ec *executionContext) unmarshalOSignatureKind2ᚖgithubᚗcomᚋposternᚑmailᚋposternᚋgraphᚋserviceᚐSignatureKind(ctx context.Context, v any) (*service.SignatureKind, error) {
+	if v == nil {
+		return nil, nil
+	}
+	res, err := scalar.UnmarshalSignatureKind(v)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOSignatureKind2ᚖgithubᚗcomᚋposternᚑmailᚋposternᚋgraphᚋserviceᚐSignatureKind(ctx context.Context, sel ast.SelectionSet, v *service.SignatureKind) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	_ = sel
+	_ = ctx
+	res := scalar.MarshalSignatureKind(*v)
 	return res
 }
 

@@ -91,6 +91,22 @@ type CreateEndpointInput struct {
 	Backfill *bool `json:"backfill,omitempty"`
 	// How often a delivery is tried at the most. Without it the schedule of about three days; 6 is a short one.
 	Attempts *int `json:"attempts,omitempty"`
+	// How to sign.
+	Signature *service.SignatureKind `json:"signature,omitempty"`
+	// A secret that the receiver has already: `whsec_` and base64 of 24 to 64 random bytes. Without it one is made.
+	Secret *string `json:"secret,omitempty"`
+	// How many requests may be under way at once. Without it, or with 0, the default.
+	InFlight *int `json:"inFlight,omitempty"`
+	// How many requests may begin in a second. Without it, or with 0, any number.
+	PerSecond *float64 `json:"perSecond,omitempty"`
+	// Headers to add to every request. Their values are sealed and not shown again.
+	Headers []*HeaderInput `json:"headers,omitempty"`
+	// A certificate to show to the receiver, in PEM, and its key.
+	ClientCertificate *string `json:"clientCertificate,omitempty"`
+	// The key of `clientCertificate`, in PEM. It is sealed and not shown again.
+	ClientKey *string `json:"clientKey,omitempty"`
+	// Sends a signed ping first, and makes no endpoint unless it is accepted.
+	Verify *bool `json:"verify,omitempty"`
 }
 
 // What `createMailbox` needs.
@@ -123,8 +139,8 @@ type DeliveryEdge struct {
 type EndpointWithSecret struct {
 	// The endpoint.
 	Endpoint *service.Endpoint `json:"endpoint"`
-	// The secret that its requests are signed with (Standard Webhooks, `whsec_...`).
-	Secret string `json:"secret"`
+	// The secret that its requests are signed with (Standard Webhooks, `whsec_...`). Null for Ed25519, where `endpoint.keys` has the public key.
+	Secret *string `json:"secret,omitempty"`
 }
 
 // A page of events.
@@ -141,6 +157,14 @@ type EventEdge struct {
 	Cursor string `json:"cursor"`
 	// The event.
 	Node *event.Event `json:"node"`
+}
+
+// A header of requests.
+type HeaderInput struct {
+	// Its name. Those that Postern sets are refused.
+	Name string `json:"name"`
+	// Its value.
+	Value string `json:"value"`
 }
 
 // A page of messages.
@@ -409,6 +433,18 @@ type UpdateEndpointInput struct {
 	Backfill *bool `json:"backfill,omitempty"`
 	// How often a delivery is tried at the most.
 	Attempts *int `json:"attempts,omitempty"`
+	// Another manner of signing. ED25519 makes a key at once, beside which the former ones sign for a while; for a new secret use `rotateEndpointSecret`.
+	Signature *service.SignatureKind `json:"signature,omitempty"`
+	// How many requests may be under way at once; 0 is the default.
+	InFlight *int `json:"inFlight,omitempty"`
+	// How many requests may begin in a second; 0 is any number.
+	PerSecond *float64 `json:"perSecond,omitempty"`
+	// The headers to add to every request, in place of those there are.
+	Headers []*HeaderInput `json:"headers,omitempty"`
+	// A certificate to show to the receiver; an empty one, with an empty key, takes it away.
+	ClientCertificate *string `json:"clientCertificate,omitempty"`
+	// The key of `clientCertificate`.
+	ClientKey *string `json:"clientKey,omitempty"`
 	// False disables it: what it is owed waits. True enables it again.
 	Enabled *bool `json:"enabled,omitempty"`
 }

@@ -133,6 +133,14 @@ func UnmarshalEndpointState(v any) (service.EndpointState, error) {
 	return read[service.EndpointState](v)
 }
 
+// MarshalSignatureKind writes a manner of signing.
+func MarshalSignatureKind(k service.SignatureKind) graphql.Marshaler { return write(k) }
+
+// UnmarshalSignatureKind reads a manner of signing.
+func UnmarshalSignatureKind(v any) (service.SignatureKind, error) {
+	return read[service.SignatureKind](v)
+}
+
 // MarshalPayloadMode writes how much a webhook tells.
 func MarshalPayloadMode(m service.PayloadMode) graphql.Marshaler { return write(m) }
 

@@ -227,7 +227,45 @@ type Endpoint struct {
 	Attempts    int
 	Health      EndpointHealth
 	CreatedAt   time.Time
+	Signature   SignatureKind
+	Keys        []EndpointKey
+	// KeysURL is where the public keys are, empty where there are none.
+	KeysURL string
+	// InFlight and PerSecond are 0 for the defaults.
+	InFlight          int
+	PerSecond         float64
+	HeaderNames       []string
+	ClientCertificate string
 }
+
+// SignatureKind is a manner of signing.
+type SignatureKind string
+
+// Manners of signing.
+const (
+	SignatureHMAC    SignatureKind = "hmac"
+	SignatureEd25519 SignatureKind = "ed25519"
+)
+
+// EndpointKey is what is shown of a signing key.
+type EndpointKey struct {
+	ID        string
+	Kind      SignatureKind
+	PublicKey string
+	CreatedAt time.Time
+	ExpiresAt time.Time
+}
+
+// Rotation says how a signing key is replaced.
+type Rotation struct {
+	// Signature is the kind of the new key, empty for the endpoint's.
+	Signature SignatureKind
+	// Overlap is how long the former keys sign on, nil for the default.
+	Overlap *time.Duration
+}
+
+// EndpointHeader is a header that is added to every request.
+type EndpointHeader struct{ Name, Value string }
 
 // EndpointHealth is how an endpoint has been doing.
 type EndpointHealth struct {
@@ -248,7 +286,16 @@ type EndpointInput struct {
 	Payload  PayloadMode
 	Backfill bool
 	// Attempts is how often a delivery is tried, 0 for the default schedule.
-	Attempts int
+	Attempts  int
+	Signature SignatureKind
+	// Secret is one that is there already, empty for a new one.
+	Secret                       string
+	InFlight                     int
+	PerSecond                    float64
+	Headers                      []EndpointHeader
+	ClientCertificate, ClientKey string
+	// Verify asks the endpoint first.
+	Verify bool
 }
 
 // EndpointChange changes an endpoint; nil leaves what is. Events and Accounts
@@ -263,6 +310,12 @@ type EndpointChange struct {
 	Backfill    *bool
 	Attempts    *int
 	Enabled     *bool
+	Signature   *SignatureKind
+	InFlight    *int
+	PerSecond   *float64
+	Headers     *[]EndpointHeader
+
+	ClientCertificate, ClientKey *string
 }
 
 // Endpoints keeps the endpoints.
@@ -272,12 +325,15 @@ type Endpoints interface {
 	CreateEndpoint(ctx context.Context, in EndpointInput) (e *Endpoint, secret string, err error)
 	UpdateEndpoint(ctx context.Context, id string, change EndpointChange) (*Endpoint, error)
 	DeleteEndpoint(ctx context.Context, id string) error
-	RotateSecret(ctx context.Context, id string) (e *Endpoint, secret string, err error)
+	// RotateSecret gives the new secret, empty where the new key has a public
+	// half.
+	RotateSecret(ctx context.Context, id string, how Rotation) (e *Endpoint, secret string, err error)
+	ExpireKey(ctx context.Context, id, key string) (*Endpoint, error)
 }
 
 // Deliverer sends again, and sends tests.
 type Deliverer interface {
-	SendTest(ctx context.Context, endpoint string) (*store.Delivery, error)
+	SendTest(ctx context.Context, endpoint string, t event.Type) (*store.Delivery, error)
 	// Redeliver puts deliveries back at once and counts them.
 	Redeliver(ctx context.Context, ids []string) (int, error)
 	// Replay starts a replay, or only counts what it would do.

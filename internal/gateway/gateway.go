@@ -207,7 +207,7 @@ func (g *Gateway) wireGraph(ctx context.Context) error {
 		Mailboxes: mailboxes{g.mirror, g.store},
 		Mailer:    mailer{g.mirror}, Reader: reader{g.mirror}, Bytes: &blobs{mirror: g.mirror, store: g.store},
 		Drafts: drafts{g.mirror, g.submit, g.room.hold}, Submissions: submissions{g.submit, g.room.hold},
-		Endpoints: endpoints{g.hooks}, Deliverer: deliverer{g.hooks, g.outbox},
+		Endpoints: endpoints{g.hooks, g.cfg.Public()}, Deliverer: deliverer{g.hooks, g.outbox},
 	}, graph.Options{
 		BaseURL: g.cfg.Public().String(), BlobKey: blobKey, MaxJSON: g.cfg.HTTP.MaxBody, MaxUpload: g.cfg.HTTP.MaxBody,
 		Log: g.log, Metrics: g.registry, Tracer: g.tracing.provider, Listening: g.mirror.Listen,
