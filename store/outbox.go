@@ -130,11 +130,12 @@ type Outbox interface {
 	// DropDeliveriesOf removes what is owed of an account's mail, to whomever.
 	DropDeliveriesOf(account string, limit int) (more bool, err error)
 
-	// PutBody stores an event's body once per rendition, sealed under the
-	// store's key, and Body reads it. account is whose mail it holds. A body
-	// that is there stays as it is. It goes with the last delivery of it.
-	PutBody(event, rendition, account string, body []byte) error
-	Body(event, rendition string) ([]byte, error)
+	// PutBody stores the body of a delivery's event in its rendition, sealed
+	// under the store's key, and Body reads it: once, whatever number of
+	// deliveries have the same Position, Event and Rendition. A body that is
+	// there stays as it is. It goes with the last delivery of it.
+	PutBody(d *Delivery, body []byte) error
+	Body(d *Delivery) ([]byte, error)
 
 	// Enqueue appends a pending delivery to its lane and sets its Previous.
 	// One already there changes nothing. The endpoint must exist.
@@ -160,6 +161,13 @@ type Outbox interface {
 	// one becomes the head, due at its own NextAt. One that is not in its lane
 	// any more is ErrNotFound.
 	Settle(d *Delivery) error
+	// Conclude is Settle, or Reschedule where d is pending, together with the
+	// attempt that led to it.
+	Conclude(d *Delivery, a *Attempt) error
+	// Detach takes a pending delivery out of its lane into one of its own,
+	// named by its id, with the NextAt that it is given. The others go on
+	// without it.
+	Detach(d *Delivery) error
 	// Requeue puts a dead or delivered delivery back at the end of its lane,
 	// with the NextAt, Attempts and Replays that it is given.
 	Requeue(d *Delivery) error
@@ -179,8 +187,10 @@ type Outbox interface {
 	OutboxStats() (OutboxStats, error)
 	EndpointStats(endpoint string) (OutboxStats, error)
 	// TrimOutbox drops settled deliveries, their attempts and bodies nobody
-	// is owed any more, delivered before d and dead before dd.
-	TrimOutbox(delivered, dead time.Time, limit int) (dropped int, err error)
+	// is owed any more: those delivered, and those dead, before the given times.
+	// It looks at about limit deliveries and reports whether it should be
+	// called again.
+	TrimOutbox(delivered, dead time.Time, limit int) (dropped int, more bool, err error)
 }
 
 // OutboxStats is the state of the outbox in numbers.

@@ -145,6 +145,16 @@ func Number(n uint64) string {
 	return ordered32.EncodeToString(b[:])
 }
 
+// ParseNumber reads what Number has written.
+func ParseNumber(s string) (uint64, bool) {
+	b, err := ordered32.DecodeString(s)
+	if err != nil || len(b) != 8 {
+		return 0, false
+	}
+	n := binary.BigEndian.Uint64(b)
+	return n, Number(n) == s
+}
+
 // ID makes the stable id of an account's entry. It says which entry it is, so
 // that no index is needed to find it.
 func ID(account string, sequence uint64) string {
@@ -158,12 +168,8 @@ func ParseID(id string) (account string, sequence uint64, ok bool) {
 	if !ok || cut < 0 || rest[cut] != '_' {
 		return "", 0, false
 	}
-	b, err := ordered32.DecodeString(rest[cut+1:])
-	if err != nil || len(b) != 8 {
-		return "", 0, false
-	}
-	account, sequence = rest[:cut], binary.BigEndian.Uint64(b)
-	return account, sequence, ID(account, sequence) == id
+	sequence, ok = ParseNumber(rest[cut+1:])
+	return rest[:cut], sequence, ok
 }
 
 // HashID makes an id of other ids: a one-letter kind, then base32 of 20 bytes

@@ -108,7 +108,7 @@ func (o *Outbox) read(l *lane) (job, error) {
 		if j.record.Disabled || j.record.PausedUntil.After(now) || j.delivery.NextAt.After(now) {
 			return nil
 		}
-		body, err := tx.Body(j.delivery.Event, j.delivery.Rendition)
+		body, err := tx.Body(j.delivery)
 		switch {
 		case errors.Is(err, store.ErrNotFound):
 			// What was read ahead may have been erased since.

@@ -157,19 +157,14 @@ func (o *Outbox) apply(tx store.Tx, batch []*ack) error {
 				attempt.Number = earlier[n-1].Number + 1
 			}
 		}
-		err = tx.PutAttempt(&attempt)
+		err = tx.Conclude(&d, &attempt)
 		if errors.Is(err, store.ErrNotFound) {
-			continue
+			if _, gone := tx.Delivery(d.ID); gone != nil {
+				continue // erased
+			}
+			err = tx.PutAttempt(&attempt) // settled by somebody else
 		}
 		if err != nil {
-			return fmt.Errorf("write attempt: %w", err)
-		}
-		if a.settles() {
-			err = tx.Settle(&d)
-		} else {
-			err = tx.Reschedule(&d)
-		}
-		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return fmt.Errorf("write delivery: %w", err)
 		}
 		if a.health != nil {

@@ -169,7 +169,7 @@ func (r *rig) owe(endpoint, account string, ordered bool, first, count int) (ids
 			if err := tx.Enqueue(d); err != nil {
 				return err
 			}
-			if err := tx.PutBody(ev, "thin", account, []byte("body of "+ev)); err != nil {
+			if err := tx.PutBody(d, []byte("body of "+ev)); err != nil {
 				return err
 			}
 			ids = append(ids, d.ID)

@@ -30,15 +30,15 @@ func (o *Outbox) trim(ctx context.Context) error {
 	now := o.opts.Now()
 	delivered, dead := now.Add(-o.opts.KeepDelivered), now.Add(-o.opts.KeepDead)
 	for {
-		var dropped int
+		var more bool
 		err := o.store.UpdateSoon(ctx, func(tx store.Tx) (err error) {
-			dropped, err = tx.TrimOutbox(delivered, dead, chunk)
+			_, more, err = tx.TrimOutbox(delivered, dead, chunk)
 			return err
 		})
 		if err != nil {
 			return err
 		}
-		if dropped == 0 {
+		if !more {
 			return o.trimJobs(ctx, delivered)
 		}
 	}

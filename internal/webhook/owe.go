@@ -51,7 +51,7 @@ func (s *Service) Owe(tx store.Tx, events []event.Event) error {
 				if err != nil {
 					return fmt.Errorf("write webhook body of %s: %w", e.Type, err)
 				}
-				if err := tx.PutBody(e.ID, string(rendition), e.Account, body); err != nil {
+				if err := tx.PutBody(d, body); err != nil {
 					return fmt.Errorf("store webhook body: %w", err)
 				}
 				written[n] = true

@@ -105,7 +105,7 @@ func TestEventsOfOneTransactionShareABody(t *testing.T) {
 				t.Errorf("%+v", d)
 			}
 		}
-		_, err = tx.Body(e.ID, "thin")
+		_, err = tx.Body(list[0])
 		return err
 	})
 	if err != nil {

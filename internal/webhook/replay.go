@@ -61,7 +61,7 @@ func (s *Service) owed(tx store.Tx, t *target, e *event.Event) (*store.Delivery,
 // Body fixes the body of a delivery that Wanted gave, unless it is there: from
 // the journal's entry, and for the rest from what is known now.
 func (s *Service) Body(tx store.Tx, d *store.Delivery) error {
-	if _, err := tx.Body(d.Event, d.Rendition); !errors.Is(err, store.ErrNotFound) {
+	if _, err := tx.Body(d); !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
 	e, err := tx.EventByID(d.Event)
@@ -73,7 +73,7 @@ func (s *Service) Body(tx store.Tx, d *store.Delivery) error {
 	if err != nil {
 		return fmt.Errorf("write webhook body of %s: %w", e.Type, err)
 	}
-	return tx.PutBody(d.Event, d.Rendition, d.Account, body)
+	return tx.PutBody(d, body)
 }
 
 // Moved gives the delivery by which another endpoint is owed what a delivery

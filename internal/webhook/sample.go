@@ -76,7 +76,7 @@ func (s *Service) oweSample(tx store.Tx, r *store.Endpoint, e event.Event, t eve
 	if err := tx.Enqueue(d); err != nil {
 		return "", fmt.Errorf("enqueue delivery: %w", err)
 	}
-	if err := tx.PutBody(e.ID, string(rendition), "", body); err != nil {
+	if err := tx.PutBody(d, body); err != nil {
 		return "", fmt.Errorf("store webhook body: %w", err)
 	}
 	tx.AfterCommit(func() {

@@ -3,6 +3,7 @@ package bolt
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -151,24 +152,18 @@ func BenchmarkDelivery(b *testing.B) {
 					if err := tx.AppendEvent(e); err != nil {
 						return err
 					}
-					if err := tx.PutBody(e.ID, "thin", acct, body); err != nil {
-						return err
-					}
 					d = store.Delivery{
-						ID: event.HashID("d", "e1", e.ID), Endpoint: "e1", Lane: acct, Account: acct, Event: e.ID, Rendition: "thin",
-						Sequence: e.Sequence, CreatedAt: now.Add(time.Duration(i) * time.Microsecond), NextAt: now,
+						ID: "d" + event.Number(e.Position) + "_e1", Endpoint: "e1", Lane: acct, Account: acct, Event: e.ID, Rendition: "thin",
+						Position: e.Position, Sequence: e.Sequence, CreatedAt: now.Add(time.Duration(i) * time.Microsecond), NextAt: now,
 					}
-					return tx.Enqueue(&d)
+					return errors.Join(tx.PutBody(&d, body), tx.Enqueue(&d))
 				})
 				if err != nil {
 					return err
 				}
 				return s.Update(ctx, func(tx store.Tx) error {
 					d.State, d.Attempts = store.DeliveryDelivered, 1
-					if err := tx.PutAttempt(&store.Attempt{Delivery: d.ID, Number: 1, At: now, Status: 200}); err != nil {
-						return err
-					}
-					return tx.Settle(&d)
+					return tx.Conclude(&d, &store.Attempt{Delivery: d.ID, Number: 1, At: now, Status: 200})
 				})
 			})
 		})

@@ -183,7 +183,7 @@ func (p *producer) tell(ctx context.Context, account string, i int, owed chan<- 
 			ID: event.HashID("d", "e1", e.ID, "r"), Endpoint: "e1", Lane: account, Account: account, Event: e.ID, Type: string(e.Type),
 			Position: e.Position, Sequence: e.Sequence, Rendition: "r", State: store.DeliveryPending, CreatedAt: e.Time, NextAt: e.Time,
 		}
-		return errors.Join(tx.PutBody(e.ID, "r", account, []byte(bodyOf(e.ID))), tx.Enqueue(d))
+		return errors.Join(tx.PutBody(d, []byte(bodyOf(e.ID))), tx.Enqueue(d))
 	})
 	if err != nil {
 		return fmt.Errorf("tell: %w", err)

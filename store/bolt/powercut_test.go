@@ -188,7 +188,7 @@ func checkWhole(s *Store) error {
 			}
 			_, merr := tx.Message(e.Message)
 			d, derr := tx.Delivery(event.HashID("d", "e1", e.ID, "r"))
-			body, berr := tx.Body(e.ID, "r")
+			body, berr := tx.Body(&store.Delivery{Position: e.Position, Event: e.ID, Rendition: "r"})
 			if berr == nil && string(body) != bodyOf(e.ID) {
 				berr = errors.New("another body")
 			}

@@ -226,7 +226,7 @@ func fillOutbox(tx store.Tx) error {
 		if e.Account == "" || e.Internal {
 			continue
 		}
-		if err := tx.PutBody(e.ID, "full", e.Account, fmt.Appendf(nil, `{"id":%q,"told":%d}`, e.ID, i)); err != nil {
+		if err := tx.PutBody(sampleDelivery("", e, true), fmt.Appendf(nil, `{"id":%q,"told":%d}`, e.ID, i)); err != nil {
 			return err
 		}
 		for _, to := range []string{"eall", "eany", "eoff", "eslow"} {
@@ -261,7 +261,7 @@ func settleOutbox(tx store.Tx) error {
 			case 1:
 				d.State, d.DoneAt = store.DeliveryDelivered, at(40+i)
 				err = tx.Settle(d)
-			case 2:
+			case 2, 3:
 				d.State, d.DoneAt, d.LastStatus, d.LastError, d.FirstFailAt = store.DeliveryDead, at(45+i), 400, "the receiver refused it: 400", at(40+i)
 				a.Status, a.Error = 400, d.LastError
 				err = tx.Settle(d)

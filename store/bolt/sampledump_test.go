@@ -157,7 +157,7 @@ func dumpOutbox(tx store.Tx, out map[string]any) error {
 		}
 		for _, d := range of {
 			again, againErr := tx.Delivery(d.ID)
-			body, bodyErr := tx.Body(d.Event, d.Rendition)
+			body, bodyErr := tx.Body(d)
 			tries, triesErr := tx.AttemptsOf(d.ID)
 			if err := errors.Join(list(out, "delivery "+d.ID, again, againErr), list(out, "body of "+d.Event, string(body), bodyErr),
 				list(out, "attempts of "+d.ID, tries, triesErr)); err != nil {

@@ -43,22 +43,23 @@ func DecodeBody(b []byte) (account string, body []byte, err error) {
 	return r.Account, r.Body, nil
 }
 
-// EncodeDelivery encodes a delivery. place is its row in the lane.
-func EncodeDelivery(d *store.Delivery, place uint64) ([]byte, error) {
+// EncodeDelivery encodes a delivery. place is its row in the lane, last the
+// encoded attempt that settled it.
+func EncodeDelivery(d *store.Delivery, place uint64, last []byte) ([]byte, error) {
 	return encode(&recordpb.Delivery{
 		Endpoint: text(d.Endpoint), Lane: text(d.Lane), Account: text(d.Account), Event: text(d.Event), Type: text(d.Type),
 		Position: d.Position, Sequence: d.Sequence, Previous: d.Previous, Rendition: text(d.Rendition),
 		State: text(string(d.State)), CreatedAt: putNano(d.CreatedAt), NextAt: putNano(d.NextAt),
 		Attempts: int64(d.Attempts), FirstFailAt: putNano(d.FirstFailAt), LastStatus: int64(d.LastStatus),
-		LastError: text(d.LastError), DoneAt: putNano(d.DoneAt), Replays: int64(d.Replays), Trace: text(d.Trace), Place: place, Id: text(d.ID), Replay: text(d.Replay),
+		LastError: text(d.LastError), DoneAt: putNano(d.DoneAt), Replays: int64(d.Replays), Trace: text(d.Trace), Place: place, Id: text(d.ID), Replay: text(d.Replay), Last: last,
 	})
 }
 
 // DecodeDelivery decodes what EncodeDelivery gave.
-func DecodeDelivery(b []byte) (d *store.Delivery, place uint64, err error) {
+func DecodeDelivery(b []byte) (d *store.Delivery, place uint64, last []byte, err error) {
 	var r recordpb.Delivery
 	if err := decode(b, &r); err != nil {
-		return nil, 0, err
+		return nil, 0, nil, err
 	}
 	return &store.Delivery{
 		ID: r.Id, Endpoint: r.Endpoint, Lane: r.Lane, Account: r.Account, Event: r.Event, Type: r.Type,
@@ -66,7 +67,7 @@ func DecodeDelivery(b []byte) (d *store.Delivery, place uint64, err error) {
 		State: store.DeliveryState(r.State), CreatedAt: getNano(r.CreatedAt), NextAt: getNano(r.NextAt),
 		Attempts: int(r.Attempts), FirstFailAt: getNano(r.FirstFailAt), LastStatus: int(r.LastStatus),
 		LastError: r.LastError, DoneAt: getNano(r.DoneAt), Replays: int(r.Replays), Trace: r.Trace, Replay: r.Replay,
-	}, r.Place, nil
+	}, r.Place, r.Last, nil
 }
 
 // EncodeAttempt encodes all of an attempt but its delivery.

@@ -93,10 +93,10 @@ func TestEveryFieldIsKept(t *testing.T) {
 		a, err := DecodeAttempt(w.Delivery, b)
 		return &a, err
 	})
-	check(t, func(d *store.Delivery) ([]byte, error) { return EncodeDelivery(d, 42) }, func(_ *store.Delivery, b []byte) (*store.Delivery, error) {
-		d, place, err := DecodeDelivery(b)
-		if err == nil && place != 42 {
-			t.Errorf("place %d", place)
+	check(t, func(d *store.Delivery) ([]byte, error) { return EncodeDelivery(d, 42, []byte("last")) }, func(_ *store.Delivery, b []byte) (*store.Delivery, error) {
+		d, place, last, err := DecodeDelivery(b)
+		if err == nil && (place != 42 || string(last) != "last") {
+			t.Errorf("place %d, last %q", place, last)
 		}
 		return d, err
 	})

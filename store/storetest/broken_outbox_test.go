@@ -91,11 +91,11 @@ func (tx *dropsBodies) Settle(d *store.Delivery) error {
 	return tx.Tx.Settle(d)
 }
 
-func (tx *dropsBodies) Body(event, rendition string) ([]byte, error) {
-	if _, gone := tx.gone.Load(event + rendition); gone {
+func (tx *dropsBodies) Body(d *store.Delivery) ([]byte, error) {
+	if _, gone := tx.gone.Load(d.Event + d.Rendition); gone {
 		return nil, store.ErrNotFound
 	}
-	return tx.Tx.Body(event, rendition)
+	return tx.Tx.Body(d)
 }
 
 type overwritesBodies struct {
@@ -103,14 +103,14 @@ type overwritesBodies struct {
 	newest *sync.Map
 }
 
-func (tx *overwritesBodies) PutBody(event, rendition, account string, body []byte) error {
-	tx.newest.Store(event+rendition, slices.Clone(body))
-	return tx.Tx.PutBody(event, rendition, account, body)
+func (tx *overwritesBodies) PutBody(d *store.Delivery, body []byte) error {
+	tx.newest.Store(d.Event+d.Rendition, slices.Clone(body))
+	return tx.Tx.PutBody(d, body)
 }
 
-func (tx *overwritesBodies) Body(event, rendition string) ([]byte, error) {
-	if b, ok := tx.newest.Load(event + rendition); ok {
+func (tx *overwritesBodies) Body(d *store.Delivery) ([]byte, error) {
+	if b, ok := tx.newest.Load(d.Event + d.Rendition); ok {
 		return b.([]byte), nil
 	}
-	return tx.Tx.Body(event, rendition)
+	return tx.Tx.Body(d)
 }

@@ -357,14 +357,14 @@ func (tx *shares) Message(id string) (*store.Message, error) {
 
 type trimsPending struct{ store.Tx }
 
-func (tx *trimsPending) TrimOutbox(delivered, dead time.Time, limit int) (int, error) {
+func (tx *trimsPending) TrimOutbox(delivered, dead time.Time, limit int) (int, bool, error) {
 	pending, err := tx.Deliveries(store.DeliveryFilter{State: store.DeliveryPending}, store.DateKey{}, 1)
 	for _, d := range pending {
 		d.State, d.DoneAt = store.DeliveryDead, dead.Add(-time.Hour)
 		err = errors.Join(err, tx.Settle(d))
 	}
-	n, terr := tx.Tx.TrimOutbox(delivered, dead, limit)
-	return n, errors.Join(err, terr)
+	n, more, terr := tx.Tx.TrimOutbox(delivered, dead, limit)
+	return n, more, errors.Join(err, terr)
 }
 
 type ignoresFilter struct{ store.Tx }

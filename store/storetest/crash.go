@@ -236,7 +236,7 @@ func whole(tx store.Tx, acct string, last int) error {
 		if _, err := tx.Message(id); err != nil {
 			return fmt.Errorf("message %s: %w", id, err)
 		}
-		if _, err := tx.Body(events[i].ID, "thin"); err != nil {
+		if _, err := tx.Body(&store.Delivery{Position: events[i].Position, Event: events[i].ID, Rendition: "thin"}); err != nil {
 			return fmt.Errorf("body %d: %w", i+1, err)
 		}
 	}
@@ -306,12 +306,12 @@ func crashUpdate(s store.Store, n int) (number int, err error) {
 		if err := tx.PutMessage(m); err != nil {
 			return err
 		}
-		if err := tx.PutBody(e.ID, "thin", acct, []byte("body")); err != nil {
-			return err
-		}
 		d := &store.Delivery{
 			ID: event.HashID("d", e.ID), Endpoint: "e1", Lane: acct, Account: acct, Event: e.ID, Rendition: "thin",
-			Sequence: e.Sequence, CreatedAt: Start, NextAt: Start,
+			Position: e.Position, Sequence: e.Sequence, CreatedAt: Start, NextAt: Start,
+		}
+		if err := tx.PutBody(d, []byte("body")); err != nil {
+			return err
 		}
 		if err := tx.Enqueue(d); err != nil {
 			return err

@@ -307,10 +307,10 @@ func erasePlaintext(w *World) {
 		if err := tx.PutEndpoint(&store.Endpoint{ID: "e1", Config: []byte(marked), Reason: marked}); err != nil {
 			return err
 		}
-		if err := tx.PutBody("evt1", "full", "a1", []byte(marked)); err != nil {
+		d := &store.Delivery{ID: "d1", Endpoint: "e1", Lane: "a1", Account: "a1", Event: "evt1", Rendition: "full", LastError: marked, CreatedAt: Start}
+		if err := tx.PutBody(d, []byte(marked)); err != nil {
 			return err
 		}
-		d := &store.Delivery{ID: "d1", Endpoint: "e1", Lane: "a1", Event: "evt1", Rendition: "full", LastError: marked, CreatedAt: Start}
 		if err := tx.Enqueue(d); err != nil {
 			return err
 		}

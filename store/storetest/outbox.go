@@ -85,7 +85,7 @@ func deliveryRoundTrip(w *World) {
 func (w *World) body(event, rendition, want string) {
 	w.Helper()
 	w.view(func(tx store.Tx) error {
-		got, err := tx.Body(event, rendition)
+		got, err := tx.Body(&store.Delivery{Event: event, Rendition: rendition})
 		if want == "" {
 			w.absent("body "+event+" "+rendition, err)
 		} else if err != nil || string(got) != want {
@@ -99,11 +99,11 @@ func bodyShared(w *World) {
 	w.endpoints("e1", "e2")
 	w.update(func(tx store.Tx) error {
 		for id, spec := range map[string][2]string{"d1": {"e1", "thin"}, "d2": {"e2", "thin"}, "d3": {"e2", "full"}} {
-			if err := tx.PutBody("evt", spec[1], "a1", []byte("body "+spec[1])); err != nil {
-				return err
-			}
 			d := delivery(id, spec[0], "a1", Start)
 			d.Event, d.Rendition = "evt", spec[1]
+			if err := tx.PutBody(d, []byte("body "+spec[1])); err != nil {
+				return err
+			}
 			if err := tx.Enqueue(d); err != nil {
 				return err
 			}
@@ -117,7 +117,7 @@ func bodyShared(w *World) {
 	w.settleAs("d3", store.DeliveryDead)
 	trim := func() {
 		w.Helper()
-		w.update(func(tx store.Tx) error { _, err := tx.TrimOutbox(day(9), day(-9), 100); return err })
+		w.update(func(tx store.Tx) error { _, _, err := tx.TrimOutbox(day(9), day(-9), 100); return err })
 	}
 	trim()
 	w.body("evt", "thin", "body thin") // d2 still needs it
@@ -126,13 +126,13 @@ func bodyShared(w *World) {
 	w.body("evt", "thin", "body thin") // until it is trimmed
 	trim()
 	w.body("evt", "thin", "")
-	w.update(func(tx store.Tx) error { _, err := tx.TrimOutbox(day(9), day(9), 100); return err })
+	w.update(func(tx store.Tx) error { _, _, err := tx.TrimOutbox(day(9), day(9), 100); return err })
 	w.body("evt", "full", "")
 	// A body of many kilobytes.
 	big := string(bytes.Repeat([]byte("big "), 100_000))
 	w.update(func(tx store.Tx) error {
 		d := delivery("d4", "e1", "a1", Start)
-		return errors.Join(tx.PutBody("evt-d4", "thin", "a1", []byte(big)), tx.Enqueue(d))
+		return errors.Join(tx.PutBody(d, []byte(big)), tx.Enqueue(d))
 	})
 	w.body("evt-d4", "thin", big)
 }
@@ -159,10 +159,10 @@ func bodyHeld(w *World) {
 func bodyFixed(w *World) {
 	w.endpoints("e1")
 	w.update(func(tx store.Tx) error {
-		return errors.Join(tx.PutBody("evt-d1", "thin", "a1", []byte("first")), tx.Enqueue(delivery("d1", "e1", "a1", Start)),
-			tx.PutBody("evt-d1", "thin", "a1", []byte("second")))
+		return errors.Join(tx.PutBody(delivery("d1", "e1", "a1", Start), []byte("first")), tx.Enqueue(delivery("d1", "e1", "a1", Start)),
+			tx.PutBody(delivery("d1", "e1", "a1", Start), []byte("second")))
 	})
-	w.update(func(tx store.Tx) error { return tx.PutBody("evt-d1", "thin", "a1", []byte("third")) })
+	w.update(func(tx store.Tx) error { return tx.PutBody(delivery("d1", "e1", "a1", Start), []byte("third")) })
 	w.body("evt-d1", "thin", "first")
 }
 
@@ -255,7 +255,7 @@ func attempts(w *World) {
 		return tx.PutAttempt(&store.Attempt{Delivery: "d9", Number: 1, At: Start})
 	}))
 	w.settleAs("d1", store.DeliveryDelivered)
-	w.update(func(tx store.Tx) error { _, err := tx.TrimOutbox(day(9), day(9), 10); return err })
+	w.update(func(tx store.Tx) error { _, _, err := tx.TrimOutbox(day(9), day(9), 10); return err })
 	w.view(func(tx store.Tx) error {
 		got, err := tx.AttemptsOf("d1")
 		if len(got) != 0 {
@@ -315,7 +315,7 @@ func outboxTrim(w *World) {
 	trim := func(delivered, dead time.Duration, limit, want int) {
 		w.Helper()
 		w.update(func(tx store.Tx) error {
-			n, err := tx.TrimOutbox(Start.Add(delivered), Start.Add(dead), limit)
+			n, _, err := tx.TrimOutbox(Start.Add(delivered), Start.Add(dead), limit)
 			if n != want {
 				w.Errorf("dropped %d, want %d", n, want)
 			}
@@ -349,7 +349,7 @@ func dropEndpoint(w *World) {
 			w.settleAs(name("d", i), store.DeliveryDead)
 		}
 	}
-	w.update(func(tx store.Tx) error { return tx.PutBody("evt-d0001", "thin", "a", []byte("x")) })
+	w.update(func(tx store.Tx) error { return tx.PutBody(delivery("d0001", "e1", "a1", Start), []byte("x")) })
 	w.enqueue(delivery("other", "e2", "a1", Start))
 	w.update(func(tx store.Tx) error { return tx.DeleteEndpoint("e1") })
 	steps := 0

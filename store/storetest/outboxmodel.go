@@ -147,7 +147,7 @@ func dumpOutbox(tx store.Tx, at time.Time, seq uint64) (*outDump, error) {
 	note(err)
 	for i := uint64(1); i <= seq; i++ {
 		event := fmt.Sprintf("evt%d", i)
-		if _, err := tx.Body(event, "thin"); err == nil {
+		if _, err := tx.Body(&store.Delivery{Event: event, Rendition: "thin"}); err == nil {
 			d.Bodies[event] = true
 		} else if !errors.Is(err, store.ErrNotFound) {
 			note(err)
@@ -271,7 +271,7 @@ func (m *outModel) randomOp(r *rand.Rand, now time.Time) func(store.Tx) error {
 				delete(m.deliveries, id)
 			}
 		}
-		return func(tx store.Tx) error { _, err := tx.TrimOutbox(before, before, 1000); return err }
+		return func(tx store.Tx) error { _, _, err := tx.TrimOutbox(before, before, 1000); return err }
 	default:
 		return m.drop(e.ID)
 	}
@@ -294,7 +294,7 @@ func (m *outModel) enqueue(r *rand.Rand, e store.Endpoint, now, next time.Time) 
 	m.queue = append(m.queue, d.ID)
 	return func(tx store.Tx) error {
 		fresh := put
-		if err := tx.PutBody(put.Event, "thin", "a", []byte("body")); err != nil {
+		if err := tx.PutBody(&fresh, []byte("body")); err != nil {
 			return err
 		}
 		return tx.Enqueue(&fresh)

@@ -25,6 +25,12 @@ type Batch struct {
 	touched map[string]bool
 	writes  int
 
+	// lanes are those that were looked at; the changed ones are written once
+	// for all members, or before somebody reads the index of due lanes.
+	lanes map[string]*lane
+	// trimmed is how far the last trim of the outbox has come.
+	trimmed []byte
+
 	// plain and aad are scratch space.
 	plain, aad []byte
 }

@@ -1,8 +1,6 @@
 package table
 
 import (
-	"encoding/binary"
-
 	"github.com/postern-mail/postern/store"
 	"github.com/postern-mail/postern/store/record"
 )
@@ -11,58 +9,25 @@ import (
 // delivered when the account was disconnected. They live as long as a
 // delivery needs them.
 
-func bodyKey(event, rendition string) key { return key(nil).str(event).last(rendition) }
-
-// bodyRef is where a body lies, n 0 where it is not there yet, and how many
-// deliveries need it.
-type bodyRef struct{ n, held uint64 }
-
-// bodyRef reads where a body lies, n 0 where it is not there.
-func (tx *Tx) bodyRef(k key) (r bodyRef, err error) {
-	v, err := tx.get(bBodyID, k)
-	if err != nil || len(v) < 8 {
-		return r, err
-	}
-	r.n = number(v)
-	r.held, _ = binary.Uvarint(v[8:])
-	return r, nil
-}
-
-func (tx *Tx) putBodyRef(k key, r bodyRef) error {
-	return tx.put(bBodyID, k, binary.AppendUvarint(key(nil).u64(r.n), r.held))
-}
+func bodyKey(d *store.Delivery) key { return key(nil).u64(d.Position).str(d.Event).last(d.Rendition) }
 
 // PutBody stores a body, unless it is there: what was signed once is sent
 // again as it was.
-func (tx *Tx) PutBody(event, rendition, account string, body []byte) error {
-	if err := checkID("event", event); err != nil {
+func (tx *Tx) PutBody(d *store.Delivery, body []byte) error {
+	if err := checkID("event", d.Event); err != nil {
 		return err
 	}
-	k := bodyKey(event, rendition)
-	r, err := tx.bodyRef(k)
-	if err != nil || r.n != 0 {
+	k := bodyKey(d)
+	if v, err := tx.get(bOwedBody, k); err != nil || v != nil {
 		return err
 	}
-	if r.n, err = tx.count("number"); err != nil {
-		return err
-	}
-	if err := tx.putBodyRef(k, r); err != nil {
-		return err
-	}
-	b, err := record.EncodeBody(account, body)
-	return tx.putSealed(bBody, key(nil).u64(r.n), 0, b, err)
+	b, err := record.EncodeBody(d.Account, body)
+	return tx.putSealed(bOwedBody, k, 0, b, err)
 }
 
 // Body reads a body.
-func (tx *Tx) Body(event, rendition string) ([]byte, error) {
-	r, err := tx.bodyRef(bodyKey(event, rendition))
-	if err != nil {
-		return nil, err
-	}
-	if r.n == 0 {
-		return nil, store.ErrNotFound
-	}
-	b, _, err := tx.getSealed(bBody, key(nil).u64(r.n))
+func (tx *Tx) Body(d *store.Delivery) ([]byte, error) {
+	b, _, err := tx.getSealed(bOwedBody, bodyKey(d))
 	if err != nil {
 		return nil, err
 	}
@@ -70,33 +35,27 @@ func (tx *Tx) Body(event, rendition string) ([]byte, error) {
 	return body, err
 }
 
-// holdBody counts one more delivery of a body, be it there already or not:
-// whoever is owed something writes the delivery first or the body first.
-func (tx *Tx) holdBody(event, rendition string) error {
-	k := bodyKey(event, rendition)
-	r, err := tx.bodyRef(k)
-	if err != nil {
-		return err
-	}
-	r.held++
-	return tx.putBodyRef(k, r)
-}
-
-// dropBody counts one less. The last takes the body along.
-func (tx *Tx) dropBody(event, rendition string) error {
-	k := bodyKey(event, rendition)
-	r, err := tx.bodyRef(k)
-	if err != nil {
-		return err
-	}
-	if r.held > 1 {
-		r.held--
-		return tx.putBodyRef(k, r)
-	}
-	if r.n != 0 {
-		if err := tx.del(bBody, key(nil).u64(r.n)); err != nil {
+// dropBody removes the body of a delivery that was dropped, unless another one
+// needs it. Those lie beside it.
+func (tx *Tx) dropBody(d *store.Delivery) error {
+	from, to := key(nil).u64(d.Position), end(key(nil).u64(d.Position))
+	for {
+		pairs, err := tx.scan(bOwed, from, to, false, 64)
+		if err != nil {
 			return err
 		}
+		for _, p := range pairs {
+			r, err := tx.readOwed(p)
+			if err != nil {
+				return err
+			}
+			if r.Event == d.Event && r.Rendition == d.Rendition {
+				return nil
+			}
+		}
+		if len(pairs) < 64 {
+			return tx.del(bOwedBody, bodyKey(d))
+		}
+		from = next(pairs[len(pairs)-1].Key)
 	}
-	return tx.del(bBodyID, k)
 }

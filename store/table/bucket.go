@@ -47,16 +47,24 @@ const (
 	bEndpoint      // endpoint -> sealed
 	bEndpointState // endpoint -> pause, due
 	bEndpointDue   // t, endpoint: its first lane that is due
-	bLane          // endpoint, lane -> head, last sequence
-	bLaneItem      // endpoint, lane, place -> t, n
 	bLaneDue       // endpoint, t, lane: heads only
 
-	// Bodies and deliveries have ids that are hashes, in no order. So they lie
-	// under numbers, n, in the order in which they came: then what is written
+	// What is owed lies in the order of the events, position p: what is written
 	// at the same time lies together, and a commit writes few pages.
-	bBodyID // event, rendition -> n, how many deliveries need it
-	bBody   // n -> sealed
+	bOwed        // p, delivery -> sealed
+	bOwedID      // delivery -> p, for ids that do not say it
+	bOwedBody    // p, event, rendition -> sealed
+	bOwedTo      // endpoint, state, ^t, delivery -> p
+	bOwedOf      // account, ^t, delivery -> p
+	bOwedDone    // state, t done, p, delivery: what a trim does not pass by
+	bOwedAttempt // p, delivery, t, number -> sealed
+	bOwedLane    // endpoint, lane -> head, last; endpoint, lane, place -> t, p, delivery
 
+	// Of format 1: deliveries and bodies under numbers, n.
+	bLane         // endpoint, lane -> head, last sequence
+	bLaneItem     // endpoint, lane, place -> t, n
+	bBodyID       // event, rendition -> n, how many deliveries need it
+	bBody         // n -> sealed
 	bDeliveryID   // delivery -> n
 	bDelivery     // n -> sealed
 	bDeliveryTo   // endpoint, state, ^t, delivery -> n
@@ -98,7 +106,9 @@ var bucketNames = [buckets]string{
 	bJournal: "journal", bJournalOf: "journal_of", bJournalID: "journal_id", bSequence: "sequence",
 	bScope: "scope", bAbsence: "absence",
 	bEndpoint: "endpoint", bEndpointState: "endpoint_state", bEndpointDue: "endpoint_due",
-	bLane: "lane", bLaneItem: "lane_item", bLaneDue: "lane_due", bBodyID: "body_id", bBody: "body",
+	bLaneDue: "lane_due", bOwed: "owed", bOwedID: "owed_id", bOwedBody: "owed_body", bOwedTo: "owed_to", bOwedOf: "owed_of",
+	bOwedDone: "owed_done", bOwedAttempt: "owed_attempt", bOwedLane: "owed_lane",
+	bLane: "lane", bLaneItem: "lane_item", bBodyID: "body_id", bBody: "body",
 	bDeliveryID: "delivery_id", bDelivery: "delivery", bDeliveryTo: "delivery_to",
 	bDeliveryOf: "delivery_of", bDeliveryDone: "delivery_done", bAttempt: "attempt",
 	bSubmission: "submission", bSubmissionOf: "submission_of", bSubmissionDue: "submission_due",
@@ -117,7 +127,7 @@ func BucketNames() []string {
 // that its pages can be filled.
 func (b Bucket) Appended() bool {
 	switch b {
-	case bJournal, bBody, bDelivery, bDeliveryDone, bAttempt, bPackItem:
+	case bJournal, bOwed, bOwedBody, bOwedDone, bOwedAttempt, bPackItem:
 		return true
 	}
 	return false

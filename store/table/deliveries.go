@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"github.com/postern-mail/postern/store"
-	"github.com/postern-mail/postern/store/record"
 )
 
 // Deliveries lists deliveries, newest first: a merge of the ranges that the
@@ -32,7 +31,7 @@ func (tx *Tx) Deliveries(f store.DeliveryFilter, after store.DateKey, limit int)
 	var out []*store.Delivery
 	for len(h) > 0 && len(out) < limit {
 		r := h[0]
-		d, _, err := tx.numbered(number(r.pending[0].Value))
+		d, err := tx.listed(r.pending[0], len(r.prefix))
 		if err != nil {
 			return nil, err
 		}
@@ -51,6 +50,13 @@ func (tx *Tx) Deliveries(f store.DeliveryFilter, after store.DateKey, limit int)
 		}
 	}
 	return out, nil
+}
+
+// listed reads the delivery that a row of an index by date stands for; prefix
+// is the length of what stands before the date.
+func (tx *Tx) listed(p Pair, prefix int) (*store.Delivery, error) {
+	r, err := tx.owedAt(number(p.Value), string(p.Key[prefix+timeSize:]))
+	return r.Delivery, err
 }
 
 // feed is one range of an index of deliveries by date.
@@ -73,7 +79,7 @@ func (tx *Tx) deliveryFeeds(f store.DeliveryFilter) (feeds []*feed, err error) {
 		states = []store.DeliveryState{f.State}
 	}
 	if f.Account != "" && f.Endpoint == "" && (f.State == "" || f.State == store.DeliveryDelivered) {
-		return []*feed{{bucket: bDeliveryOf, prefix: key(nil).str(f.Account)}}, nil
+		return []*feed{{bucket: bOwedOf, prefix: key(nil).str(f.Account)}}, nil
 	}
 	add := func(prefix key) error {
 		for _, s := range states {
@@ -81,14 +87,14 @@ func (tx *Tx) deliveryFeeds(f store.DeliveryFilter) (feeds []*feed, err error) {
 			if err != nil {
 				return err
 			}
-			feeds = append(feeds, &feed{bucket: bDeliveryTo, prefix: append(slices.Clone(prefix), code)})
+			feeds = append(feeds, &feed{bucket: bOwedTo, prefix: append(slices.Clone(prefix), code)})
 		}
 		return nil
 	}
 	if f.Endpoint != "" {
 		return feeds, add(key(nil).str(f.Endpoint))
 	}
-	err = tx.owed(add)
+	err = tx.eachOwed(add)
 	return feeds, err
 }
 
@@ -148,43 +154,4 @@ func (h *feedHeap) Pop() any {
 	f := old[len(old)-1]
 	*h = old[:len(old)-1]
 	return f
-}
-
-// maxAttempts bounds the log of one delivery.
-const maxAttempts = 1000
-
-// PutAttempt logs a try of a delivery.
-func (tx *Tx) PutAttempt(a *store.Attempt) error {
-	v, err := tx.must(bDeliveryID, key(a.Delivery))
-	if err != nil {
-		return err
-	}
-	k := key(nil).u64(number(v)).at(a.At).u32(uint32(a.Number))
-	b, err := record.EncodeAttempt(a)
-	return tx.putSealed(bAttempt, k, 0, b, err)
-}
-
-// AttemptsOf lists the tries of a delivery in order.
-func (tx *Tx) AttemptsOf(delivery string) ([]store.Attempt, error) {
-	v, err := tx.get(bDeliveryID, key(delivery))
-	if err != nil || v == nil {
-		return nil, err
-	}
-	pairs, err := tx.prefix(bAttempt, key(nil).u64(number(v)), maxAttempts)
-	if err != nil {
-		return nil, err
-	}
-	var out []store.Attempt
-	for _, p := range pairs {
-		b, _, err := tx.open(bAttempt, p.Key, p.Value)
-		if err != nil {
-			return nil, err
-		}
-		a, err := record.DecodeAttempt(delivery, b)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, a)
-	}
-	return out, nil
 }

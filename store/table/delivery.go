@@ -1,54 +1,89 @@
 package table
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"time"
 
+	"github.com/postern-mail/postern/internal/event"
 	"github.com/postern-mail/postern/internal/seal"
 	"github.com/postern-mail/postern/store"
 	"github.com/postern-mail/postern/store/record"
 )
 
-// row is a delivery with its number, and its place in the lane while it is
-// pending.
+// row is a delivery with its place in the lane while it is pending, and with
+// the attempt that settled it.
 type row struct {
 	*store.Delivery
-	n, place uint64
+	place uint64
+	last  []byte
 }
 
-// numbered reads a delivery by its number.
-func (tx *Tx) numbered(n uint64) (d *store.Delivery, place uint64, err error) {
-	b, _, err := tx.getSealed(bDelivery, key(nil).u64(n))
-	if err != nil {
-		return nil, 0, err
+func owedKey(position uint64, id string) key { return key(nil).u64(position).last(id) }
+
+// tells reports whether an id says by itself where its delivery lies.
+func tells(id string, position uint64) bool {
+	const size = 14
+	return len(id) > size && id[0] == 'd' && id[1:size] == event.Number(position)
+}
+
+// told gives the position that an id says.
+func told(id string) (position uint64, ok bool) {
+	const size = 14
+	if len(id) <= size || id[0] != 'd' {
+		return 0, false
 	}
-	return record.DecodeDelivery(b)
+	return event.ParseNumber(id[1:size])
 }
 
-func (tx *Tx) delivery(id string) (row, error) {
-	v, err := tx.must(bDeliveryID, key(id))
+// readOwed opens a delivery's record.
+func (tx *Tx) readOwed(p Pair) (r row, err error) {
+	b, _, err := tx.open(bOwed, p.Key, p.Value)
 	if err != nil {
 		return row{}, err
 	}
-	r := row{n: number(v)}
-	if r.Delivery, r.place, err = tx.numbered(r.n); err != nil {
+	if r.Delivery, r.place, r.last, err = record.DecodeDelivery(b); err != nil {
 		return row{}, err
 	}
-	if r.ID != id {
-		return row{}, fmt.Errorf("delivery %s: %w", id, seal.ErrDamaged)
+	if number(p.Key) != r.Position || string(p.Key[8:]) != r.ID {
+		return row{}, fmt.Errorf("delivery %s: %w", r.ID, seal.ErrDamaged)
 	}
 	return r, nil
 }
 
-func (tx *Tx) putDelivery(r row) error {
-	b, err := record.EncodeDelivery(r.Delivery, r.place)
-	return tx.putSealed(bDelivery, key(nil).u64(r.n), 0, b, err)
+func (tx *Tx) owedAt(position uint64, id string) (row, error) {
+	k := owedKey(position, id)
+	v, err := tx.must(bOwed, k)
+	if err != nil {
+		return row{}, err
+	}
+	return tx.readOwed(Pair{k, v})
+}
+
+// owed reads a delivery by its id.
+func (tx *Tx) owed(id string) (row, error) {
+	if position, ok := told(id); ok {
+		r, err := tx.owedAt(position, id)
+		if gone, _ := missing(err); !gone {
+			return r, err
+		}
+	}
+	v, err := tx.must(bOwedID, key(id))
+	if err != nil {
+		return row{}, err
+	}
+	return tx.owedAt(number(v), id)
+}
+
+func (tx *Tx) putOwed(r row) error {
+	b, err := record.EncodeDelivery(r.Delivery, r.place, r.last)
+	return tx.putSealed(bOwed, owedKey(r.Position, r.ID), 0, b, err)
 }
 
 // Delivery reads a delivery.
 func (tx *Tx) Delivery(id string) (*store.Delivery, error) {
-	r, err := tx.delivery(id)
+	r, err := tx.owed(id)
 	return r.Delivery, err
 }
 
@@ -73,19 +108,31 @@ func ofKey(d *store.Delivery) key {
 	return key(nil).str(d.Account).back(d.CreatedAt).last(d.ID)
 }
 
-func doneKey(code byte, r row) key { return key{code}.at(r.DoneAt).u64(r.n) }
+func doneKey(code byte, r row) key {
+	return append(key(nil).grow(), code).at(r.DoneAt).u64(r.Position).last(r.ID)
+}
 
-// file puts a delivery into the indexes of its state, and counts it.
+// file puts a delivery into the indexes of its state, and counts it. What was
+// delivered is found by the trim in the order of positions, unless that has
+// passed by it.
 func (tx *Tx) file(r row) error {
 	code, err := stateCode(r.State)
 	if err != nil {
 		return err
 	}
-	if err := tx.put(bDeliveryTo, toKey(code, r.Delivery), key(nil).u64(r.n)); err != nil {
+	if err := tx.put(bOwedTo, toKey(code, r.Delivery), key(nil).u64(r.Position)); err != nil {
 		return err
 	}
-	if r.State != store.DeliveryPending {
-		if err := tx.put(bDeliveryDone, doneKey(code, r), nil); err != nil {
+	passed := r.State == store.DeliveryDead
+	if r.State == store.DeliveryDelivered {
+		mark, err := tx.trimMark()
+		if err != nil {
+			return err
+		}
+		passed = bytes.Compare(owedKey(r.Position, r.ID), mark) <= 0
+	}
+	if passed {
+		if err := tx.put(bOwedDone, doneKey(code, r), nil); err != nil {
 			return err
 		}
 	}
@@ -98,11 +145,11 @@ func (tx *Tx) unfile(r row) error {
 	if err != nil {
 		return err
 	}
-	if err := tx.del(bDeliveryTo, toKey(code, r.Delivery)); err != nil {
+	if err := tx.del(bOwedTo, toKey(code, r.Delivery)); err != nil {
 		return err
 	}
 	if r.State != store.DeliveryPending {
-		if err := tx.del(bDeliveryDone, doneKey(code, r)); err != nil {
+		if err := tx.del(bOwedDone, doneKey(code, r)); err != nil {
 			return err
 		}
 	}
@@ -136,6 +183,16 @@ func (tx *Tx) needEndpoint(id string) error {
 	return err
 }
 
+// known reports whether a delivery is there.
+func (tx *Tx) known(d *store.Delivery) (bool, error) {
+	b, k := bOwedID, key(d.ID)
+	if tells(d.ID, d.Position) {
+		b, k = bOwed, owedKey(d.Position, d.ID)
+	}
+	v, err := tx.get(b, k)
+	return v != nil, err
+}
+
 // Enqueue appends a pending delivery to its lane.
 func (tx *Tx) Enqueue(d *store.Delivery) error {
 	if err := errors.Join(checkID("delivery", d.ID), checkID("lane", d.Lane), checkID("event", d.Event)); err != nil {
@@ -144,7 +201,7 @@ func (tx *Tx) Enqueue(d *store.Delivery) error {
 	if err := tx.needEndpoint(d.Endpoint); err != nil {
 		return fmt.Errorf("enqueue: %w", err)
 	}
-	if v, err := tx.get(bDeliveryID, key(d.ID)); err != nil || v != nil {
+	if known, err := tx.known(d); err != nil || known {
 		return err
 	}
 	ln, err := tx.lane(d.Endpoint, d.Lane)
@@ -156,29 +213,26 @@ func (tx *Tx) Enqueue(d *store.Delivery) error {
 		d.CreatedAt = tx.t.now().UTC()
 	}
 	d.Previous = ln.last
+	last := ln.last
 	if d.Lane != d.ID {
-		ln.last = d.Sequence
+		last = d.Sequence
 	}
 	r := row{Delivery: d}
-	if r.n, err = tx.count("number"); err != nil {
+	if r.place, err = tx.queue(ln, d, last); err != nil {
 		return err
 	}
-	if r.place, err = tx.queue(ln, d, r.n); err != nil {
-		return err
+	if !tells(d.ID, d.Position) {
+		if err := tx.put(bOwedID, key(d.ID), key(nil).u64(d.Position)); err != nil {
+			return err
+		}
 	}
-	if err := tx.holdBody(d.Event, d.Rendition); err != nil {
-		return err
-	}
-	if err := tx.put(bDeliveryID, key(d.ID), key(nil).u64(r.n)); err != nil {
-		return err
-	}
-	if err := tx.put(bDeliveryOf, ofKey(d), key(nil).u64(r.n)); err != nil {
+	if err := tx.put(bOwedOf, ofKey(d), key(nil).u64(d.Position)); err != nil {
 		return err
 	}
 	if err := tx.file(r); err != nil {
 		return err
 	}
-	return tx.putDelivery(r)
+	return tx.putOwed(r)
 }
 
 // merge gives the stored delivery with what a caller may change of it.
@@ -192,7 +246,7 @@ func merge(stored, d *store.Delivery) *store.Delivery {
 
 // pending reads a delivery that has to be in its lane.
 func (tx *Tx) pending(id string) (row, error) {
-	r, err := tx.delivery(id)
+	r, err := tx.owed(id)
 	if err != nil {
 		return row{}, fmt.Errorf("delivery %s: %w", id, err)
 	}
@@ -208,31 +262,79 @@ func (tx *Tx) Reschedule(d *store.Delivery) error {
 	if err != nil {
 		return err
 	}
+	return tx.reschedule(r, d)
+}
+
+func (tx *Tx) reschedule(r row, d *store.Delivery) error {
 	r.Delivery = merge(r.Delivery, d)
 	r.State, r.DoneAt = store.DeliveryPending, time.Time{}
 	ln, err := tx.lane(r.Endpoint, r.Lane)
 	if err != nil {
 		return err
 	}
-	if err := tx.put(bLaneItem, ln.itemKey(r.place), key(nil).at(r.NextAt).u64(r.n)); err != nil {
+	if err := tx.put(bOwedLane, ln.itemKey(r.place), item(r.Delivery)); err != nil {
 		return err
 	}
 	if ln.head == r.place {
-		if err := tx.setHead(ln, r.place, r.NextAt); err != nil {
-			return err
-		}
+		s := ln.laneState
+		s.due = r.NextAt
+		tx.set(ln, s)
 	}
-	return tx.putDelivery(r)
+	return tx.putOwed(r)
+}
+
+// Detach gives a pending delivery a lane of its own.
+func (tx *Tx) Detach(d *store.Delivery) error {
+	r, err := tx.pending(d.ID)
+	if err != nil || r.Lane == r.ID {
+		return err
+	}
+	if err := tx.unqueue(r.Delivery, r.place); err != nil {
+		return err
+	}
+	r.Delivery = merge(r.Delivery, d)
+	r.State, r.DoneAt = store.DeliveryPending, time.Time{}
+	r.Lane = r.ID
+	ln, err := tx.lane(r.Endpoint, r.Lane)
+	if err != nil {
+		return err
+	}
+	if r.place, err = tx.queue(ln, r.Delivery, ln.last); err != nil {
+		return err
+	}
+	return tx.putOwed(r)
 }
 
 // Settle takes a delivery out of its lane.
-func (tx *Tx) Settle(d *store.Delivery) error {
+func (tx *Tx) Settle(d *store.Delivery) error { return tx.conclude(d, nil) }
+
+// Conclude settles or reschedules a delivery, with its last attempt.
+func (tx *Tx) Conclude(d *store.Delivery, a *store.Attempt) error {
+	if d.State != store.DeliveryPending {
+		return tx.conclude(d, a)
+	}
+	r, err := tx.pending(d.ID)
+	if err != nil {
+		return err
+	}
+	if err := tx.putAttempt(r, a); err != nil {
+		return err
+	}
+	return tx.reschedule(r, d)
+}
+
+func (tx *Tx) conclude(d *store.Delivery, a *store.Attempt) error {
 	if d.State != store.DeliveryDelivered && d.State != store.DeliveryDead {
 		return fmt.Errorf("delivery %s cannot settle as %q", d.ID, d.State)
 	}
 	r, err := tx.pending(d.ID)
 	if err != nil {
 		return err
+	}
+	if a != nil {
+		if r.last, err = record.EncodeAttempt(a); err != nil {
+			return err
+		}
 	}
 	if err := tx.unqueue(r.Delivery, r.place); err != nil {
 		return err
@@ -247,12 +349,12 @@ func (tx *Tx) Settle(d *store.Delivery) error {
 	if err := tx.file(r); err != nil {
 		return err
 	}
-	return tx.putDelivery(r)
+	return tx.putOwed(r)
 }
 
 // Requeue puts a settled delivery at the end of its lane.
 func (tx *Tx) Requeue(d *store.Delivery) error {
-	r, err := tx.delivery(d.ID)
+	r, err := tx.owed(d.ID)
 	if err != nil {
 		return fmt.Errorf("delivery %s: %w", d.ID, err)
 	}
@@ -265,17 +367,20 @@ func (tx *Tx) Requeue(d *store.Delivery) error {
 	if err := tx.unfile(r); err != nil {
 		return err
 	}
+	if err := tx.unfold(&r); err != nil {
+		return err
+	}
 	r.Delivery = merge(r.Delivery, d)
 	r.State, r.DoneAt = store.DeliveryPending, time.Time{}
 	ln, err := tx.lane(r.Endpoint, r.Lane)
 	if err != nil {
 		return err
 	}
-	if r.place, err = tx.queue(ln, r.Delivery, r.n); err != nil {
+	if r.place, err = tx.queue(ln, r.Delivery, ln.last); err != nil {
 		return err
 	}
 	if err := tx.file(r); err != nil {
 		return err
 	}
-	return tx.putDelivery(r)
+	return tx.putOwed(r)
 }

@@ -37,6 +37,9 @@ func (tx *Tx) DueLanes(t time.Time, limit int) ([]store.Lane, error) {
 // LanesAfter lists all lanes by when their heads are due, whatever holds their
 // endpoint back.
 func (tx *Tx) LanesAfter(after store.Lane, limit int) ([]store.Lane, error) {
+	if err := tx.flushLanes(); err != nil {
+		return nil, err
+	}
 	rows, err := tx.scan(bEndpointState, nil, nil, false, maxEndpoints)
 	if err != nil {
 		return nil, err

@@ -40,7 +40,7 @@ func (tx *Batch) putEndpointState(id string, s *endpointState) error {
 
 // touchEndpoint says that the endpoint's lanes have changed: settle brings its
 // row among the due ones up to date.
-func (tx *Tx) touchEndpoint(id string) {
+func (tx *Batch) touchEndpoint(id string) {
 	if tx.touched == nil {
 		tx.touched = map[string]bool{}
 	}
@@ -49,6 +49,9 @@ func (tx *Tx) touchEndpoint(id string) {
 
 // settle brings the touched endpoints' rows up to date.
 func (tx *Batch) settle() error {
+	if err := tx.flushLanes(); err != nil {
+		return err
+	}
 	for id := range tx.touched {
 		s, err := tx.endpointState(id)
 		gone, err := missing(err)
@@ -68,6 +71,9 @@ func (tx *Batch) settle() error {
 // endpoint is disabled.
 func (tx *Batch) refreshEndpoint(id string, s *endpointState, write bool) error {
 	var due time.Time
+	if err := tx.flushLanes(); err != nil {
+		return err
+	}
 	if !s.disabled {
 		prefix := key(nil).str(id)
 		p, ok, err := tx.first(bLaneDue, prefix, false)

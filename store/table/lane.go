@@ -9,122 +9,205 @@ import (
 )
 
 // lane is the state of one queue. head is the place of its first delivery,
-// 0 while it is empty; only then it has a row among the due lanes.
+// 0 while it is empty; only then it has a row among the due lanes. Its row in
+// bOwedLane stands in front of those of its deliveries.
 type lane struct {
 	endpoint, name string
-	due            time.Time
-	head           uint64
+	laneState
+	// stored is what stands in the store, there whether anything does.
+	stored laneState
+	there  bool
+	dirty  bool
+}
+
+type laneState struct {
+	due  time.Time
+	head uint64
 	// last is the sequence of the newest delivery that was ever queued.
 	last uint64
 }
 
 const laneSize = timeSize + 16
 
-func (ln *lane) key() key { return key(nil).str(ln.endpoint).str(ln.name) }
+func laneKey(endpoint, name string) key { return key(nil).str(endpoint).str(name) }
+
+func (ln *lane) key() key { return laneKey(ln.endpoint, ln.name) }
 
 func (ln *lane) itemKey(place uint64) key { return ln.key().u64(place) }
 
-func (ln *lane) dueKey() key { return key(nil).str(ln.endpoint).at(ln.due).last(ln.name) }
+// items is the range of the lane's deliveries.
+func (ln *lane) items() (from, to []byte) { k := ln.key(); return next(k), end(k) }
 
-func (tx *Tx) lane(endpoint, name string) (*lane, error) {
+func dueKey(endpoint string, due time.Time, name string) key {
+	return key(nil).str(endpoint).at(due).last(name)
+}
+
+func (tx *Batch) lane(endpoint, name string) (*lane, error) {
+	k := laneKey(endpoint, name)
+	if ln := tx.lanes[string(k)]; ln != nil {
+		return ln, nil
+	}
 	ln := &lane{endpoint: endpoint, name: name}
-	v, err := tx.get(bLane, ln.key())
-	if err != nil || v == nil {
-		return ln, err
+	v, err := tx.get(bOwedLane, k)
+	if err != nil {
+		return nil, err
 	}
-	if len(v) != laneSize {
-		return nil, fmt.Errorf("lane %s of %s: %w", name, endpoint, errIncomplete)
+	if v != nil {
+		if ln.stored, err = readLane(v); err != nil {
+			return nil, fmt.Errorf("lane %s of %s: %w", name, endpoint, err)
+		}
+		ln.laneState, ln.there = ln.stored, true
 	}
-	ln.due = readAt(v)
-	ln.head = binary.BigEndian.Uint64(v[timeSize:])
-	ln.last = binary.BigEndian.Uint64(v[timeSize+8:])
+	if tx.lanes == nil {
+		tx.lanes = map[string]*lane{}
+	}
+	tx.lanes[string(k)] = ln
 	return ln, nil
 }
 
-// setHead makes a place the lane's head, due at t; place 0 empties the lane.
-// An empty lane keeps its last sequence, for Previous, unless it has none.
-func (tx *Tx) setHead(ln *lane, place uint64, t time.Time) error {
-	moved := ln.head != place || !ln.due.Equal(t)
-	if ln.head != 0 && moved {
-		if err := tx.del(bLaneDue, ln.dueKey()); err != nil {
+func readLane(v []byte) (s laneState, err error) {
+	if len(v) != laneSize {
+		return s, errIncomplete
+	}
+	s.due = readAt(v)
+	s.head = binary.BigEndian.Uint64(v[timeSize:])
+	s.last = binary.BigEndian.Uint64(v[timeSize+8:])
+	return s, nil
+}
+
+// set changes a lane; flushLanes writes it. What a transaction has changed in
+// memory alone counts as written: when it fails, the batch is thrown away.
+func (tx *Batch) set(ln *lane, s laneState) {
+	if s.head == 0 {
+		s.due = time.Time{}
+	}
+	ln.laneState, ln.dirty = s, true
+	tx.writes++
+}
+
+// flushLanes writes what has changed of lanes. An empty lane keeps its last
+// sequence, for Previous, unless it has none.
+func (tx *Batch) flushLanes() error {
+	for _, ln := range tx.lanes {
+		if !ln.dirty {
+			continue
+		}
+		if err := tx.flushLane(ln); err != nil {
 			return err
 		}
 	}
-	fresh := ln.head == 0 || moved
-	ln.head, ln.due = place, t
-	if place == 0 {
-		ln.due = time.Time{}
-	}
-	if place == 0 && ln.last == 0 {
-		if err := tx.del(bLane, ln.key()); err != nil {
-			return err
-		}
-	} else if err := tx.put(bLane, ln.key(), key(nil).at(ln.due).u64(place).u64(ln.last)); err != nil {
-		return err
-	}
-	if !fresh {
-		return nil
-	}
-	if place != 0 {
-		if err := tx.put(bLaneDue, ln.dueKey(), nil); err != nil {
-			return err
-		}
-	}
-	tx.touchEndpoint(ln.endpoint)
 	return nil
 }
 
-// queue appends delivery n to its lane and gives its place there.
-func (tx *Tx) queue(ln *lane, d *store.Delivery, n uint64) (place uint64, err error) {
+func (tx *Batch) flushLane(ln *lane) error {
+	was, is := ln.stored, ln.laneState
+	moved := (was.head == 0) != (is.head == 0) || !was.due.Equal(is.due)
+	if moved && was.head != 0 {
+		if err := tx.del(bLaneDue, dueKey(ln.endpoint, was.due, ln.name)); err != nil {
+			return err
+		}
+	}
+	if moved && is.head != 0 {
+		if err := tx.put(bLaneDue, dueKey(ln.endpoint, is.due, ln.name), nil); err != nil {
+			return err
+		}
+	}
+	if moved {
+		tx.touchEndpoint(ln.endpoint)
+	}
+	there := is.head != 0 || is.last != 0
+	if there && (!ln.there || was.head != is.head || was.last != is.last || moved) {
+		if err := tx.put(bOwedLane, ln.key(), key(nil).at(is.due).u64(is.head).u64(is.last)); err != nil {
+			return err
+		}
+	} else if !there && ln.there {
+		if err := tx.del(bOwedLane, ln.key()); err != nil {
+			return err
+		}
+	}
+	ln.stored, ln.there, ln.dirty = is, there, false
+	return nil
+}
+
+// item is a delivery in its lane: when it is due, and where its record lies.
+func item(d *store.Delivery) key {
+	return key(nil).at(d.NextAt).u64(d.Position).last(d.ID)
+}
+
+// readItem gives what item was made of.
+func readItem(v []byte) (at time.Time, position uint64, id string, err error) {
+	if len(v) < timeSize+8 {
+		return at, 0, "", errIncomplete
+	}
+	return readAt(v), number(v[timeSize:]), string(v[timeSize+8:]), nil
+}
+
+// queue appends a delivery to its lane and gives its place there. last is the
+// lane's new last sequence.
+func (tx *Batch) queue(ln *lane, d *store.Delivery, last uint64) (place uint64, err error) {
 	if place, err = tx.count("place"); err != nil {
 		return 0, err
 	}
-	if err := tx.put(bLaneItem, ln.itemKey(place), key(nil).at(d.NextAt).u64(n)); err != nil {
+	if err := tx.put(bOwedLane, ln.itemKey(place), item(d)); err != nil {
 		return 0, err
 	}
-	if ln.head != 0 {
-		return place, tx.put(bLane, ln.key(), key(nil).at(ln.due).u64(ln.head).u64(ln.last))
+	s := ln.laneState
+	s.last = last
+	if s.head == 0 {
+		s.head, s.due = place, d.NextAt
 	}
-	return place, tx.setHead(ln, place, d.NextAt)
+	tx.set(ln, s)
+	return place, nil
 }
 
 // unqueue takes a place out of its lane. Where it was the head, the next one
 // becomes it, due when its own delivery is.
-func (tx *Tx) unqueue(d *store.Delivery, place uint64) error {
+func (tx *Batch) unqueue(d *store.Delivery, place uint64) error {
 	ln, err := tx.lane(d.Endpoint, d.Lane)
 	if err != nil {
 		return err
 	}
-	if err := tx.del(bLaneItem, ln.itemKey(place)); err != nil {
+	if err := tx.del(bOwedLane, ln.itemKey(place)); err != nil {
 		return err
 	}
 	if ln.head != place {
 		return nil
 	}
-	prefix := ln.key()
-	p, ok, err := tx.first(bLaneItem, prefix, false)
+	from, to := ln.items()
+	pairs, err := tx.scan(bOwedLane, from, to, false, 1)
 	if err != nil {
 		return err
 	}
-	if !ok {
-		return tx.setHead(ln, 0, time.Time{})
+	s := ln.laneState
+	s.head = 0
+	if len(pairs) > 0 {
+		s.head = number(pairs[0].Key[len(from)-1:])
+		if s.due, _, _, err = readItem(pairs[0].Value); err != nil {
+			return err
+		}
 	}
-	return tx.setHead(ln, number(p.Key[len(prefix):]), readAt(p.Value))
+	tx.set(ln, s)
+	return nil
 }
 
 // Head gives a lane's first pending deliveries.
 func (tx *Tx) Head(endpoint, name string, limit int) ([]*store.Delivery, error) {
-	pairs, err := tx.prefix(bLaneItem, (&lane{endpoint: endpoint, name: name}).key(), limit)
+	from, to := (&lane{endpoint: endpoint, name: name}).items()
+	pairs, err := tx.scan(bOwedLane, from, to, false, limit)
 	if err != nil {
 		return nil, err
 	}
 	out := make([]*store.Delivery, 0, len(pairs))
 	for _, p := range pairs {
-		d, _, err := tx.numbered(number(p.Value[timeSize:]))
+		_, position, id, err := readItem(p.Value)
+		if err != nil {
+			return nil, err
+		}
+		r, err := tx.owedAt(position, id)
 		if err != nil {
 			return nil, fmt.Errorf("lane %s of %s: %w", name, endpoint, err)
 		}
-		out = append(out, d)
+		out = append(out, r.Delivery)
 	}
 	return out, nil
 }

@@ -53,12 +53,17 @@ func Current() Layout { return Layout{Format: Format, Steps: steps()} }
 func steps() []Step {
 	return []Step{
 		{From: 1, Name: "bytes of open submissions are kept", Run: (*Tx).keepOpenBlobs},
+		{From: 1, Name: "lanes beside their deliveries", Run: (*Tx).outboxLanes},
+		{From: 1, Name: "deliveries by position", Run: (*Tx).outboxDeliveries},
+		{From: 1, Name: "indexes of deliveries by number", Run: (*Tx).outboxIndexes},
 	}
 }
 
 // former are buckets that get no new rows: none is left after the migration, or
 // they leave as what they belong to is trimmed.
-func former() []Bucket { return []Bucket{bJournalID} }
+func former() []Bucket {
+	return []Bucket{bJournalID, bLane, bLaneItem, bBodyID, bBody, bDeliveryID, bDelivery, bDeliveryTo, bDeliveryOf, bDeliveryDone, bAttempt}
+}
 
 // Former reports whether only data of an earlier format has rows in the bucket.
 func (b Bucket) Former() bool { return slices.Contains(former(), b) }

@@ -1889,7 +1889,9 @@ type Delivery struct {
 	// Trace is the W3C traceparent of what led to the event.
 	Trace string `protobuf:"bytes,30,opt,name=trace,proto3" json:"trace,omitempty"`
 	// Replay is the job that put it back last.
-	Replay        string `protobuf:"bytes,31,opt,name=replay,proto3" json:"replay,omitempty"`
+	Replay string `protobuf:"bytes,31,opt,name=replay,proto3" json:"replay,omitempty"`
+	// Last is the attempt that settled it, an Attempt.
+	Last          []byte `protobuf:"bytes,32,opt,name=last,proto3" json:"last,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2076,6 +2078,13 @@ func (x *Delivery) GetReplay() string {
 		return x.Replay
 	}
 	return ""
+}
+
+func (x *Delivery) GetLast() []byte {
+	if x != nil {
+		return x.Last
+	}
+	return nil
 }
 
 type Attempt struct {
@@ -2858,7 +2867,7 @@ const file_store_record_recordpb_record_proto_rawDesc = "" +
 	"\ttold_dead\x18\v \x01(\x03R\btoldDead\"4\n" +
 	"\x04Body\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x12\n" +
-	"\x04body\x18\x02 \x01(\fR\x04body\"\xc5\x04\n" +
+	"\x04body\x18\x02 \x01(\fR\x04body\"\xd9\x04\n" +
 	"\bDelivery\x12\x1a\n" +
 	"\bendpoint\x18\x01 \x01(\tR\bendpoint\x12\x12\n" +
 	"\x04lane\x18\x02 \x01(\tR\x04lane\x12\x18\n" +
@@ -2885,7 +2894,8 @@ const file_store_record_recordpb_record_proto_rawDesc = "" +
 	"\x05place\x18\x13 \x01(\x04R\x05place\x12\x0e\n" +
 	"\x02id\x18\x14 \x01(\tR\x02id\x12\x14\n" +
 	"\x05trace\x18\x1e \x01(\tR\x05trace\x12\x16\n" +
-	"\x06replay\x18\x1f \x01(\tR\x06replay\"\xdf\x02\n" +
+	"\x06replay\x18\x1f \x01(\tR\x06replay\x12\x12\n" +
+	"\x04last\x18  \x01(\fR\x04last\"\xdf\x02\n" +
 	"\aAttempt\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x03R\x06number\x12\x0e\n" +
 	"\x02at\x18\x02 \x01(\x10R\x02at\x12\x1f\n" +

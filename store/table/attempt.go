@@ -1,0 +1,93 @@
+package table
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/postern-mail/postern/store"
+	"github.com/postern-mail/postern/store/record"
+)
+
+// Attempts have rows of their own; the one that settled a delivery lies in the
+// delivery's record, since most need no other.
+
+// maxAttempts bounds the log of one delivery.
+const maxAttempts = 1000
+
+func attemptsKey(r row) key { return key(nil).u64(r.Position).str(r.ID) }
+
+func (tx *Tx) putAttempt(r row, a *store.Attempt) error {
+	k := attemptsKey(r).at(a.At).u32(uint32(a.Number))
+	b, err := record.EncodeAttempt(a)
+	return tx.putSealed(bOwedAttempt, k, 0, b, err)
+}
+
+// PutAttempt logs a try of a delivery.
+func (tx *Tx) PutAttempt(a *store.Attempt) error {
+	r, err := tx.owed(a.Delivery)
+	if err != nil {
+		return err
+	}
+	return tx.putAttempt(r, a)
+}
+
+// AttemptsOf lists the tries of a delivery in order.
+func (tx *Tx) AttemptsOf(delivery string) ([]store.Attempt, error) {
+	r, err := tx.owed(delivery)
+	if gone, err := missing(err); gone || err != nil {
+		return nil, err
+	}
+	pairs, err := tx.prefix(bOwedAttempt, attemptsKey(r), maxAttempts)
+	if err != nil {
+		return nil, err
+	}
+	var out []store.Attempt
+	for _, p := range pairs {
+		b, _, err := tx.open(bOwedAttempt, p.Key, p.Value)
+		if err != nil {
+			return nil, err
+		}
+		a, err := record.DecodeAttempt(delivery, b)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, a)
+	}
+	if r.last == nil {
+		return out, nil
+	}
+	a, err := record.DecodeAttempt(delivery, r.last)
+	out = append(out, a)
+	slices.SortStableFunc(out, func(a, b store.Attempt) int {
+		return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.Number, b.Number))
+	})
+	return out, err
+}
+
+// unfold gives the attempt that settled a delivery a row of its own, so that
+// there is room for the next.
+func (tx *Tx) unfold(r *row) error {
+	if r.last == nil {
+		return nil
+	}
+	a, err := record.DecodeAttempt(r.ID, r.last)
+	if err != nil {
+		return err
+	}
+	r.last = nil
+	return tx.putAttempt(*r, &a)
+}
+
+// dropAttempts removes the log of a delivery.
+func (tx *Tx) dropAttempts(r row) error {
+	pairs, err := tx.prefix(bOwedAttempt, attemptsKey(r), maxAttempts)
+	if err != nil {
+		return err
+	}
+	for _, p := range pairs {
+		if err := tx.del(bOwedAttempt, p.Key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
