@@ -103,35 +103,48 @@ func (v *verifier) blobs() error {
 	return nil
 }
 
-// outbox checks that everything opens, and that what hangs together is there.
-// Its indexes are walked from the records.
+// outbox checks that everything opens, that every delivery stands in the
+// indexes, and that what is counted is there.
 func (v *verifier) outbox() error {
-	for _, b := range []Bucket{bEndpoint, bDelivery, bBody, bAttempt} {
+	for _, b := range []Bucket{bEndpoint, bOwedBody, bOwedAttempt} {
 		if err := v.records(b, func(key, uint64, []byte) error { return nil }); err != nil {
 			return err
 		}
 	}
-	pending, dead := uint64(0), uint64(0)
-	err := v.records(bDelivery, func(k key, _ uint64, plain []byte) error {
-		d, _, err := record.DecodeDelivery(plain)
-		if v.bad(bDelivery, k, err) {
+	counts := map[string]uint64{"pending": 0, "dead": 0}
+	err := v.records(bOwed, func(k key, _ uint64, plain []byte) error {
+		var r row
+		var err error
+		r.Delivery, r.place, r.last, err = record.DecodeDelivery(plain)
+		if v.bad(bOwed, k, err) {
 			return nil
 		}
-		switch d.State {
+		of := "delivery " + r.ID
+		code, err := stateCode(r.State)
+		if v.bad(bOwed, k, err) {
+			return nil
+		}
+		at := key(nil).u64(r.Position)
+		err = errors.Join(v.row(bOwedTo, toKey(code, r.Delivery), at, of), v.row(bOwedOf, ofKey(r.Delivery), at, of))
+		if !tells(r.ID, r.Position) {
+			err = errors.Join(err, v.row(bOwedID, key(r.ID), at, of))
+		}
+		switch r.State {
 		case store.DeliveryPending:
-			pending++
+			counts["pending"]++
+			counts[tallyOf("pending", r.Endpoint)]++
+			err = errors.Join(err, v.row(bOwedLane, laneKey(r.Endpoint, r.Lane).u64(r.place), item(r.Delivery), of))
 		case store.DeliveryDead:
-			dead++
+			counts["dead"]++
+			counts[tallyOf("dead", r.Endpoint)]++
+			err = errors.Join(err, v.row(bOwedDone, doneKey(code, r), nil, of))
 		}
-		if _, err := v.Endpoint(d.Endpoint); err != nil && !errors.Is(err, store.ErrNotFound) {
-			return err
-		}
-		return nil
+		return err
 	})
 	if err != nil {
 		return err
 	}
-	for name, n := range map[string]uint64{"pending": pending, "dead": dead} {
+	for name, n := range counts {
 		kept, err := v.number(name)
 		if err != nil {
 			return err
