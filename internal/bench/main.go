@@ -23,6 +23,7 @@ func main() {
 	flag.IntVar(&b.runs, "runs", 5, "how many runs of path and reference alternate")
 	flag.BoolVar(&b.quick, "quick", false, "a few operations only: shows that everything works, and measures nothing")
 	flag.StringVar(&b.dir, "dir", "bin", "a folder on the disk to measure with")
+	flag.BoolVar(&b.keep, "keep", false, "keep the folder with stores and logs, and log everything")
 	flag.Parse()
 	if *only != "" {
 		b.only = strings.Split(*only, ",")
@@ -48,7 +49,7 @@ func groups() []group {
 		{"outbox", "journalled events on their way to an endpoint", outboxRows},
 		{"hang", "a healthy endpoint beside 200 that hang", hangRows},
 		{"recovery", "a backlog after an outage", recoveryRows},
-		{"notification", "new mail on its way to a webhook and a subscriber", notificationRows},
+		{"notification", "a notification on its way to a webhook and a subscriber", notificationRows},
 		{"rate", "new mail of one account with a slow provider", rateRows},
 	}
 }
@@ -67,6 +68,7 @@ type bench struct {
 	only     []string
 	runs     int
 	quick    bool
+	keep     bool
 	dir      string
 
 	scratch string
@@ -93,7 +95,11 @@ func (b *bench) run(ctx context.Context) (err error) {
 	if b.scratch, err = filepath.Abs(b.scratch); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(b.scratch)) }()
+	defer func() {
+		if !b.keep {
+			err = errors.Join(err, os.RemoveAll(b.scratch))
+		}
+	}()
 	if err := b.describeMachine(); err != nil {
 		return err
 	}

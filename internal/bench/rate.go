@@ -13,14 +13,14 @@ import (
 func rateRows(ctx context.Context, b *bench) (rows []row, err error) {
 	const least, delay = 200, 100
 	n := b.count(4000, 30)
-	w, account, secret, err := b.mailWorld(ctx)
+	w, secret, err := b.mailWorld(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, w.close()) }()
 	var runs []figures
 	for range b.runs {
-		got, err := b.rate(ctx, w, account, secret, n, delay)
+		got, err := b.rate(ctx, w, secret, n, delay)
 		if err != nil {
 			return nil, err
 		}
@@ -37,21 +37,25 @@ func rateRows(ctx context.Context, b *bench) (rows []row, err error) {
 
 // rate delivers n messages to the provider as fast as it takes them, and counts
 // from the first of them to the last webhook.
-func (b *bench) rate(ctx context.Context, w *world, account, secret string, n, delay int) (figures, error) {
+func (b *bench) rate(ctx context.Context, w *world, secret string, n, delay int) (figures, error) {
 	if err := b.sink.order(ctx, orders{Secret: secret}); err != nil {
 		return nil, err
 	}
-	fault := map[string]any{"cloud": "microsoft", "user": mailUser, "delay_ms": delay}
+	address, err := w.mailbox(ctx)
+	if err != nil {
+		return nil, err
+	}
+	fault := map[string]any{"cloud": "microsoft", "user": address, "delay_ms": delay}
 	if err := w.control(ctx, http.MethodPut, "/control/faults", fault, nil); err != nil {
 		return nil, err
 	}
 	began := time.Now()
-	if _, err := loop(4, 0, n, func(_, i int) error { _, err := w.deliver(ctx, mailUser, i, ""); return err }); err != nil {
+	if _, err := loop(4, 0, n, func(_, i int) error { _, err := w.deliver(ctx, address, i, ""); return err }); err != nil {
 		return nil, err
 	}
 	delivered := time.Since(began)
 	var last counts
-	err := w.gateway.until(ctx, "wait for webhooks", func() (ok bool, err error) {
+	err = w.gateway.until(ctx, "wait for webhooks", func() (ok bool, err error) {
 		last, err = b.sink.counts(ctx)
 		return last.Distinct >= n, err
 	})

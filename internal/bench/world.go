@@ -31,10 +31,13 @@ const returnURL = "http://127.0.0.1:9/done"
 // world is a gateway with its plugin and a sandbox, as programs of their own.
 type world struct {
 	dir      string
+	keep     bool
+	users    int
 	sandbox  *process
 	gateway  *process
 	state    sandboxState
-	base     string // of the gateway
+	relay    *relay
+	base     string // of the gateway, without the relay
 	key      string
 	provider *http.Client // trusts the sandbox
 }
@@ -53,7 +56,7 @@ func (b *bench) world(ctx context.Context) (w *world, err error) {
 	if err != nil {
 		return nil, err
 	}
-	w = &world{}
+	w = &world{keep: b.keep}
 	if w.dir, err = b.folder(); err != nil {
 		return nil, err
 	}
@@ -78,6 +81,9 @@ func (b *bench) world(ctx context.Context) (w *world, err error) {
 		return w, err
 	}
 	w.state.CAFile = ca
+	if w.relay, err = startRelay(); err != nil {
+		return w, err
+	}
 	if err := w.serve(starting, bin); err != nil {
 		return w, err
 	}
@@ -90,11 +96,16 @@ func (w *world) serve(ctx context.Context, bin string) error {
 	if err != nil {
 		return err
 	}
-	address := l.Addr().String() // stands in redirect URLs, so it is needed beforehand
+	address := l.Addr().String()
 	if err := l.Close(); err != nil {
 		return err
 	}
 	w.base = "http://" + address
+	target, err := url.Parse(w.base)
+	if err != nil {
+		return err
+	}
+	w.relay.target.Store(target)
 	master, err := seal.GenerateMasterKey()
 	if err != nil {
 		return err
@@ -104,8 +115,11 @@ func (w *world) serve(ctx context.Context, bin string) error {
 		return err
 	}
 	cfg := config.Default()
-	cfg.PublicURL, cfg.DataDir, cfg.MasterKey.File = w.base, filepath.Join(w.dir, "data"), keyFile
+	cfg.PublicURL, cfg.DataDir, cfg.MasterKey.File = w.relay.url, filepath.Join(w.dir, "data"), keyFile
 	cfg.HTTP.Listen, cfg.Plugins.Dir, cfg.Log.Level = address, bin, "warn"
+	if w.keep {
+		cfg.Log.Level = "debug"
+	}
 	cfg.Webhooks.Allow, cfg.Webhooks.AllowHTTP = []string{"127.0.0.0/8"}, true
 	cfg.Providers["outlook"] = config.Provider{Plugin: "outlook", Push: true, Settings: map[string]string{
 		"client_id": w.state.ClientID, "client_secret": w.state.ClientSecret,
@@ -120,7 +134,7 @@ func (w *world) serve(ctx context.Context, bin string) error {
 		return err
 	}
 	app := map[string]any{"client_id": w.state.ClientID, "name": "Postern",
-		"redirect_uris": []string{w.base + "/oauth/outlook/callback", returnURL}, "secrets": []map[string]any{{"value": w.state.ClientSecret}}}
+		"redirect_uris": []string{w.relay.url + "/oauth/outlook/callback", returnURL}, "secrets": []map[string]any{{"value": w.state.ClientSecret}}}
 	if err := w.control(ctx, http.MethodPost, "/control/apps", app, nil); err != nil {
 		return err
 	}
@@ -142,7 +156,13 @@ func (w *world) close() error {
 			errs = append(errs, p.stop())
 		}
 	}
-	return errors.Join(append(errs, os.RemoveAll(w.dir))...)
+	if w.relay != nil {
+		errs = append(errs, w.relay.close())
+	}
+	if !w.keep {
+		errs = append(errs, os.RemoveAll(w.dir))
+	}
+	return errors.Join(errs...)
 }
 
 // trusting gives a client that trusts the authority in a file and follows no
