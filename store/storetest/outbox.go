@@ -144,7 +144,7 @@ func bodyHeld(w *World) {
 		for i, id := range []string{"d1", "d2", "d3"} {
 			d := delivery(id, fmt.Sprint("e", i+1), "a1", Start)
 			d.Event = "evt"
-			if err := errors.Join(tx.Enqueue(d), tx.PutBody("evt", "thin", "a1", []byte("body"))); err != nil {
+			if err := errors.Join(tx.Enqueue(d), tx.PutBody(d, []byte("body"))); err != nil {
 				return err
 			}
 		}

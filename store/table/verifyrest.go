@@ -157,4 +157,4 @@ func (v *verifier) outbox() error {
 }
 
 // outboxIndexes are those of which outbox has counted the rows.
-func (v *verifier) outboxIndexes() []Bucket { return nil }
+func (v *verifier) outboxIndexes() []Bucket { return []Bucket{bOwedTo, bOwedOf, bOwedID} }
