@@ -41,6 +41,9 @@
 //	POST   /control/users/{address}/expire-tokens    access tokens that are out answer 401 from now on; refresh tokens live
 //	GET    /control/faults                           the faults in force
 //	PUT    /control/faults                           one fault, or a list of them (traffic.Fault)
+//	                                                 {match, user, rate, times, status, retry_after, delay_ms, cut_after, ...}
+//	                                                 body: garbage, truncated, html, empty, endless, gzipbomb, headers;
+//	                                                 loop, cycle, foreign, longid, dates, doubled, negative, folders (traffic.Body)
 //	DELETE /control/faults                           ends them all
 //	GET    /control/counters                         ?cloud= &user=; traffic.Report
 //	DELETE /control/counters                         from zero again

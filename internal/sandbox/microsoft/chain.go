@@ -143,7 +143,12 @@ func (s *Server) spoil(fault traffic.Fault, next http.Handler, w http.ResponseWr
 		case <-r.Context().Done(): // the client gave up
 		}
 	}
-	if !fault.CutAfter {
+	switch {
+	case fault.CutAfter:
+	case fault.Body != "" && fault.Status == 0 && (ex.batch == nil || fault.Body.Document()):
+		s.rubbish(w, r, held, fault)
+		return
+	default:
 		held.release(w)
 		return
 	}

@@ -41,6 +41,11 @@ type Fault struct {
 	// without a byte of the answer, so that the client cannot know. Status is
 	// ignored. Inside a batch, the whole batch is executed and then cut.
 	CutAfter bool `json:"cut_after,omitempty"`
+	// Body executes the request and spoils the body of its answer. An item
+	// inside a batch has no body of its own on the wire: there only what
+	// changes its document is done, and a fault that matches $batch spoils the
+	// batch's.
+	Body Body `json:"body,omitempty"`
 	// DeltaLagMS makes delta queries tell changes only when they are so old.
 	// It holds for a whole cloud, whatever User and Match say.
 	DeltaLagMS int `json:"delta_lag_ms,omitempty"`
@@ -68,7 +73,7 @@ func (f Fault) validate() error {
 	case f.DelayMS > int(time.Hour/time.Millisecond):
 		return fmt.Errorf("delay_ms is more than an hour")
 	}
-	return nil
+	return f.Body.validate()
 }
 
 // all reports whether the fault leaves no room for others beside it.
@@ -80,11 +85,11 @@ func (f Fault) way() string {
 	if f.Notifications != nil {
 		n = *f.Notifications
 	}
-	return fmt.Sprint(f.Status, f.AADSTS, f.CutAfter, f.DelayMS > 0, f.DeltaLagMS > 0, n.Drop, n.Double, n.DelayMS > 0)
+	return fmt.Sprint(f.Status, f.AADSTS, f.CutAfter, f.Body, f.DelayMS > 0, f.DeltaLagMS > 0, n.Drop, n.Double, n.DelayMS > 0)
 }
 
 func (f Fault) touchesRequests() bool {
-	return f.Status != 0 || f.AADSTS != 0 || f.DelayMS > 0 || f.CutAfter
+	return f.Status != 0 || f.AADSTS != 0 || f.DelayMS > 0 || f.CutAfter || f.Body != ""
 }
 
 // Faults is the list of faults in force. Its random numbers come from a seed,
