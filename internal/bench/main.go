@@ -50,6 +50,11 @@ func groups() []group {
 		{"hang", "a healthy endpoint beside 200 that hang", hangRows},
 		{"recovery", "a backlog after an outage", recoveryRows},
 		{"notification", "a notification on its way to a webhook and a subscriber", notificationRows},
+		{"sync", "the first sync of an account", syncRows},
+		{"list", "a list of mail by GraphQL", listRows},
+		{"growth", "new mail in mailboxes of several sizes", growthRows},
+		{"idle", "memory of accounts where nothing happens", idleRows},
+		{"death", "a plugin that dies", deathRows},
 		{"rate", "new mail of one account with a slow provider", rateRows},
 	}
 }

@@ -32,13 +32,16 @@ func (b *bench) mailWorld(ctx context.Context) (w *world, secret string, err err
 	return w, secret, nil
 }
 
-// mailbox makes a user and connects the account, which is in step and pushed to
+// mailbox makes a user with some mail and connects the account, which is in step and pushed to
 // when this returns. A provider grants each mailbox so many requests in some
 // minutes, so that each run has one of its own.
-func (w *world) mailbox(ctx context.Context) (address string, err error) {
+func (w *world) mailbox(ctx context.Context, messages int) (address string, err error) {
 	w.users++
 	address = fmt.Sprintf("mail%d@contoso.example", w.users)
 	if err := w.user(ctx, address); err != nil {
+		return "", err
+	}
+	if err := w.fill(ctx, address, messages); err != nil {
 		return "", err
 	}
 	account, err := w.connect(ctx, address)
@@ -95,7 +98,7 @@ func (b *bench) notified(ctx context.Context, w *world, secret string, n int) (g
 	if err := b.sink.order(ctx, orders{Secret: secret, Arrivals: true}); err != nil {
 		return nil, err
 	}
-	address, err := w.mailbox(ctx)
+	address, err := w.mailbox(ctx, 0)
 	if err != nil {
 		return nil, err
 	}

@@ -41,7 +41,7 @@ func (b *bench) rate(ctx context.Context, w *world, secret string, n, delay int)
 	if err := b.sink.order(ctx, orders{Secret: secret}); err != nil {
 		return nil, err
 	}
-	address, err := w.mailbox(ctx)
+	address, err := w.mailbox(ctx, 0)
 	if err != nil {
 		return nil, err
 	}

@@ -56,6 +56,8 @@ type receiver struct {
 	// closed when another one has.
 	arrived map[string]int64
 	more    chan struct{}
+	// answer is what POST /answer answers with.
+	answer []byte
 }
 
 // serveSink is the child's side: an HTTP server that verifies every request
@@ -81,6 +83,15 @@ func serveSink(in io.Reader, out io.Writer) error {
 		}
 	})
 	mux.HandleFunc("POST /nothing", func(_ http.ResponseWriter, req *http.Request) { _, _ = io.Copy(io.Discard, req.Body) })
+	mux.HandleFunc("PUT /answer", r.keepAnswer)
+	mux.HandleFunc("POST /answer", func(w http.ResponseWriter, req *http.Request) {
+		_, _ = io.Copy(io.Discard, req.Body)
+		w.Header().Set("Content-Type", "application/json; charset=utf-8")
+		r.mu.Lock()
+		answer := r.answer
+		r.mu.Unlock()
+		_, _ = w.Write(answer)
+	})
 	mux.HandleFunc("GET /arrivals/{id}", r.arrival)
 	mux.HandleFunc("PUT /orders", r.takeOrders)
 	mux.HandleFunc("GET /counts", func(w http.ResponseWriter, _ *http.Request) {
@@ -125,6 +136,17 @@ func (r *receiver) takeOrders(w http.ResponseWriter, req *http.Request) {
 	if !o.Keep {
 		r.counts, r.seen, r.last, r.arrived = counts{}, map[string]struct{}{}, map[string]uint64{}, map[string]int64{}
 	}
+}
+
+func (r *receiver) keepAnswer(w http.ResponseWriter, req *http.Request) {
+	answer, err := io.ReadAll(req.Body)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.answer = answer
 }
 
 func (r *receiver) hook(w http.ResponseWriter, req *http.Request) {
