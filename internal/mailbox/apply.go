@@ -179,33 +179,6 @@ func (a *applier) create(id string, it *mail.Item) error {
 	return a.tx.PutMessage(m)
 }
 
-// hidden reports whether the message is a submission's draft, or its copy in
-// the outbox, which nobody sees until it is sent.
-func (a *applier) hidden(it *mail.Item) (bool, error) {
-	if it.Message.MessageID == "" {
-		return false, nil
-	}
-	sub, err := a.tx.SubmissionByMessageID(a.acct.ID, it.Message.MessageID)
-	if errors.Is(err, store.ErrNotFound) {
-		return false, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	if !slices.Contains(it.Message.Keywords, mail.Draft) {
-		return false, nil
-	}
-	switch sub.State {
-	case store.SubmissionScheduled, store.SubmissionSending:
-		return true, nil
-	case store.SubmissionSent:
-		// What was sent is no draft any more: the answer is older than the
-		// sending, or a feed lags behind it.
-		return it.Message.ProviderID == sub.DraftID || a.asOf.Before(sub.DoneAt), nil
-	}
-	return false, nil
-}
-
 // place says in which of our mailboxes the item puts the message.
 func (a *applier) place(old []string, it *mail.Item, fields mail.Fields) ([]string, error) {
 	var in []string
