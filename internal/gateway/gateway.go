@@ -191,7 +191,7 @@ func (g *Gateway) wire(ctx context.Context) error {
 		}
 	}
 	sink.accounts = g.accounts
-	g.submit = submission.New(g.store, g.journal, g.plugins, g.mirror, submission.Options{Log: g.log})
+	g.submit = submission.New(g.store, g.journal, g.plugins, g.mirror, submission.Options{Log: g.log, Registerer: reg})
 	return g.wireGraph(ctx)
 }
 

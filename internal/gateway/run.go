@@ -85,7 +85,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	outbox := start(ctx, "outbox", fail, g.outbox.Run)
 	sync := start(ctx, "sync", fail, g.mirror.Run, g.accounts.Run, g.submit.Run, g.maintain, g.room.run)
 	handler := httpd.Handler(httpd.Options{
-		Log: g.log, Accounts: g.accounts, Providers: g.plugins, Version: g.opts.Version,
+		Log: g.log, Accounts: g.accounts, Providers: g.plugins, Version: g.opts.Version, Registerer: g.registry,
 		Secure:  g.cfg.Public().Scheme == "https",
 		GraphQL: g.graph.Handler(), Blobs: g.graph.Blobs(), Messages: g.graph.Messages(), GraphiQL: g.graphiQL(listener.Addr()),
 		WebhookKeys: g.hooks.PublicKeys(),

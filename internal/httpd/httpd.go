@@ -15,6 +15,8 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/postern-mail/postern/internal/account"
 	"github.com/postern-mail/postern/plugins/sdk/provider"
 )
@@ -43,6 +45,8 @@ type Options struct {
 	GraphQL, Blobs, Messages, GraphiQL, Metrics http.Handler
 	// WebhookKeys serves the public keys that webhooks are signed with.
 	WebhookKeys http.Handler
+	// Registerer takes the metrics; nil keeps them unregistered.
+	Registerer prometheus.Registerer
 	// Ready says why the gateway is not ready, nothing when it is.
 	Ready func(ctx context.Context) []string
 	// Secure: owners come by https, so cookies go by nothing else.
@@ -61,21 +65,31 @@ func Handler(o Options) http.Handler {
 
 func (s *server) handler() http.Handler {
 	o := s.Options
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", s.home)
-	mux.HandleFunc("GET /connect/{token}", s.connect)
-	mux.HandleFunc("POST /connect/{token}", s.connect)
-	mux.HandleFunc("/oauth/{provider}/callback", s.callback)
-	mux.HandleFunc("/notify/{provider}", s.notify)
-	mux.HandleFunc("/notify/{provider}/{rest...}", s.notify)
-	mux.HandleFunc("GET /healthz", s.healthz)
-	mux.HandleFunc("GET /readyz", s.readyz)
-	for path, h := range map[string]http.Handler{
-		"/graphql": o.GraphQL, "/blobs/": progress(o.Blobs, s.progressTimeout), "/messages/{id}": o.Messages, "/graphiql": o.GraphiQL, "/graphiql/": o.GraphiQL, "GET /metrics": o.Metrics,
-		"GET /.well-known/postern/webhook-keys/{endpoint}": o.WebhookKeys,
+	mux, m := http.NewServeMux(), newMetrics(o.Registerer)
+	page := func(pattern, door string, h http.HandlerFunc) { mux.Handle(pattern, m.measure(door, h)) }
+	page("GET /{$}", "home", s.home)
+	page("GET /connect/{token}", "connect", s.connect)
+	page("POST /connect/{token}", "connect", s.connect)
+	page("/oauth/{provider}/callback", "oauth", s.callback)
+	page("/notify/{provider}", "notify", s.notify)
+	page("/notify/{provider}/{rest...}", "notify", s.notify)
+	page("GET /healthz", "health", s.healthz)
+	page("GET /readyz", "health", s.readyz)
+	if o.GraphQL != nil {
+		mux.Handle("/graphql", m.count("graphql", o.GraphQL))
+	}
+	for _, d := range []struct {
+		pattern, door string
+		handler       http.Handler
+	}{
+		{"/blobs/", "blobs", progress(o.Blobs, s.progressTimeout)},
+		{"/messages/{id}", "blobs", o.Messages},
+		{"/graphiql", "graphiql", o.GraphiQL}, {"/graphiql/", "graphiql", o.GraphiQL},
+		{"GET /metrics", "metrics", o.Metrics}, {"GET /metrics/dashboard.json", "metrics", http.HandlerFunc(dashboard)},
+		{"GET /.well-known/postern/webhook-keys/{endpoint}", "webhook-keys", o.WebhookKeys},
 	} {
-		if h != nil {
-			mux.Handle(path, h)
+		if d.handler != nil {
+			mux.Handle(d.pattern, m.measure(d.door, d.handler))
 		}
 	}
 	return s.guard(mux)

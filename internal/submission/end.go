@@ -108,6 +108,7 @@ func (s *Service) done(ctx context.Context, sub *store.Submission, state store.S
 		return tx.PutSubmission(sub)
 	})
 	if err == nil {
+		s.metrics.end(sub)
 		s.dropBytes(ctx, sub)
 	}
 	return err

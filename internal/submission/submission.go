@@ -23,6 +23,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/postern-mail/postern/internal/journal"
 	"github.com/postern-mail/postern/plugins/sdk/mail"
 	"github.com/postern-mail/postern/plugins/sdk/provider"
@@ -49,6 +51,8 @@ type Mirror interface {
 type Options struct {
 	Now func() time.Time
 	Log *slog.Logger
+	// Registerer takes the metrics; nil keeps them unregistered.
+	Registerer prometheus.Registerer
 	// Workers is how many submissions are worked on at once, 8 by default.
 	Workers int
 	// GiveUp is how long a submission is tried, 72 hours by default.
@@ -66,6 +70,7 @@ type Service struct {
 	opts      Options
 	log       *slog.Logger
 	wake      chan struct{}
+	metrics   *metrics
 	// bytes is held for reading while a submission is on its way into the
 	// store, and for writing while bytes are deleted.
 	bytes sync.RWMutex
@@ -88,7 +93,8 @@ func New(s store.Store, j *journal.Journal, p Providers, m Mirror, opts Options)
 	if opts.Grace == 0 {
 		opts.Grace = 3 * time.Second
 	}
-	return &Service{store: s, journal: j, providers: p, mirror: m, opts: opts, log: opts.Log, wake: make(chan struct{}, 1)}
+	return &Service{store: s, journal: j, providers: p, mirror: m, opts: opts, log: opts.Log, wake: make(chan struct{}, 1),
+		metrics: newMetrics(opts.Registerer)}
 }
 
 func (s *Service) now() time.Time { return s.opts.Now().UTC() }
@@ -187,6 +193,7 @@ func (s *Service) Cancel(ctx context.Context, id string) (sub *store.Submission,
 		return tx.PutSubmission(sub)
 	})
 	if err == nil && ended {
+		s.metrics.end(sub)
 		s.dropBytes(ctx, sub)
 	}
 	return sub, err
