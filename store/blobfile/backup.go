@@ -94,6 +94,17 @@ func (b *Blobs) copyFile(path string, each Each) error {
 	return each(filepath.ToSlash(name), info.Size(), io.LimitReader(f, info.Size()))
 }
 
+// Flush writes down where small blobs lie that were put a moment ago.
+func (b *Blobs) Flush(ctx context.Context) error {
+	if err := b.enter(ctx); err != nil {
+		return err
+	}
+	defer b.using.Done()
+	b.packs.flushing.Lock()
+	defer b.packs.flushing.Unlock()
+	return b.packs.flush(ctx, b.index.Update)
+}
+
 // CopyAll hands out every file there is, segments whole. What is removed
 // meanwhile is left out: it can be fetched again, or CopyKept has it.
 func (b *Blobs) CopyAll(ctx context.Context, each Each) error {

@@ -27,6 +27,11 @@ func (s *Store) backup(ctx context.Context, w io.Writer, allBlobs bool) (Manifes
 		return Manifest{}, store.ErrClosed
 	}
 	defer s.readers.Done()
+	if allBlobs {
+		if err := s.blobs.Flush(ctx); err != nil {
+			return Manifest{}, err
+		}
+	}
 	btx, err := s.db.Begin(false)
 	if err != nil {
 		return Manifest{}, fmt.Errorf("begin to read: %w", err)

@@ -284,7 +284,7 @@ func settleOutbox(tx store.Tx) error {
 func fillSubmissions(tx store.Tx) error {
 	for i, state := range []store.SubmissionState{store.SubmissionScheduled, store.SubmissionSending, store.SubmissionSent, store.SubmissionFailed, store.SubmissionCancelled} {
 		for _, account := range []string{"aone", "agone"} {
-			s := &store.Submission{ID: fmt.Sprintf("s%s%d", account, i), Account: account, State: state, Blob: strings.Repeat("cd", 32), Size: 100,
+			s := &store.Submission{ID: fmt.Sprintf("s%s%d", account, i), Account: account, State: state, Blob: digest("small0"), Size: 6,
 				From: account + "@example.com", Recipients: []string{"ada@example.org"}, Subject: fmt.Sprint("Out ", i), MessageID: fmt.Sprintf("out%d@example.com", i),
 				IdempotencyKey: fmt.Sprint("key-", i), SendAt: at(i), NextAt: at(i), CreatedAt: at(-5)}
 			if i > 0 {
@@ -338,4 +338,12 @@ func dumpSample(t testing.TB, s store.Store) []byte {
 		t.Fatal(err)
 	}
 	return buf.Bytes()
+}
+
+// reopened opens a sample's data folder, until the test ends.
+func reopened(t testing.TB, data string) *bolt.Store {
+	t.Helper()
+	s := openSample(t, data)
+	t.Cleanup(func() { _ = s.Close() })
+	return s
 }

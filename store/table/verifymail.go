@@ -161,8 +161,18 @@ func (v *verifier) boxCounts() error {
 			v.tellf("mailbox %s counts %d messages, %d unread; it has %d and %d", id, b.state.Total, b.state.Unread, n.total, n.unread)
 		}
 	}
+	for l, n := range v.messages {
+		if got, err := v.get(bCount, key(nil).u64(l)); err != nil {
+			return err
+		} else if got == nil {
+			v.tellf("life %d has %d messages and no count of them", l, n)
+		}
+	}
 	return v.each(bCount, func(p Pair) error {
 		l := number(p.Key)
+		if len(p.Key) != 8 {
+			v.tellf("a count of messages stands in a wrong place: %s", printable(p.Key))
+		}
 		alive, err := v.livingLife(l)
 		if n := number(p.Value); alive && err == nil && n != v.messages[l] {
 			v.tellf("life %d counts %d messages, it has %d", l, n, v.messages[l])

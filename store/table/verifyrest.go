@@ -2,10 +2,8 @@ package table
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 
-	"github.com/postern-mail/postern/store"
 	"github.com/postern-mail/postern/store/record"
 )
 
@@ -102,59 +100,3 @@ func (v *verifier) blobs() error {
 	}
 	return nil
 }
-
-// outbox checks that everything opens, that every delivery stands in the
-// indexes, and that what is counted is there.
-func (v *verifier) outbox() error {
-	for _, b := range []Bucket{bEndpoint, bOwedBody, bOwedAttempt} {
-		if err := v.records(b, func(key, uint64, []byte) error { return nil }); err != nil {
-			return err
-		}
-	}
-	counts := map[string]uint64{"pending": 0, "dead": 0}
-	err := v.records(bOwed, func(k key, _ uint64, plain []byte) error {
-		var r row
-		var err error
-		r.Delivery, r.place, r.last, err = record.DecodeDelivery(plain)
-		if v.bad(bOwed, k, err) {
-			return nil
-		}
-		of := "delivery " + r.ID
-		code, err := stateCode(r.State)
-		if v.bad(bOwed, k, err) {
-			return nil
-		}
-		at := key(nil).u64(r.Position)
-		err = errors.Join(v.row(bOwedTo, toKey(code, r.Delivery), at, of), v.row(bOwedOf, ofKey(r.Delivery), at, of))
-		if !tells(r.ID, r.Position) {
-			err = errors.Join(err, v.row(bOwedID, key(r.ID), at, of))
-		}
-		switch r.State {
-		case store.DeliveryPending:
-			counts["pending"]++
-			counts[tallyOf("pending", r.Endpoint)]++
-			err = errors.Join(err, v.row(bOwedLane, laneKey(r.Endpoint, r.Lane).u64(r.place), item(r.Delivery), of))
-		case store.DeliveryDead:
-			counts["dead"]++
-			counts[tallyOf("dead", r.Endpoint)]++
-			err = errors.Join(err, v.row(bOwedDone, doneKey(code, r), nil, of))
-		}
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	for name, n := range counts {
-		kept, err := v.number(name)
-		if err != nil {
-			return err
-		}
-		if kept != n {
-			v.tellf("the outbox counts %d %s deliveries, it has %d", kept, name, n)
-		}
-	}
-	return nil
-}
-
-// outboxIndexes are those of which outbox has counted the rows.
-func (v *verifier) outboxIndexes() []Bucket { return []Bucket{bOwedTo, bOwedOf, bOwedID} }

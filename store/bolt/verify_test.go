@@ -1,0 +1,118 @@
+package bolt_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/postern-mail/postern/store"
+	"github.com/postern-mail/postern/store/table"
+)
+
+// TestVerifyFindsWhatIsWrong takes a row away from each bucket, adds one, and
+// spoils one, each on a copy of its own.
+func TestVerifyFindsWhatIsWrong(t *testing.T) {
+	// Nothing else tells of rows in these: a row less, or one more, is as good.
+	alone := strings.Fields("meta setting grant dead dead_blobs sequence absence scope owed_attempt blob_kept journal_id")
+	extra := append(slices.Clone(alone), "key", "submission_key", "submission_msgid", "submission_draft")
+	// Of these the values are not sealed, or empty, and say nothing that could
+	// be compared.
+	plain := append(strings.Fields("connect_at dead dead_blobs mailbox_of mailbox_state uid_wait by_account by_mailbox thread_of by_thread sequence absence"),
+		strings.Fields("endpoint_state endpoint_due lane_due owed_done submission_key submission_msgid submission_draft "+
+			"job_at job_running job_done job_of meta journal_id blob_kept")...)
+	dir := t.TempDir()
+	makeSample(t, dir)
+	data := filepath.Join(dir, "data")
+	s := openSample(t, data)
+	// What is being erased is nobody's trouble: it goes first.
+	err := s.Update(context.Background(), func(tx store.Tx) error {
+		more, err := tx.DropAccountRecords("agone", 10_000)
+		if more {
+			err = errors.Join(err, errors.New("not all is dropped"))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r, err := s.Verify(context.Background(), true); err != nil || len(r.Problems) > 0 || r.Records < 150 {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	whole, err := os.ReadFile(filepath.Join(data, "postern.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n, name := range table.BucketNames() {
+		if table.Bucket(n).Former() {
+			continue
+		}
+		for what, change := range map[string]func(b *bbolt.Bucket, k, v []byte) error{
+			"less":   func(b *bbolt.Bucket, k, _ []byte) error { return b.Delete(k) },
+			"more":   func(b *bbolt.Bucket, k, v []byte) error { return b.Put(append(bytes.Clone(k), "~"...), v) },
+			"spoilt": func(b *bbolt.Bucket, k, v []byte) error { return b.Put(k, flipped(v)) },
+		} {
+			if what == "less" && slices.Contains(alone, name) || what == "more" && slices.Contains(extra, name) || what == "spoilt" && slices.Contains(plain, name) {
+				continue
+			}
+			t.Run(what+" in "+name, func(t *testing.T) {
+				if err := os.WriteFile(filepath.Join(data, "postern.db"), whole, 0o600); err != nil {
+					t.Fatal(err)
+				}
+				if !changed(t, data, name, change) {
+					t.Skip("what was erased had the bucket's only rows")
+				}
+				s := reopened(t, data)
+				r, err := s.Verify(context.Background(), true)
+				if err == nil && len(r.Problems) == 0 {
+					t.Error("it is found to be sound")
+				}
+				for _, p := range r.Problems {
+					if strings.Contains(p, "example.com") || strings.Contains(p, "Subject of") {
+						t.Errorf("mail in the report: %s", p)
+					}
+				}
+			})
+		}
+	}
+}
+
+func flipped(v []byte) []byte {
+	v = bytes.Clone(v)
+	if len(v) > 0 {
+		v[len(v)/2] ^= 1
+	}
+	return v
+}
+
+func changed(t *testing.T, data, bucket string, change func(b *bbolt.Bucket, k, v []byte) error) (ok bool) {
+	t.Helper()
+	db, err := bbolt.Open(filepath.Join(data, "postern.db"), 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	err = db.Update(func(tx *bbolt.Tx) error {
+		b := tx.Bucket([]byte(bucket))
+		// The last: the first data key is the store's own, without which it
+		// does not open, and the first lane is empty.
+		k, v := b.Cursor().Last()
+		if ok = k != nil; !ok {
+			return nil
+		}
+		return change(b, bytes.Clone(k), bytes.Clone(v))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ok
+}
