@@ -83,7 +83,7 @@ func (s *Service) compose(ctx context.Context, acct *store.Account, in Input) (*
 	if err != nil {
 		return nil, nil, err
 	}
-	sub := &store.Submission{From: b.from().Email, Recipients: rcpts, Subject: b.msg.Subject, MessageID: b.messageID,
+	sub := &store.Submission{ID: idOf(b.messageID), From: b.from().Email, Recipients: rcpts, Subject: b.msg.Subject, MessageID: b.messageID,
 		InReplyTo: in.InReplyTo + in.Forward, Forward: in.Forward != ""} // one of the two
 	return sub, raw, nil
 }
@@ -149,8 +149,10 @@ func composeRaw(acct *store.Account, in Input, now time.Time) (*store.Submission
 	// The header alone is written anew; the body stays byte for byte.
 	h.Del("Bcc")
 	id, _ := h.MessageID()
+	own := newID()
 	if id == "" {
 		id = newMessageID(acct)
+		own = idOf(id)
 		h.SetMessageID(id)
 	}
 	if h.Get("Date") == "" {
@@ -165,7 +167,7 @@ func composeRaw(acct *store.Account, in Input, now time.Time) (*store.Submission
 		return nil, nil, err
 	}
 	buf.Write(in.Raw[split+sep:])
-	return &store.Submission{From: acct.Address, Recipients: rcpts, Subject: subject, MessageID: id,
+	return &store.Submission{ID: own, From: acct.Address, Recipients: rcpts, Subject: subject, MessageID: id,
 		InReplyTo: in.InReplyTo + in.Forward, Forward: in.Forward != ""}, buf.Bytes(), nil
 }
 
@@ -183,12 +185,24 @@ func writeHeader(w io.Writer, h message.Header) error {
 	return err
 }
 
+// newID makes the id of a submission.
+func newID() string { return "s" + strings.ToLower(rand.Text()) }
+
+// idOf gives the submission's id that a Message-ID of ours begins with.
+func idOf(messageID string) string {
+	id, _, _ := strings.Cut(messageID, "@")
+	return id
+}
+
+// newMessageID makes a Message-ID that nobody else has: it begins with the
+// submission's id, by which a provider knows drafts of that Message-ID as ours
+// (provider.PrepareRequest).
 func newMessageID(acct *store.Account) string {
 	_, domain, ok := strings.Cut(acct.Address, "@")
 	if !ok || domain == "" {
 		domain = "postern.invalid"
 	}
-	return strings.ToLower(rand.Text()) + "@" + domain
+	return newID() + "@" + domain
 }
 
 // related reads what is answered or forwarded.

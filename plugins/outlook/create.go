@@ -80,7 +80,8 @@ func findPath(filter string) string {
 type found struct {
 	done       []msgraph.Message // finished by this operation
 	unfinished []msgraph.Message // begun by it
-	sameID     map[string]bool   // drafts with the Message-ID, whoever's
+	sameID     map[string]bool   // what has the Message-ID, whoever's
+	drafts     []msgraph.Message // the drafts among these that no operation has marked
 }
 
 // find looks for what an operation has made, in one batch.
@@ -114,6 +115,10 @@ func (c *call) find(ctx context.Context, operation, messageID string) (*found, e
 		default:
 			for _, m := range page.Value {
 				f.sameID[m.ID] = true
+				marked := func(o msgraph.Message) bool { return o.ID == m.ID }
+				if m.IsDraft != nil && *m.IsDraft && !slices.ContainsFunc(f.done, marked) && !slices.ContainsFunc(f.unfinished, marked) {
+					f.drafts = append(f.drafts, m)
+				}
 			}
 		}
 	}
@@ -123,17 +128,30 @@ func (c *call) find(ctx context.Context, operation, messageID string) (*found, e
 // discard removes for good what was begun and cannot be used. It may fail:
 // then a draft stays behind.
 func (c *call) discard(ctx context.Context, messages []msgraph.Message) {
+	if err := c.remove(ctx, messages); err != nil {
+		c.p.log().Warn("an unfinished draft stays behind", "account", c.acct.id, "err", err)
+	}
+}
+
+// remove is discard for those who can come again.
+func (c *call) remove(ctx context.Context, messages []msgraph.Message) error {
+	if len(messages) == 0 {
+		return nil
+	}
 	ids := make([]string, len(messages))
 	for i := range messages {
 		ids[i] = messages[i].ID
 	}
-	if len(ids) == 0 {
-		return
-	}
 	w := newWork(ids)
 	if err := c.purge(ctx, w); err != nil {
-		c.p.log().Warn("an unfinished draft stays behind", "account", c.acct.id, "err", err)
+		return err
 	}
+	for _, r := range w.results {
+		if r.Err != nil && mail.KindOf(r.Err) != mail.KindNotFound {
+			return r.Err
+		}
+	}
+	return nil
 }
 
 // createMIME makes a draft from MIME, which Graph always takes for a draft.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"strings"
 
 	"github.com/postern-mail/postern/plugins/outlook/msgraph"
 	"github.com/postern-mail/postern/plugins/sdk/mail"
@@ -44,7 +45,14 @@ func (p *Provider) Prepare(ctx context.Context, req *provider.PrepareRequest, ra
 	if len(before.done) > 0 {
 		return preparedAs(&before.done[0], req.OperationID), nil
 	}
-	c.discard(ctx, before.unfinished)
+	unfinished := before.unfinished
+	if strings.HasPrefix(messageID, req.OperationID+"@") {
+		// Drafts that an earlier attempt has made and did not come to mark.
+		unfinished = append(unfinished, before.drafts...)
+	}
+	if err := c.remove(ctx, unfinished); err != nil {
+		return nil, unsent(err)
+	}
 
 	data = forEnvelope(data, req.Envelope)
 	if int64(len(data)) > c.conf.mimeLimit {

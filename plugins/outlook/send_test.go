@@ -214,6 +214,30 @@ func TestCutPrepareLeavesOneDraft(t *testing.T) {
 	}
 }
 
+// TestDraftThatWasNotMarked: an attempt that ended between making its draft and
+// marking it leaves none behind, where the Message-ID says whose the draft is.
+func TestDraftThatWasNotMarked(t *testing.T) {
+	w := connected(t)
+	own := strings.Replace(outgoing, "<notes@", "<op-1@", 1)
+	if err := w.sandbox.Faults().Put(traffic.Fault{Match: "PATCH /me/messages/{id}", Status: 400}, traffic.Fault{Match: "permanentDelete", Status: 403}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.prepare("op-1", own, grace); err == nil {
+		t.Fatal("the draft was not marked")
+	}
+	if drafts := w.in(mail.RoleDrafts); len(drafts) != 1 {
+		t.Fatalf("drafts %+v", drafts)
+	}
+	if _, err := w.prepare("op-1", own, grace); err == nil {
+		t.Error("what could not be removed was left behind")
+	}
+	w.sandbox.Faults().Clear()
+	prep := w.mustPrepare("op-1", own, grace)
+	if drafts := w.in(mail.RoleDrafts); len(drafts) != 1 || drafts[0].ID != prep.ProviderID {
+		t.Errorf("drafts %+v, prepared %s", drafts, prep.ProviderID)
+	}
+}
+
 // withAttachment is a message of more than size bytes.
 func withAttachment(size int) (raw string, data []byte) {
 	data = make([]byte, size)

@@ -234,7 +234,9 @@ type PrepareRequest struct {
 	// it where the provider allows.
 	OperationID string
 	Envelope    Envelope
-	// MessageID is the message's Message-ID, without angle brackets.
+	// MessageID is the message's Message-ID, without angle brackets. Where it
+	// begins with the operation's id and an @, nobody else has it: a draft of
+	// that Message-ID is what an earlier attempt has left.
 	MessageID string
 	// InReplyTo is the provider's id of the message answered or forwarded,
 	// ThreadID its conversation; both may be empty.
