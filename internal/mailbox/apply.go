@@ -19,6 +19,11 @@ type applier struct {
 	acct  *store.Account
 	// asOf is when the provider began to answer: our own writes after it win.
 	asOf time.Time
+	// direct: the messages themselves were asked for. Feeds may lag behind what
+	// such an answer says.
+	direct bool
+	// started is when the service began; what it knows of purges is from then on.
+	started time.Time
 	// first: the feed tells for the first time what has always been there.
 	first bool
 	// refetch collects provider ids of messages of which too little is known.
@@ -26,8 +31,8 @@ type applier struct {
 
 	// bodies are those that were brought before their messages are created.
 	bodies map[string]arrived
-	// dropped are the bytes of messages that are gone.
-	dropped []string
+	// dropped are the bytes of messages that are gone, removed their ids.
+	dropped, removed []string
 	// arrivedAt are the dates of the new messages that were created.
 	arrivedAt []time.Time
 
@@ -84,11 +89,8 @@ func (a *applier) present(it *mail.Item) error {
 		return nil
 	}
 	fields := it.Fields
-	if old.Wrote.At.After(a.asOf) {
-		guarded := widen(old.Wrote.Fields)
-		if fields&guarded != 0 {
-			a.refetch[it.Message.ProviderID] = struct{}{}
-		}
+	if guarded := a.guard(old, it, fields); guarded != 0 {
+		a.refetch[it.Message.ProviderID] = struct{}{}
 		fields &^= guarded
 	}
 	if placed := fields & (mail.FieldMailbox | mail.FieldMailboxes); placed != 0 && a.asOf.Before(old.PlacedAt) {
@@ -114,7 +116,48 @@ func (a *applier) present(it *mail.Item) error {
 			}
 		}
 	}
+	if a.direct && a.asOf.After(old.Wrote.At) {
+		next.Wrote = store.Write{Fields: old.Wrote.Fields | guardedFields, At: a.asOf}
+	}
 	return a.update(old, next)
+}
+
+// feedLag is how far a feed may lag behind the messages themselves. Within it,
+// a feed that contradicts what we wrote, or what a message itself has told, is
+// checked by asking for the message.
+const feedLag = time.Minute
+
+// guardedFields are those of which feeds tell former states.
+const guardedFields = mail.FieldKeywords | mail.FieldMailboxes
+
+// guard gives the fields that the item must not decide: they were written by
+// us, or read from the message itself, after the provider began to answer, or
+// so shortly before that a feed which says otherwise may lag behind.
+func (a *applier) guard(old *store.Message, it *mail.Item, fields mail.Fields) mail.Fields {
+	fields &= widen(old.Wrote.Fields)
+	switch {
+	case fields == 0:
+		return 0
+	case old.Wrote.At.After(a.asOf):
+		return fields
+	case a.direct, old.Wrote.At.Before(a.asOf.Add(-feedLag)):
+		return 0
+	}
+	next := merge(old, it, fields)
+	normalise(&next.Message)
+	if slices.Equal(old.Keywords, next.Keywords) && slices.Equal(old.Mailboxes, next.Mailboxes) {
+		return 0
+	}
+	return fields
+}
+
+// unsure reports whether an item that would create a message may be what a
+// lagging feed tells of one that is gone.
+func (a *applier) unsure(id string, it *mail.Item) bool {
+	if a.direct || a.first || a.purges == nil {
+		return false
+	}
+	return a.purges.since(id, a.asOf.Add(-feedLag)) || a.asOf.Sub(a.started) < feedLag && it.Message.ReceivedAt.Before(a.started)
 }
 
 // widen gives everything that a field that we wrote covers: a feed may tell
@@ -137,7 +180,7 @@ func (a *applier) doubt(id string) error {
 
 // create adds a message that the mirror does not know.
 func (a *applier) create(id string, it *mail.Item) error {
-	if it.Fields&mail.FieldEnvelope == 0 {
+	if it.Fields&mail.FieldEnvelope == 0 || a.unsure(id, it) {
 		a.refetch[it.Message.ProviderID] = struct{}{}
 		return nil
 	}
@@ -155,6 +198,9 @@ func (a *applier) create(id string, it *mail.Item) error {
 	m := &store.Message{ID: id, Account: a.acct.ID, Message: it.Message, In: in, PlacedAt: a.asOf}
 	normalise(&m.Message)
 	m.Thread = threadID(a.acct.ID, &m.Message)
+	if a.direct {
+		m.Wrote = store.Write{Fields: guardedFields, At: a.asOf}
+	}
 	if b, ok := a.bodies[id]; ok {
 		m.Blob, m.Size = b.ref.Digest, b.ref.Size
 		if b.tag != "" {
@@ -263,6 +309,7 @@ func (a *applier) remove(old *store.Message) error {
 	if old.Blob != "" {
 		a.dropped = append(a.dropped, old.Blob)
 	}
+	a.removed = append(a.removed, old.ID)
 	return a.tx.DeleteMessage(old.ID, seq)
 }
 

@@ -181,26 +181,32 @@ func (f *feed) batch(ctx context.Context, b *mail.Batch, begun time.Time) error 
 // quietSave is how old a stored cursor may get while nothing happens.
 const quietSave = 10 * time.Minute
 
-// apply applies items in one transaction.
+// apply applies what the feed told, in one transaction.
 func (f *feed) apply(ctx context.Context, items []mail.Item, asOf time.Time) error {
+	return f.applyAs(ctx, items, asOf, false)
+}
+
+// applyAs applies items in one transaction; direct ones are what the messages
+// themselves said.
+func (f *feed) applyAs(ctx context.Context, items []mail.Item, asOf time.Time, direct bool) error {
 	if err := f.s.hold(); err != nil {
 		return err
 	}
 	refetch := map[string]struct{}{}
 	var arrivedAt []time.Time
-	var dropped []string
+	var dropped, removed []string
 	bodies, content := f.bringAhead(ctx, items)
 	f.s.ahead.put(content)
 	defer f.s.ahead.drop(content)
 	err := f.s.journal.Update(ctx, func(tx store.Tx, b *journal.Batch) error {
 		a := newApplier(tx, b, f.acct, asOf)
-		a.first, a.bodies, a.purges = f.first(), bodies, &f.s.purges
+		a.first, a.bodies, a.purges, a.direct, a.started = f.first(), bodies, &f.s.purges, direct, f.s.started
 		for i := range items {
 			if err := a.apply(&items[i]); err != nil {
 				return fmt.Errorf("apply change of message: %w", err)
 			}
 		}
-		refetch, arrivedAt, dropped = a.refetch, a.arrivedAt, a.dropped
+		refetch, arrivedAt, dropped, removed = a.refetch, a.arrivedAt, a.dropped, a.removed
 		return f.progress(tx)
 	})
 	if err != nil {
@@ -208,6 +214,9 @@ func (f *feed) apply(ctx context.Context, items []mail.Item, asOf time.Time) err
 	}
 	f.s.metrics.items.Add(float64(len(items)))
 	f.s.dropBodies(ctx, f.acct.ID, dropped)
+	for _, id := range removed {
+		f.s.purges.note(id, asOf)
+	}
 	for _, at := range arrivedAt {
 		f.s.metrics.lag.Observe(max(0, f.s.now().Sub(at).Seconds()))
 	}
@@ -320,7 +329,7 @@ func (f *feed) fetch(ctx context.Context, ids []string, verify bool) error {
 				return err
 			}
 		}
-		if err := f.apply(ctx, items, asOf); err != nil {
+		if err := f.applyAs(ctx, items, asOf, true); err != nil {
 			return err
 		}
 		if sink.err != nil {

@@ -112,6 +112,7 @@ type Service struct {
 	flights   flights
 	ahead     ahead
 	purges    purges
+	started   time.Time
 	// listing is held from asking for an account's mailboxes until the answer
 	// is written, and from changing one until that is: a list that was made
 	// before a change must not be written after it.
@@ -124,7 +125,7 @@ func New(s store.Store, j *journal.Journal, p Providers, g GrantErrors, opts Opt
 	return &Service{
 		store: s, journal: j, providers: p, grants: g, opts: opts, log: opts.Log,
 		metrics:  newMetrics(opts.Registerer),
-		schedule: newSchedule(opts.Now),
+		schedule: newSchedule(opts.Now), started: opts.Now().UTC(),
 	}
 }
 

@@ -6,9 +6,10 @@ import (
 	"time"
 )
 
-// purges remembers which messages we have removed for good, so that an answer
-// which the provider began before does not bring them back. It need not
-// outlive the process: neither do such answers.
+// purges remembers which messages are gone, so that an answer which the
+// provider began before, or a feed that lags behind, does not bring them back.
+// It does not outlive the process; what lagging feeds tell of former times is
+// checked for a while after a start.
 type purges struct {
 	mu sync.Mutex
 	at map[string]time.Time // by our id

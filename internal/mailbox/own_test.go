@@ -31,8 +31,8 @@ func TestStaleAnswerBringsNothingBack(t *testing.T) {
 		if w.last() != before {
 			t.Errorf("a stale answer told %v", types(w.eventsAfter(before)))
 		}
-		// An answer that began later is news: its owner has recovered it.
-		w.must(f.apply(w.ctx, []mail.Item{told}, w.svc.now().Add(time.Second)))
+		// An answer that began much later is news: its owner has recovered it.
+		w.must(f.apply(w.ctx, []mail.Item{told}, w.svc.now().Add(2*feedLag)))
 		if _, err := w.svc.message(w.ctx, MessageID(w.account, id)); err != nil {
 			t.Errorf("a recovered message is not taken: %v", err)
 		}
