@@ -128,7 +128,7 @@ func (s *soak) settled() string {
 	s.sink.mu.Unlock()
 	for _, u := range s.subs {
 		if n := u.seen(); n < len(s.journal.events) {
-			add("%s has seen %d of %d events", u.name, n, len(s.journal.events))
+			add("%s has seen %d of %d events %v", u.name, n, len(s.journal.events), u.complaints())
 		}
 	}
 	return strings.Join(missing, "\n")
