@@ -2,9 +2,12 @@ package main
 
 import (
 	"bytes"
+	"encoding/pem"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -28,7 +31,11 @@ func TestHealth(t *testing.T) {
 		return srv.Listener.Addr().String()
 	}
 	plain := serve((*httptest.Server).Start, 503, `{"status":"not ready","reasons":["disk: 1 bytes are free","store: broken"]}`)
-	ready := serve((*httptest.Server).StartTLS, 200, `{"status":"ready"}`)
+	var own []byte
+	ready := serve(func(srv *httptest.Server) {
+		srv.StartTLS()
+		own = srv.Certificate().Raw
+	}, 200, `{"status":"ready"}`)
 	other := serve((*httptest.Server).Start, 200, "<html>")
 	nobody, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -38,6 +45,13 @@ func TestHealth(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, port, _ := net.SplitHostPort(plain)
+	cert := func(name string, der []byte) string {
+		file := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
 	for _, c := range []struct {
 		name, listen string
 		args         []string
@@ -47,7 +61,8 @@ func TestHealth(t *testing.T) {
 		{"alive", plain, nil, 0, "ok"},
 		{"on all addresses", "0.0.0.0:" + port, nil, 0, "ok"},
 		{"not ready", plain, []string{"--ready"}, 1, "not ready: disk: 1 bytes are free; store: broken"},
-		{"ready by TLS", ready, []string{"--ready", "--set", "http.tls_cert=x", "--set", "http.tls_key=x"}, 0, "ready"},
+		{"ready by TLS", ready, []string{"--ready", "--set", "http.tls_cert=" + cert("own.pem", own), "--set", "http.tls_key=x"}, 0, "ready"},
+		{"no certificate", ready, []string{"--set", "http.tls_cert=" + cert("bad.pem", []byte("bad")), "--set", "http.tls_key=x"}, 2, "http.tls_cert"},
 		{"another program", other, []string{"--ready"}, 1, "is no gateway"},
 		{"nobody", nobody.Addr().String(), nil, 1, "does not answer"},
 	} {
