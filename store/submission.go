@@ -40,6 +40,9 @@ type Submission struct {
 	// SentProviderID names the copy in Sent once it is known.
 	SentProviderID string
 	IdempotencyKey string
+	// Fingerprint is a digest of what was given, by which a repeated Submit is
+	// told from another message under the same key.
+	Fingerprint string
 	SendAt         time.Time
 	NextAt         time.Time
 	Attempts       int

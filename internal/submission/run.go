@@ -15,6 +15,9 @@ const (
 	noteLimit = 5 * time.Second
 	// horizon is how far ahead the next submission is looked for.
 	horizon = time.Hour
+	// look is how often the clock is looked at: times of sending are told by
+	// it, and it may be set while the timer runs.
+	look = 15 * time.Second
 )
 
 // Run sends what is due until ctx ends, then lets what is under way finish for
@@ -24,7 +27,10 @@ func (s *Service) Run(ctx context.Context) error {
 	defer cut()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(s.opts.Grace, cut) })()
 	var wg sync.WaitGroup
-	defer wg.Wait()
+	defer func() {
+		wg.Wait()
+		s.leaveUnwanted()
+	}()
 	slots := make(chan struct{}, s.opts.Workers)
 	busy := &busy{ids: map[string]bool{}}
 	timer := time.NewTimer(0)
@@ -52,11 +58,13 @@ func (s *Service) Run(ctx context.Context) error {
 		if len(due) > 0 {
 			continue
 		}
-		timer.Reset(wait)
+		timer.Reset(min(wait, look))
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-timer.C:
+		case sub := <-s.unwanted:
+			wg.Go(func() { s.discard(work, sub) })
 		case <-s.wake:
 		}
 	}

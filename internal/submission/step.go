@@ -77,9 +77,27 @@ func (s *Service) prepare(ctx context.Context, p provider.Provider, sub *store.S
 	if err := s.note(ctx, sub, stepPrepare); err != nil {
 		return err
 	}
-	blob, err := s.store.Blobs().Open(ctx, sub.Account, sub.Blob)
+	resp, err := s.draft(ctx, p, sub)
 	if err != nil {
 		return err
+	}
+	sub.DraftID, sub.DraftState = resp.Prepared.ProviderID, resp.Prepared.State
+	if resp.Prepared.MessageID != "" {
+		sub.MessageID = resp.Prepared.MessageID
+	}
+	err = s.note(ctx, sub, stepReady)
+	if errors.Is(err, errEnded) {
+		s.discard(ctx, sub) // cancelled while the draft was made
+	}
+	return err
+}
+
+// draft has the provider keep the message as a draft. However often it is
+// called, there is one.
+func (s *Service) draft(ctx context.Context, p provider.Provider, sub *store.Submission) (*provider.PrepareResponse, error) {
+	blob, err := s.store.Blobs().Open(ctx, sub.Account, sub.Blob)
+	if err != nil {
+		return nil, err
 	}
 	defer blob.Close()
 	req := &provider.PrepareRequest{
@@ -101,17 +119,9 @@ func (s *Service) prepare(ctx context.Context, p provider.Provider, sub *store.S
 		return err
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	resp, err := p.Prepare(ctx, req, blob)
-	if err != nil {
-		return err
-	}
-	sub.DraftID, sub.DraftState = resp.Prepared.ProviderID, resp.Prepared.State
-	if resp.Prepared.MessageID != "" {
-		sub.MessageID = resp.Prepared.MessageID
-	}
-	return s.note(ctx, sub, stepReady)
+	return p.Prepare(ctx, req, blob)
 }
 
 func prepared(sub *store.Submission) provider.Prepared {

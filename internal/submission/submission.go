@@ -7,6 +7,12 @@
 // submission's id, and a send in doubt is settled by asking the provider what
 // became of the draft, never by sending again.
 //
+// Until a message is sent nobody sees it but its sender's submission: the
+// mirror leaves out prepared drafts and copies in the outbox. The draft of a
+// submission that failed or was cancelled is deleted; where that does not
+// succeed it stays among the owner's drafts, with a word in the log. One that
+// was given up in doubt is left where it is, since it may be what was sent.
+//
 // How it fails. What may pass is tried again for three days; what will not is
 // told at once as submission.failed, with the reason in words.
 //
@@ -16,10 +22,8 @@ package submission
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"errors"
 	"log/slog"
-	"strings"
 	"sync"
 	"time"
 
@@ -57,6 +61,9 @@ type Options struct {
 	Workers int
 	// GiveUp is how long a submission is tried, 72 hours by default.
 	GiveUp time.Duration
+	// KeyLife is how long an idempotency key stands for its submission, 24
+	// hours by default. After that it may be used again.
+	KeyLife time.Duration
 	// Grace is how long Run lets what is under way finish, 3 seconds by default.
 	Grace time.Duration
 }
@@ -70,7 +77,9 @@ type Service struct {
 	opts      Options
 	log       *slog.Logger
 	wake      chan struct{}
-	metrics   *metrics
+	// unwanted are cancelled submissions whose draft is to be deleted.
+	unwanted chan *store.Submission
+	metrics  *metrics
 	// bytes is held for reading while a submission is on its way into the
 	// store, and for writing while bytes are deleted.
 	bytes sync.RWMutex
@@ -90,11 +99,15 @@ func New(s store.Store, j *journal.Journal, p Providers, m Mirror, opts Options)
 	if opts.GiveUp == 0 {
 		opts.GiveUp = 72 * time.Hour
 	}
+	if opts.KeyLife == 0 {
+		opts.KeyLife = 24 * time.Hour
+	}
 	if opts.Grace == 0 {
 		opts.Grace = 3 * time.Second
 	}
 	return &Service{store: s, journal: j, providers: p, mirror: m, opts: opts, log: opts.Log, wake: make(chan struct{}, 1),
-		metrics: newMetrics(opts.Registerer)}
+		unwanted: make(chan *store.Submission, maxUnwanted),
+		metrics:  newMetrics(opts.Registerer)}
 }
 
 func (s *Service) now() time.Time { return s.opts.Now().UTC() }
@@ -118,15 +131,14 @@ func (s *Service) Submit(ctx context.Context, in Input) (*store.Submission, erro
 	if err != nil {
 		return nil, err
 	}
-	if in.IdempotencyKey != "" {
-		var old *store.Submission
-		err := s.store.View(ctx, func(tx store.Tx) (err error) {
-			old, err = tx.SubmissionByKey(in.Account, in.IdempotencyKey)
-			return err
-		})
-		if !errors.Is(err, store.ErrNotFound) {
-			return old, err
-		}
+	print := fingerprint(&in)
+	var old *store.Submission
+	err = s.store.View(ctx, func(tx store.Tx) (err error) {
+		old, err = s.byKey(tx, &in, print)
+		return err
+	})
+	if err != nil || old != nil {
+		return old, err
 	}
 	sub, raw, err := s.compose(ctx, acct, in)
 	if err != nil {
@@ -143,24 +155,23 @@ func (s *Service) Submit(ctx context.Context, in Input) (*store.Submission, erro
 		return nil, err
 	}
 	now := s.now()
-	sub.ID, sub.Account, sub.State = "s"+strings.ToLower(rand.Text()), in.Account, store.SubmissionScheduled
-	sub.Blob, sub.Size, sub.IdempotencyKey = ref.Digest, ref.Size, in.IdempotencyKey
+	sub.Account = in.Account
+	sub.Blob, sub.Size, sub.IdempotencyKey, sub.Fingerprint = ref.Digest, ref.Size, in.IdempotencyKey, print
 	sub.SendAt, sub.NextAt, sub.CreatedAt = in.SendAt.UTC(), now, now
+	sub.State = store.SubmissionSending
 	if in.SendAt.After(now) {
-		sub.NextAt = in.SendAt.UTC()
+		sub.State, sub.NextAt = store.SubmissionScheduled, in.SendAt.UTC()
 	}
 	out := sub
 	err = s.store.Update(ctx, func(tx store.Tx) error {
 		out = sub
-		if in.IdempotencyKey != "" {
-			old, err := tx.SubmissionByKey(in.Account, in.IdempotencyKey)
-			if err == nil {
-				out = old // another call with the same key was faster
-				return nil
-			}
-			if !errors.Is(err, store.ErrNotFound) {
-				return err
-			}
+		old, err := s.byKey(tx, &in, print)
+		if err != nil {
+			return err
+		}
+		if old != nil {
+			out = old // another call with the same key was faster
+			return nil
 		}
 		return tx.PutSubmission(sub)
 	})
@@ -169,34 +180,6 @@ func (s *Service) Submit(ctx context.Context, in Input) (*store.Submission, erro
 	}
 	s.nudge()
 	return out, nil
-}
-
-// Cancel takes back a submission that has not begun.
-func (s *Service) Cancel(ctx context.Context, id string) (sub *store.Submission, err error) {
-	ended := false
-	err = s.store.Update(ctx, func(tx store.Tx) error {
-		ended = false
-		sub, err = tx.Submission(id)
-		if errors.Is(err, store.ErrNotFound) {
-			return &mail.Error{Kind: mail.KindNotFound, Op: "cancel submission", Message: "no such submission", Err: err}
-		}
-		if err != nil {
-			return err
-		}
-		if sub.State == store.SubmissionCancelled {
-			return nil
-		}
-		if sub.State != store.SubmissionScheduled {
-			return mail.Errorf(mail.KindConflict, "cancel submission", "the submission is %s already", sub.State)
-		}
-		sub.State, sub.DoneAt, ended = store.SubmissionCancelled, s.now(), true
-		return tx.PutSubmission(sub)
-	})
-	if err == nil && ended {
-		s.metrics.end(sub)
-		s.dropBytes(ctx, sub)
-	}
-	return sub, err
 }
 
 func (s *Service) account(ctx context.Context, id string) (*store.Account, *provider.Info, error) {

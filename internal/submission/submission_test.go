@@ -186,7 +186,7 @@ func TestIdempotencyKey(t *testing.T) {
 	ids := make([]string, 10)
 	for i := range ids {
 		wg.Go(func() {
-			s, err := w.svc.Submit(w.ctx, Input{Account: "account-1", IdempotencyKey: "k", Message: Message{To: []mail.Address{{Email: bob}}, Text: fmt.Sprint(i)}})
+			s, err := w.svc.Submit(w.ctx, Input{Account: "account-1", IdempotencyKey: "k", Message: Message{To: []mail.Address{{Email: bob}}, Text: "same"}})
 			if err != nil {
 				t.Error(err)
 				return

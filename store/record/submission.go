@@ -12,7 +12,7 @@ func EncodeSubmission(s *store.Submission) ([]byte, error) {
 		From: text(s.From), Recipients: texts(s.Recipients), Subject: text(s.Subject), MessageId: text(s.MessageID),
 		InReplyTo: text(s.InReplyTo), Forward: s.Forward, Thread: text(s.Thread), DraftId: text(s.DraftID),
 		DraftState: s.DraftState, SentMessageId: text(s.SentMessageID), SentProviderId: text(s.SentProviderID),
-		IdempotencyKey: text(s.IdempotencyKey), SendAt: putTime(s.SendAt), NextAt: putTime(s.NextAt),
+		IdempotencyKey: text(s.IdempotencyKey), Fingerprint: text(s.Fingerprint), SendAt: putTime(s.SendAt), NextAt: putTime(s.NextAt),
 		Attempts: int64(s.Attempts), Error: text(s.Error), CreatedAt: putTime(s.CreatedAt), DoneAt: putTime(s.DoneAt),
 	})
 }
@@ -28,7 +28,7 @@ func DecodeSubmission(id string, b []byte) (*store.Submission, error) {
 		From: r.From, Recipients: r.Recipients, Subject: r.Subject, MessageID: r.MessageId,
 		InReplyTo: r.InReplyTo, Forward: r.Forward, Thread: r.Thread, DraftID: r.DraftId,
 		DraftState: r.DraftState, SentMessageID: r.SentMessageId, SentProviderID: r.SentProviderId,
-		IdempotencyKey: r.IdempotencyKey, SendAt: getTime(r.SendAt), NextAt: getTime(r.NextAt),
+		IdempotencyKey: r.IdempotencyKey, Fingerprint: r.Fingerprint, SendAt: getTime(r.SendAt), NextAt: getTime(r.NextAt),
 		Attempts: int(r.Attempts), Error: r.Error, CreatedAt: getTime(r.CreatedAt), DoneAt: getTime(r.DoneAt),
 	}, nil
 }

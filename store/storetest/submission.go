@@ -20,7 +20,7 @@ func submissionRoundTrip(w *World) {
 	s := &store.Submission{
 		ID: "s1", Account: "a1", State: store.SubmissionSending, Step: "send", Blob: "digest", Size: 12, From: "f@example.org",
 		Recipients: []string{"t@example.org", "u@example.org"}, Subject: "subject", MessageID: "mid", InReplyTo: "m0", Forward: true,
-		Thread: "t1", DraftID: "d1", DraftState: []byte{1, 0, 2}, SentMessageID: "smid", SentProviderID: "sp", IdempotencyKey: "key",
+		Thread: "t1", DraftID: "d1", DraftState: []byte{1, 0, 2}, SentMessageID: "smid", SentProviderID: "sp", IdempotencyKey: "key", Fingerprint: "print",
 		SendAt: day(1), NextAt: day(2), Attempts: 3, Error: "words", CreatedAt: Start, DoneAt: day(4),
 	}
 	w.update(func(tx store.Tx) error { return tx.PutSubmission(s) })

@@ -2260,6 +2260,7 @@ type Submission struct {
 	Error          string                 `protobuf:"bytes,21,opt,name=error,proto3" json:"error,omitempty"`
 	CreatedAt      *Time                  `protobuf:"bytes,22,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
 	DoneAt         *Time                  `protobuf:"bytes,23,opt,name=done_at,json=doneAt,proto3" json:"done_at,omitempty"`
+	Fingerprint    string                 `protobuf:"bytes,24,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -2453,6 +2454,13 @@ func (x *Submission) GetDoneAt() *Time {
 		return x.DoneAt
 	}
 	return nil
+}
+
+func (x *Submission) GetFingerprint() string {
+	if x != nil {
+		return x.Fingerprint
+	}
+	return ""
 }
 
 type Job struct {
@@ -2913,7 +2921,7 @@ const file_store_record_recordpb_record_proto_rawDesc = "" +
 	"connect_ns\x18\v \x01(\x03R\tconnectNs\x12\x15\n" +
 	"\x06tls_ns\x18\f \x01(\x03R\x05tlsNs\x12\"\n" +
 	"\rfirst_byte_ns\x18\r \x01(\x03R\vfirstByteNs\x12\x12\n" +
-	"\x04keys\x18\x0e \x03(\tR\x04keys\"\xee\x05\n" +
+	"\x04keys\x18\x0e \x03(\tR\x04keys\"\x90\x06\n" +
 	"\n" +
 	"Submission\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x14\n" +
@@ -2944,7 +2952,8 @@ const file_store_record_recordpb_record_proto_rawDesc = "" +
 	"\x05error\x18\x15 \x01(\tR\x05error\x126\n" +
 	"\n" +
 	"created_at\x18\x16 \x01(\v2\x17.postern.record.v1.TimeR\tcreatedAt\x120\n" +
-	"\adone_at\x18\x17 \x01(\v2\x17.postern.record.v1.TimeR\x06doneAt\"\xf7\x04\n" +
+	"\adone_at\x18\x17 \x01(\v2\x17.postern.record.v1.TimeR\x06doneAt\x12 \n" +
+	"\vfingerprint\x18\x18 \x01(\tR\vfingerprint\"\xf7\x04\n" +
 	"\x03Job\x12\x14\n" +
 	"\x05state\x18\x01 \x01(\tR\x05state\x12\x16\n" +
 	"\x06source\x18\x02 \x01(\tR\x06source\x12\x1a\n" +
