@@ -130,7 +130,7 @@ func TestEveryFieldHasAValue(t *testing.T) {
 		Health: service.EndpointHealth{FailingSince: epoch0, Failures: 2, LastSuccessAt: epoch0, PausedUntil: epoch0}}
 	w.fake.endpoints = []*service.Endpoint{ep}
 	sub := &store.Submission{ID: "sub-1", Account: a.ID, State: store.SubmissionFailed, Subject: "Out", Recipients: []string{"x@example.com"},
-		MessageID: "out@example.com", SentProviderID: "msg-001", Error: "refused", Attempts: 1, SendAt: epoch0, CreatedAt: epoch0, DoneAt: epoch0}
+		MessageID: "out@example.com", SentProviderID: "msg-001", Error: "forbidden: refused", Attempts: 1, SendAt: epoch0, CreatedAt: epoch0, DoneAt: epoch0}
 	var pending, dead *store.Delivery
 	w.update(func(tx store.Tx, b *journal.Batch) error {
 		everything := &event.Event{Type: event.MessageUpdated, Account: a.ID, Message: m.ID, Mailbox: inbox.ID, Submission: sub.ID, Endpoint: ep.ID,

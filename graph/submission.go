@@ -31,6 +31,16 @@ func (r submissionResolver) Error(_ context.Context, s *store.Submission) (*stri
 	return optional(s.Error), nil
 }
 
+// ErrorCode is the kind of error, which stands in front of its words.
+func (r submissionResolver) ErrorCode(_ context.Context, s *store.Submission) (*generated.ErrorCode, error) {
+	kind, _, ok := strings.Cut(s.Error, ":")
+	if !ok {
+		return nil, nil
+	}
+	code, _ := codeOf(mail.Kind(kind))
+	return &code, nil
+}
+
 func (r mutationResolver) SubmitMessage(ctx context.Context, in generated.SubmitMessageInput) (*store.Submission, error) {
 	out, err := outgoing(generated.SaveDraftInput{
 		From: in.From, To: in.To, Cc: in.Cc, Bcc: in.Bcc, ReplyTo: in.ReplyTo,

@@ -432,6 +432,7 @@ type ComplexityRoot struct {
 		CreatedAt  func(childComplexity int) int
 		DoneAt     func(childComplexity int) int
 		Error      func(childComplexity int) int
+		ErrorCode  func(childComplexity int) int
 		ID         func(childComplexity int) int
 		Message    func(childComplexity int) int
 		MessageID  func(childComplexity int) int
@@ -662,6 +663,7 @@ type SubmissionResolver interface {
 	MessageID(ctx context.Context, obj *store.Submission) (*string, error)
 	Message(ctx context.Context, obj *store.Submission) (*store.Message, error)
 	Error(ctx context.Context, obj *store.Submission) (*string, error)
+	ErrorCode(ctx context.Context, obj *store.Submission) (*ErrorCode, error)
 }
 type SubscriptionResolver interface {
 	Events(ctx context.Context, accounts []string, types []event.Type, after *string, backfill *bool) (<-chan *event.Event, error)
@@ -2566,6 +2568,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Submission.Error(childComplexity), true
+	case "Submission.errorCode":
+		if e.ComplexityRoot.Submission.ErrorCode == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Submission.ErrorCode(childComplexity), true
 	case "Submission.id":
 		if e.ComplexityRoot.Submission.ID == nil {
 			break
@@ -3054,7 +3062,7 @@ type Mutation {
     "The message, and when to send it."
     input: SubmitMessageInput!
   ): Submission!
-  "Cancels a submission that is not being sent yet; otherwise CONFLICT."
+  "Cancels a submission up to the moment of sending; otherwise CONFLICT. One that was cancelled is never sent."
   cancelSubmission(
     "Id of the submission."
     id: ID!
@@ -3763,9 +3771,11 @@ type Submission {
   message: Message
   "Why it failed or was last put off, in words."
   error: String
+  "What kind of error that is, null where there is none."
+  errorCode: ErrorCode
   "How often it was tried."
   attempts: Int!
-  "When it is to be sent, null for at once."
+  "When it is to be sent, by the clock on the wall; null for at once."
   sendAt: Time
   "When it was submitted."
   createdAt: Time
@@ -3777,7 +3787,7 @@ type Submission {
 enum SubmissionState {
   "Waiting for its time. It can be cancelled."
   SCHEDULED
-  "On its way."
+  "On its way: one that is sent at once begins here. It can be cancelled until it is handed over, and otherwise not."
   SENDING
   "Sent."
   SENT
@@ -4149,7 +4159,7 @@ input SubmitMessageInput {
   forward: ID
   "When to send it. Without it, at once."
   sendAt: Time
-  "Your own key: submitting again with it gives the first submission and sends nothing."
+  "Your own key: submitting the same again with it within 24 hours gives the first submission and sends nothing. Another message under the same key is CONFLICT."
   idempotencyKey: String
 }
 
@@ -5066,6 +5076,8 @@ func (ec *executionContext) childFields_Submission(ctx context.Context, field gr
 		return ec.fieldContext_Submission_message(ctx, field)
 	case "error":
 		return ec.fieldContext_Submission_error(ctx, field)
+	case "errorCode":
+		return ec.fieldContext_Submission_errorCode(ctx, field)
 	case "attempts":
 		return ec.fieldContext_Submission_attempts(ctx, field)
 	case "sendAt":
@@ -14124,6 +14136,29 @@ func (ec *executionContext) fieldContext_Submission_error(_ context.Context, fie
 	return graphql.NewScalarFieldContext("Submission", field, true, true, errors.New("field of type String does not have child fields"))
 }
 
+func (ec *executionContext) _Submission_errorCode(ctx context.Context, field graphql.CollectedField, obj *store.Submission) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Submission_errorCode(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Submission().ErrorCode(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *ErrorCode) graphql.Marshaler {
+			return ec.marshalOErrorCode2ᚖgithubᚗcomᚋposternᚑmailᚋposternᚋgraphᚋgeneratedᚐErrorCode(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Submission_errorCode(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Submission", field, true, true, errors.New("field of type ErrorCode does not have child fields"))
+}
+
 func (ec *executionContext) _Submission_attempts(ctx context.Context, field graphql.CollectedField, obj *store.Submission) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -22562,6 +22597,44 @@ func (ec *executionContext) _Submission(ctx context.Context, sel ast.SelectionSe
 			}
 
 			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		case "errorCode":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._Submission_errorCode(ctx, field, obj)
+				if res == graphql.RequiredNull {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
 		case "attempts":
 			out.Values[i] = ec._Submission_attempts(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
@@ -24996,6 +25069,22 @@ func (ec *executionContext) marshalOEndpoint2ᚖgithubᚗcomᚋposternᚑmailᚋ
 		return graphql.Null
 	}
 	return ec._Endpoint(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalOErrorCode2ᚖgithubᚗcomᚋposternᚑmailᚋposternᚋgraphᚋgeneratedᚐErrorCode(ctx context.Context, v any) (*ErrorCode, error) {
+	if v == nil {
+		return nil, nil
+	}
+	var res = new(ErrorCode)
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOErrorCode2ᚖgithubᚗcomᚋposternᚑmailᚋposternᚋgraphᚋgeneratedᚐErrorCode(ctx context.Context, sel ast.SelectionSet, v *ErrorCode) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return v
 }
 
 func (ec *executionContext) marshalOEvent2ᚖgithubᚗcomᚋposternᚑmailᚋposternᚋinternalᚋeventᚐEvent(ctx context.Context, sel ast.SelectionSet, v *event.Event) graphql.Marshaler {
