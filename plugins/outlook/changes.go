@@ -72,6 +72,7 @@ func (p *Provider) Changes(ctx context.Context, req *provider.ChangesRequest, ea
 		}
 		r.Link = cur.Link
 	}
+	var trail pages
 	for {
 		asOf := p.now().UTC()
 		var page msgraph.Page[msgraph.Message]
@@ -93,6 +94,9 @@ func (p *Provider) Changes(ctx context.Context, req *provider.ChangesRequest, ea
 		if link == "" {
 			return &mail.Error{Kind: mail.KindUnavailable, Op: c.op, Code: "bad_answer", Message: "the provider's answer has neither a next nor a delta link"}
 		}
+		if err := c.graph.CheckLink(c.op, link); err != nil {
+			return err
+		}
 		b.Next = cursor{Version: cursorVersion, Folder: req.Mailbox, Link: link}.encode()
 		if err := each(b); err != nil {
 			return err
@@ -100,8 +104,8 @@ func (p *Provider) Changes(ctx context.Context, req *provider.ChangesRequest, ea
 		if b.Done {
 			return nil
 		}
-		if link == r.Link {
-			return &mail.Error{Kind: mail.KindUnavailable, Op: c.op, Code: "link_loop", Message: "the provider's link leads back to itself"}
+		if err := trail.follow(c.op, link, len(page.Value)); err != nil {
+			return err
 		}
 		r.Path, r.Query, r.Link = "", nil, link
 	}
@@ -191,6 +195,7 @@ func (p *Provider) Enumerate(ctx context.Context, req *provider.EnumerateRequest
 		Path:  folderPath(req.Mailbox) + "/messages",
 		Query: url.Values{"$select": {stateSelect}, "$expand": {expandVerb()}, "$orderby": {"receivedDateTime desc"}, "$top": {"500"}},
 	}
+	var trail pages
 	for {
 		var page msgraph.Page[msgraph.Message]
 		if err := c.graph.Do(ctx, r, &page); err != nil {
@@ -214,6 +219,12 @@ func (p *Provider) Enumerate(ctx context.Context, req *provider.EnumerateRequest
 		}
 		if page.NextLink == "" {
 			return nil
+		}
+		if err := c.graph.CheckLink(c.op, page.NextLink); err != nil {
+			return err
+		}
+		if err := trail.follow(c.op, page.NextLink, len(page.Value)); err != nil {
+			return err
 		}
 		r.Path, r.Query, r.Link = "", nil, page.NextLink
 	}

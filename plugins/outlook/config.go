@@ -250,10 +250,12 @@ func (c *config) makeClients(caFile string) error {
 		TLSClientConfig:       &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
 		TLSHandshakeTimeout:   15 * time.Second,
 		ResponseHeaderTimeout: 2 * time.Minute,
-		IdleConnTimeout:       90 * time.Second,
-		MaxIdleConns:          512,
-		MaxIdleConnsPerHost:   256,
-		ForceAttemptHTTP2:     true,
+		// Graph's headers have about 1 KiB.
+		MaxResponseHeaderBytes: 256 << 10,
+		IdleConnTimeout:        90 * time.Second,
+		MaxIdleConns:           512,
+		MaxIdleConnsPerHost:    256,
+		ForceAttemptHTTP2:      true,
 	}
 	// A redirect would carry the token, or the client's secret, elsewhere.
 	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }

@@ -55,7 +55,11 @@ func (c *call) fetchMetadata(ctx context.Context, ids []string, sink provider.Fe
 	}
 	for i := range answers {
 		var g msgraph.Message
-		if err := answers[i].Decode(c.op, &g); err != nil {
+		err := answers[i].Decode(c.op, &g)
+		if err == nil && g.ID == "" {
+			err = &mail.Error{Kind: mail.KindUnavailable, Op: c.op, Code: "bad_answer", Message: "the provider's answer is no message"}
+		}
+		if err != nil {
 			if err := sink.Failed(ids[i], err); err != nil {
 				return err
 			}

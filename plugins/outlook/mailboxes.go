@@ -61,18 +61,21 @@ func (p *Provider) Mailboxes(ctx context.Context, req *provider.MailboxesRequest
 	for level := folders; len(level) > 0; {
 		var parents []string
 		for _, f := range level {
-			if seen[f.ID] || strings.HasSuffix(f.Type, searchFolderType) {
+			if f.ID == "" || seen[f.ID] || strings.HasSuffix(f.Type, searchFolderType) {
 				continue
 			}
-			seen[f.ID] = true
 			m := mailbox(&f, known[f.ID], root)
 			if !seen[m.ParentID] {
-				m.ParentID = "" // below something that is not listed
+				m.ParentID = "" // below something that is not listed, or itself
 			}
+			seen[f.ID] = true
 			out.Mailboxes = append(out.Mailboxes, m)
 			if f.ChildCount > 0 {
 				parents = append(parents, f.ID)
 			}
+		}
+		if len(seen) > maxFolders {
+			return nil, &mail.Error{Kind: mail.KindUnavailable, Op: c.op, Code: "no_end", Message: "the provider's list of mailboxes comes to no end"}
 		}
 		if level, err = c.children(ctx, parents); err != nil {
 			return nil, err
@@ -99,6 +102,8 @@ func (c *call) wellKnown(ctx context.Context) (byID map[string]mail.Role, root s
 		case mail.KindOf(err) == mail.KindNotFound:
 		case err != nil:
 			return nil, "", err
+		case f.ID == "":
+			return nil, "", &mail.Error{Kind: mail.KindUnavailable, Op: c.op, Code: "bad_answer", Message: "the provider's answer names no mailbox"}
 		case roles[i].name == wellKnownRoot:
 			root = f.ID
 		default:
@@ -124,12 +129,22 @@ func (c *call) folders(ctx context.Context, path string) ([]msgraph.Folder, erro
 // moreFolders follows the links of a first page.
 func (c *call) moreFolders(ctx context.Context, page *msgraph.Page[msgraph.Folder]) ([]msgraph.Folder, error) {
 	all := page.Value
-	for link := page.NextLink; link != ""; {
+	var trail pages
+	for link, got := page.NextLink, len(page.Value); link != ""; {
+		if err := c.graph.CheckLink(c.op, link); err != nil {
+			return nil, err
+		}
+		if err := trail.follow(c.op, link, got); err != nil {
+			return nil, err
+		}
+		if len(all) > maxFolders {
+			return nil, &mail.Error{Kind: mail.KindUnavailable, Op: c.op, Code: "no_end", Message: "the provider's list of mailboxes comes to no end"}
+		}
 		var next msgraph.Page[msgraph.Folder]
 		if err := c.graph.Do(ctx, &msgraph.Request{Op: c.op, Method: http.MethodGet, Link: link, Priority: c.prio}, &next); err != nil {
 			return nil, err
 		}
-		all, link = append(all, next.Value...), next.NextLink
+		all, link, got = append(all, next.Value...), next.NextLink, len(next.Value)
 	}
 	return all, nil
 }
@@ -175,10 +190,10 @@ func mailbox(f *msgraph.Folder, role mail.Role, root string) mail.Mailbox {
 		m.ParentID = ""
 	}
 	if f.Total != nil {
-		m.Total = *f.Total
+		m.Total = max(*f.Total, -1)
 	}
 	if f.Unread != nil {
-		m.Unread = *f.Unread
+		m.Unread = max(*f.Unread, -1)
 	}
 	return m
 }

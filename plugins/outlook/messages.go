@@ -166,8 +166,8 @@ func messageIDs(v string) []string {
 // second gives a time as Graph has it, in seconds. A year that no mail can be
 // of is told as it is: mail is full of them. The beginning of 1601, from which
 // Exchange counts, is none.
-func second(t *time.Time) time.Time {
-	if t == nil || t.Equal(time.Date(1601, 1, 1, 0, 0, 0, 0, time.UTC)) {
+func second(t *msgraph.Time) time.Time {
+	if t == nil || t.IsZero() || t.Equal(time.Date(1601, 1, 1, 0, 0, 0, 0, time.UTC)) {
 		return time.Time{}
 	}
 	return t.UTC().Truncate(time.Second)

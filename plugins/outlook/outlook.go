@@ -57,8 +57,9 @@ type Provider struct {
 	conf  atomic.Pointer[config]
 	host  hostSlot
 	calls callSet
-	// large bounds the big messages that are held in memory at once.
-	large chan struct{}
+	// large bounds the big messages that are held in memory at once, answers
+	// the big answers.
+	large, answers chan struct{}
 
 	mu       sync.Mutex
 	accounts map[string]*account
@@ -75,6 +76,7 @@ func New(o Options) *Provider {
 		now:      o.Now,
 		logger:   o.Log,
 		large:    make(chan struct{}, 2),
+		answers:  make(chan struct{}, 2),
 		accounts: make(map[string]*account),
 		host:     newHostSlot(),
 	}
@@ -185,7 +187,7 @@ func (p *Provider) begin(ctx context.Context, c provider.Call, op string) (conte
 		p: p, conf: conf, acct: a, op: op,
 		prio: msgraph.Priority(c.Priority),
 		graph: msgraph.New(msgraph.Options{
-			Base: conf.graphURL, HTTP: conf.http, Tokens: a.tokens, Limiter: a.limiter,
+			Base: conf.graphURL, HTTP: conf.http, Tokens: a.tokens, Limiter: a.limiter, Large: p.answers,
 			Log: p.log().With("account", a.id),
 		}),
 	}, done, nil

@@ -73,7 +73,7 @@ func (p *Provider) Watch(ctx context.Context, req *provider.WatchRequest) (*prov
 }
 
 func (c *call) watching(sub *msgraph.Subscription) (*provider.WatchResponse, error) {
-	if sub.ID == "" || sub.Expires == nil {
+	if sub.ID == "" || sub.Expires == nil || sub.Expires.IsZero() {
 		return nil, &mail.Error{Kind: mail.KindUnavailable, Op: c.op, Code: "bad_answer", Message: "the provider's answer lacks the subscription's id or end"}
 	}
 	state, err := json.Marshal(c.conf.watchState())

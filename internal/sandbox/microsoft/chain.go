@@ -122,6 +122,9 @@ func (s *Server) spoiled(next http.Handler) http.Handler {
 func (s *Server) spoil(fault traffic.Fault, next http.Handler, w http.ResponseWriter, r *http.Request) {
 	ex := exchangeOf(r.Context())
 	held := &heldResponse{header: http.Header{}}
+	if fault.Body != "" {
+		r.Header.Del("Accept-Encoding") // what is to be changed has to be read
+	}
 	switch {
 	case fault.CutAfter:
 		next.ServeHTTP(held, r)

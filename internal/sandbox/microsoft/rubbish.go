@@ -87,15 +87,10 @@ func (s *Server) rubbish(w http.ResponseWriter, r *http.Request, held *heldRespo
 	case traffic.BodyLoop:
 		link(s.here(r))
 	case traffic.BodyCycle:
-		// Each link is a new one, and every page is the same.
-		q := r.URL.Query()
-		turn := len(q.Get("turn")) % 3
-		q.Set("turn", strings.Repeat("x", turn+1))
-		u := *r.URL
-		u.RawQuery = q.Encode()
-		next := *r
-		next.URL = &u
-		link(s.here(&next))
+		// Links that differ, to one page.
+		here := s.here(r)
+		there := strings.TrimRight(here, "&")
+		link(there + strings.Repeat("&", (len(here)-len(there)+1)%3))
 	case traffic.BodyForeign:
 		link("https://graph.invalid/v1.0/me/messages?$skiptoken=x")
 	case traffic.BodyLongID:

@@ -46,7 +46,7 @@ func (a *Answer) Decode(op string, out any) error {
 	if a.Err != nil {
 		return a.Err
 	}
-	if err := json.Unmarshal(a.Body, out); err != nil {
+	if err := decode(a.Body, out); err != nil {
 		return &mail.Error{Kind: mail.KindUnavailable, Op: op, Code: "bad_answer", Message: "the provider's answer cannot be read"}
 	}
 	return nil

@@ -6,9 +6,11 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"mime"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
@@ -26,6 +28,8 @@ const (
 	// maxJSON is the largest JSON answer that is read. A batch of twenty full
 	// messages with bodies stays below it.
 	maxJSON = 64 << 20
+	// smallJSON is what an answer may have without waiting for Options.Large.
+	smallJSON = 4 << 20
 	// maxAttempts is how often a request is sent at most. Waits in between are
 	// bounded by the call's context as well.
 	maxAttempts = 8
@@ -54,6 +58,12 @@ type Options struct {
 	HTTP    *http.Client
 	Tokens  TokenSource
 	Limiter *Limiter
+	// Large, where given, bounds how many large answers are held at once by all
+	// clients that share it.
+	Large chan struct{}
+	// Stall is how long an answer may be silent in its middle, 2 minutes where
+	// it is 0.
+	Stall time.Duration
 	// Sleep waits; replaced in tests.
 	Sleep func(context.Context, time.Duration) error
 	Log   *slog.Logger
@@ -68,6 +78,9 @@ type Client struct {
 func New(o Options) *Client {
 	if o.Limiter == nil {
 		o.Limiter = NewLimiter(DefaultConcurrency)
+	}
+	if o.Stall == 0 {
+		o.Stall = 2 * time.Minute
 	}
 	if o.Sleep == nil {
 		o.Sleep = sleep
@@ -108,15 +121,21 @@ type Request struct {
 // nil and there is one.
 func (c *Client) Do(ctx context.Context, r *Request, out any) error {
 	resp, err := c.run(ctx, r, func(resp *http.Response) error {
-		data, err := readAll(resp.Body, maxJSON)
+		if b, ok := resp.Body.(*slotBody); ok {
+			b.within(2 * c.o.Stall)
+		}
+		data, err := c.readJSON(ctx, resp.Body)
+		if errors.Is(err, errTooLarge) {
+			return &badAnswer{err: err}
+		}
 		if err != nil {
 			return err
 		}
 		if out == nil || len(data) == 0 {
 			return nil
 		}
-		if err := json.Unmarshal(data, out); err != nil {
-			return &badAnswer{err}
+		if err := decode(data, out); err != nil {
+			return &badAnswer{err: err, kind: resp.Header.Get("Content-Type")}
 		}
 		return nil
 	})
@@ -229,8 +248,10 @@ func (c *Client) once(ctx context.Context, r *Request, target string, body []byt
 	if err != nil {
 		return nil, "", false, err
 	}
+	ctx, cancel := context.WithCancel(ctx)
 	defer func() {
 		if err != nil {
+			cancel()
 			release()
 		}
 	}()
@@ -258,7 +279,7 @@ func (c *Client) once(ctx context.Context, r *Request, target string, body []byt
 	if err != nil {
 		return nil, token, wrote.Load(), err
 	}
-	resp.Body = &slotBody{ReadCloser: resp.Body, release: release}
+	resp.Body = newSlotBody(resp.Body, c.o.Stall, func() { cancel(); release() })
 	return resp, token, true, nil
 }
 
@@ -277,6 +298,14 @@ func (c *Client) target(r *Request) (string, error) {
 		return "", &mail.Error{Kind: mail.KindInvalid, Op: r.Op, Code: "foreign_link", Message: "a link leads away from the configured service"}
 	}
 	return r.Link, nil
+}
+
+// CheckLink looks at a link of an answer before anybody relies on it.
+func (c *Client) CheckLink(op, link string) error {
+	if _, err := c.target(&Request{Op: op, Link: link}); err != nil {
+		return &mail.Error{Kind: mail.KindUnavailable, Op: op, Code: "foreign_link", Message: "a link of the provider's answer leads away from the configured service"}
+	}
+	return nil
 }
 
 // EncodeQuery writes a query with %20 for spaces, which OData services want,
@@ -320,8 +349,6 @@ func (c *Client) transportError(ctx context.Context, r *Request, err error, sent
 			msg = "the provider did not answer in time"
 		}
 		return &mail.Error{Kind: kind, Op: r.Op, Message: msg, Err: ctx.Err()}
-	case errors.Is(err, errTooLarge):
-		kind, msg = mail.KindTooLarge, "the provider's answer is too large"
 	}
 	return &mail.Error{Kind: kind, Op: r.Op, Message: msg + ": " + err.Error(), Err: err}
 }
@@ -332,7 +359,7 @@ func (c *Client) undecodable(r *Request, bad *badAnswer) error {
 		kind = mail.KindOutcomeUnknown
 	}
 	// The decoder's text may quote the answer.
-	return &mail.Error{Kind: kind, Op: r.Op, Code: "bad_answer", Message: "the provider's answer cannot be read", Err: bad}
+	return &mail.Error{Kind: kind, Op: r.Op, Code: "bad_answer", Message: "the provider's answer cannot be read" + bad.words(), Err: bad}
 }
 
 // pause waits, unless the context would end before.
@@ -403,19 +430,49 @@ func readAll(r io.Reader, limit int64) ([]byte, error) {
 	return data, err
 }
 
+// readJSON reads an answer. Nearly all are small; of those that are not, few
+// are held in memory at once, however many accounts are given them.
+func (c *Client) readJSON(ctx context.Context, body io.Reader) ([]byte, error) {
+	data, err := readAll(body, smallJSON)
+	if !errors.Is(err, errTooLarge) {
+		return data, err
+	}
+	if c.o.Large != nil {
+		select {
+		case c.o.Large <- struct{}{}:
+			defer func() { <-c.o.Large }()
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	rest, err := readAll(body, maxJSON)
+	return append(data, rest...), err
+}
+
+// decode reads JSON and looks whether it can be what was asked for.
+func decode(data []byte, out any) error {
+	if err := json.Unmarshal(data, out); err != nil {
+		return err
+	}
+	return check(out)
+}
+
 // badAnswer is a complete answer that is not what it should be.
-type badAnswer struct{ err error }
+type badAnswer struct {
+	err  error
+	kind string // what it says that it is
+}
+
+// words tells a page for people, of a proxy most often, from a fault of the
+// service.
+func (b *badAnswer) words() string {
+	if errors.Is(b.err, errTooLarge) {
+		return fmt.Sprintf(": it has more than %d MiB", maxJSON>>20)
+	}
+	if t, _, err := mime.ParseMediaType(b.kind); err == nil && t != "application/json" {
+		return ": it is " + clip(t, 60) + " in place of JSON; perhaps something on the way answers instead"
+	}
+	return ""
+}
 
 func (b *badAnswer) Error() string { return "answer is not the expected JSON" }
-
-// slotBody gives the slot back when the answer is closed.
-type slotBody struct {
-	io.ReadCloser
-	release func()
-}
-
-func (s *slotBody) Close() error {
-	err := s.ReadCloser.Close()
-	s.release()
-	return err
-}

@@ -2,6 +2,8 @@ package msgraph
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"time"
 )
 
@@ -29,9 +31,9 @@ type Message struct {
 	Cc                []Recipient `json:"ccRecipients,omitempty"`
 	Bcc               []Recipient `json:"bccRecipients,omitempty"`
 	ReplyTo           []Recipient `json:"replyTo,omitempty"`
-	Created           *time.Time  `json:"createdDateTime,omitempty"`
-	Received          *time.Time  `json:"receivedDateTime,omitempty"`
-	Sent              *time.Time  `json:"sentDateTime,omitempty"`
+	Created           *Time       `json:"createdDateTime,omitempty"`
+	Received          *Time       `json:"receivedDateTime,omitempty"`
+	Sent              *Time       `json:"sentDateTime,omitempty"`
 
 	IsRead     *bool    `json:"isRead,omitempty"`
 	IsDraft    *bool    `json:"isDraft,omitempty"`
@@ -82,11 +84,61 @@ type Folder struct {
 	IsHidden       bool   `json:"isHidden"`
 }
 
+// Time is a time that a service tells. What is no time, or none that mail can
+// be of, is told as none: a whole page must not be lost for one message's date.
+type Time struct{ time.Time }
+
+// UnmarshalJSON reads a time (RFC 3339).
+func (t *Time) UnmarshalJSON(b []byte) error {
+	if t.Time.UnmarshalJSON(b) != nil || t.Year() < 1 || t.Year() > 9999 {
+		t.Time = time.Time{}
+	}
+	return nil
+}
+
 // Page is one page of a collection.
 type Page[T any] struct {
 	Value     []T    `json:"value"`
 	NextLink  string `json:"@odata.nextLink"`
 	DeltaLink string `json:"@odata.deltaLink"`
+}
+
+// check: a page without a list is no page. Taken for an empty one it would say
+// that all is gone.
+func (p *Page[T]) check() error {
+	if p.Value == nil {
+		return errors.New("a page without entries")
+	}
+	for i := range p.Value {
+		if err := check(&p.Value[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// maxID is longer than any id that the service gives (about 150 octets).
+const maxID = 4096
+
+func checkID(id string) error {
+	if len(id) > maxID {
+		return fmt.Errorf("an id of %d octets", len(id))
+	}
+	return nil
+}
+
+func (m *Message) check() error {
+	return errors.Join(checkID(m.ID), checkID(m.ParentFolderID), checkID(m.ConversationID))
+}
+
+func (f *Folder) check() error { return errors.Join(checkID(f.ID), checkID(f.ParentFolderID)) }
+
+// check looks at a decoded answer, where it has something to look at.
+func check(out any) error {
+	if c, ok := out.(interface{ check() error }); ok {
+		return c.check()
+	}
+	return nil
 }
 
 // User is the part of the user resource that is of use here.
@@ -99,14 +151,14 @@ type User struct {
 
 // Subscription is the subscription resource.
 type Subscription struct {
-	ID                       string     `json:"id,omitempty"`
-	Resource                 string     `json:"resource,omitempty"`
-	ChangeType               string     `json:"changeType,omitempty"`
-	ClientState              string     `json:"clientState,omitempty"`
-	NotificationURL          string     `json:"notificationUrl,omitempty"`
-	LifecycleNotificationURL string     `json:"lifecycleNotificationUrl,omitempty"`
-	Expires                  *time.Time `json:"expirationDateTime,omitempty"`
-	TLSVersion               string     `json:"latestSupportedTlsVersion,omitempty"`
+	ID                       string `json:"id,omitempty"`
+	Resource                 string `json:"resource,omitempty"`
+	ChangeType               string `json:"changeType,omitempty"`
+	ClientState              string `json:"clientState,omitempty"`
+	NotificationURL          string `json:"notificationUrl,omitempty"`
+	LifecycleNotificationURL string `json:"lifecycleNotificationUrl,omitempty"`
+	Expires                  *Time  `json:"expirationDateTime,omitempty"`
+	TLSVersion               string `json:"latestSupportedTlsVersion,omitempty"`
 }
 
 // Notification is one entry of what Graph posts to a notification URL, a
