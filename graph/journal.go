@@ -77,7 +77,7 @@ func (s *Server) readJournal(ctx context.Context, from event.Cursor, filter *eve
 		begin := event.Cursor{Epoch: s.store.Epoch(), Position: oldest - 1}
 		switch {
 		case from.Epoch != begin.Epoch:
-			return &cursorExpired{"the cursor is of an earlier life of the store", begin}
+			return &cursorExpired{"the store was restored from a backup since this cursor was given", begin}
 		case from.Position < begin.Position:
 			return &cursorExpired{"the cursor is older than the journal", begin}
 		case from.Position > newest:
