@@ -38,6 +38,8 @@ type Providers interface {
 type Mirror interface {
 	// Touch makes an account due at once; ctx carries the trace of why.
 	Touch(ctx context.Context, account string)
+	// Hinted makes it due because push told of a change.
+	Hinted(ctx context.Context, account string)
 	// Anew makes an account due at once, whatever it failed by before.
 	Anew(account string)
 	Forget(account string)

@@ -60,6 +60,8 @@ func (w *world) Touch(_ context.Context, account string) {
 	}
 }
 
+func (w *world) Hinted(ctx context.Context, account string) { w.Touch(ctx, account) }
+
 func (w *world) Anew(account string) { w.Touch(w.ctx, account) }
 
 func (w *world) Forget(account string) { w.forgot = append(w.forgot, account) }

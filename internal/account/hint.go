@@ -32,7 +32,11 @@ func (s *Service) Hint(ctx context.Context, instance string, h *provider.Hint) {
 	case provider.HintRenew:
 		s.watches.due(account)
 	}
-	s.mirror.Touch(ctx, account)
+	if h.Kind == provider.HintChanged {
+		s.mirror.Hinted(ctx, account)
+	} else {
+		s.mirror.Touch(ctx, account)
+	}
 	select {
 	case s.hinted <- hinted{account, s.now()}:
 	default: // so many that one more time says nothing

@@ -35,9 +35,12 @@ type entry struct {
 	at               time.Time
 	index            int // in the heap, -1 while running
 	running          bool
-	repeat           bool // asked for again while running
-	anew             bool // what it failed by before may be over
-	unfinished       bool // the round itself wants to go on
+	repeat           bool      // asked for again while running
+	hinted           bool      // push told of it
+	whole            bool      // somebody wants a round, and no less
+	wholeAt          time.Time // when the last good round began
+	anew             bool      // what it failed by before may be over
+	unfinished       bool      // the round itself wants to go on
 	unfinishedRounds int
 	failures         int
 	listeners        int
@@ -55,14 +58,40 @@ func newSchedule(now func() time.Time) *schedule {
 func (s *schedule) soon(account string, done chan error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	e := s.entry(account)
+	if done != nil {
+		e.waiters = append(e.waiters, done)
+	}
+	e.whole = true
+	s.ask(e)
+}
+
+// hint makes an account due at once because push told of it, and remembers why.
+func (s *schedule) hint(account string, cause trace.SpanContext) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.entry(account)
+	e.hinted = true
+	if cause.IsValid() {
+		e.cause = cause
+	}
+	s.ask(e)
+}
+
+// entry gives an account's entry, and makes it where there is none; the caller
+// holds the lock.
+func (s *schedule) entry(account string) *entry {
 	e := s.entries[account]
 	if e == nil {
 		e = &entry{account: account, index: -1}
 		s.entries[account] = e
 	}
-	if done != nil {
-		e.waiters = append(e.waiters, done)
-	}
+	return e
+}
+
+// ask makes an entry due at once, or after the round that runs; the caller
+// holds the lock.
+func (s *schedule) ask(e *entry) {
 	if e.running {
 		e.repeat = true
 		return
@@ -165,8 +194,8 @@ func (s *schedule) take() (t *taken, wait time.Duration) {
 	if e.anew {
 		e.failures = 0
 	}
-	e.running, e.repeat, e.unfinished, e.anew = true, false, false, false
-	t = &taken{entry: e, waiters: e.waiters, cause: e.cause, listened: e.listeners+s.everybody > 0}
+	t = &taken{entry: e, waiters: e.waiters, cause: e.cause, listened: e.listeners+s.everybody > 0, byHint: e.hinted && !e.whole}
+	e.running, e.repeat, e.unfinished, e.anew, e.hinted, e.whole = true, false, false, false, false, false
 	e.waiters, e.cause = nil, trace.SpanContext{}
 	return t, 0
 }
@@ -178,6 +207,8 @@ type taken struct {
 	cause   trace.SpanContext
 	// listened: somebody waits for the account's changes.
 	listened bool
+	// byHint: push told of the account, and that is all.
+	byHint bool
 }
 
 // done puts an entry back, to be due after pause. Whoever asked meanwhile is
@@ -284,7 +315,7 @@ func (s *Service) runOne(ctx context.Context, t *taken) {
 	e := t.entry
 	round, span := s.opts.Tracer.Start(trace.ContextWithRemoteSpanContext(ctx, t.cause), "sync.round",
 		trace.WithAttributes(attribute.String("account", e.account)))
-	err := s.Round(round, e.account)
+	wait, err := s.attend(round, t)
 	if err != nil {
 		span.SetStatus(codes.Error, string(mail.KindOf(err)))
 	}
@@ -301,7 +332,10 @@ func (s *Service) runOne(ctx context.Context, t *taken) {
 		e.failures++
 		s.failed(ctx, e.account, e.failures, err)
 	}
-	s.schedule.done(e, s.pause(ctx, t, err), err != nil)
+	if wait == 0 {
+		wait = s.pause(ctx, t, err)
+	}
+	s.schedule.done(e, wait, err != nil)
 }
 
 // failed says what a failed round means for the account.
@@ -368,10 +402,15 @@ func (s *Service) Sync(ctx context.Context, account string) error {
 	}
 }
 
-// Touch makes an account due at once: it was connected, or a hint came. The
-// round goes on with the trace in ctx.
+// Touch makes an account due at once: it was connected, or changed. The round
+// goes on with the trace in ctx.
 func (s *Service) Touch(ctx context.Context, account string) {
 	s.schedule.because(account, trace.SpanContextFromContext(ctx))
+}
+
+// Hinted makes an account due at once: push told that something changed.
+func (s *Service) Hinted(ctx context.Context, account string) {
+	s.schedule.hint(account, trace.SpanContextFromContext(ctx))
 }
 
 // Anew makes an account due at once, whatever it failed by before: its
