@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
@@ -40,6 +41,8 @@ func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request, op *graphql
 	go func() {
 		defer close(results)
 		for resp := respond(within); resp != nil; resp = respond(within) {
+			// The next answer is written over this one's bytes.
+			resp.Data = slices.Clone(resp.Data)
 			select {
 			case results <- resp:
 			case <-ctx.Done():

@@ -114,3 +114,21 @@ func TestServerSentEvents(t *testing.T) {
 		t.Error(r.status)
 	}
 }
+
+// TestStreamTellsEachEventOnce: many events that lie ready come each once and
+// in order, however fast the next one is made while one is written.
+func TestStreamTellsEachEventOnce(t *testing.T) {
+	w := newWorld(t)
+	a := w.account("ann@example.com")
+	start, inbox := w.newest(), w.mailbox(a, "Inbox", "inbox", nil)
+	const total = 400
+	for n := range total {
+		w.message(a, 10+n, inbox)
+	}
+	s := w.events(`subscription { events(types: [MESSAGE_CREATED], after: "` + start + `") { sequence message { subject } } }`)
+	for n := range total {
+		if e, want := s.next(), float64(n+3); e["sequence"] != want { // after ACCOUNT_CONNECTED and MAILBOX_CREATED
+			t.Fatalf("event %d has sequence %v, want %v", n, e["sequence"], want)
+		}
+	}
+}
