@@ -106,6 +106,8 @@ func TestEveryMutation(t *testing.T) {
 		{"rotateEndpointSecret", (*changes).rotateEndpointSecret},
 		{"sendTestEvent", (*changes).sendTestEvent},
 		{"redeliver", (*changes).redeliver},
+		{"replay", (*changes).replay},
+		{"cancelReplay", (*changes).cancelReplay},
 		{"deleteEndpoint", (*changes).deleteEndpoint},
 		{"beginConnect", (*changes).beginConnect},
 		{"syncAccount", (*changes).syncAccount},

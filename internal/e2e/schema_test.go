@@ -188,8 +188,32 @@ func (w *walk) makeEndpoints() {
 	}
 	w.deliver(ada, "after the walk")
 	w.hooks.wait("of the delivered mail", 1, func(h *hook) bool { return h.Path == "/ok" && h.Body.Type == "message.created" })
-	w.ask(`mutation($f: DeliveryFilter) { __typename redeliver(filter: $f) { ...RedeliverPayload } }`,
+	w.ask(`mutation($f: DeliveryFilter) { __typename redeliver(filter: $f) { ...RedeliverPayload job { ...ReplayJob } } }`,
 		map[string]any{"f": map[string]any{"endpoint": w.endpointOK, "state": "DELIVERED"}})
+	w.replay(create(map[string]any{"url": w.hooks.URL + "/doomed"}))
+}
+
+// replay makes replays that end in different ways.
+func (w *walk) replay(doomed string) {
+	for range 20 {
+		w.ask(`mutation($id: ID!) { __typename sendTestEvent(id: $id) { ...Delivery } }`, map[string]any{"id": w.endpointOK})
+	}
+	start := func(in map[string]any) string {
+		data := w.ask(`mutation($in: ReplayInput!) { __typename replay(input: $in) { ...ReplayJob } }`, map[string]any{"in": in})
+		return at(data, "replay", "id").(string)
+	}
+	state := func(id string) any {
+		return at(w.ask(`query($id: ID!) { __typename replayJob(id: $id) { ...ReplayJob } }`, map[string]any{"id": id}), "replayJob", "state")
+	}
+	since := time.Now().Add(-time.Hour).UTC().Format(time.RFC3339)
+	journal := start(map[string]any{"source": "JOURNAL", "endpoint": w.endpointOK, "account": w.ada, "type": "MESSAGE_CREATED", "since": since})
+	w.eventually("the journal is replayed", func() bool { return state(journal) == "DONE" })
+	failing := start(map[string]any{"endpoint": w.endpointOK, "states": []string{"PENDING", "DELIVERED"}, "to": doomed, "perSecond": 1})
+	w.ask(`mutation($id: ID!) { __typename deleteEndpoint(id: $id) }`, map[string]any{"id": doomed})
+	w.eventually("a replay to an endpoint that is gone has failed", func() bool { return state(failing) == "FAILED" })
+	cancelled := start(map[string]any{"endpoint": w.endpointOK, "states": []string{"DELIVERED"}, "perSecond": 1})
+	w.ask(`mutation($id: ID!) { __typename cancelReplay(id: $id) { ...ReplayJob } }`, map[string]any{"id": cancelled})
+	w.ask(`{ __typename replayJobs(first: 2) { ...ReplayJobConnection pageInfo { ...PageInfo } edges { ...ReplayJobEdge node { ...ReplayJob } } } }`, nil)
 }
 
 // spoil ends dave's grant, makes the provider too busy for carol, and refuses
