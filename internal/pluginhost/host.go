@@ -67,6 +67,9 @@ type Options struct {
 	HealthInterval time.Duration
 	// DrainTimeout is what running calls get when an instance stops, 5 s where 0.
 	DrainTimeout time.Duration
+	// patience is what a plugin gets to answer, defaultPatience where zero;
+	// tests have less.
+	patience patience
 	// RestartMin and RestartMax bound the pause before a restart, which
 	// doubles: 0.5 s and 30 s where 0.
 	RestartMin, RestartMax time.Duration
@@ -84,6 +87,9 @@ func (o *Options) setDefaults() {
 	}
 	if o.Attempts == 0 {
 		o.Attempts = 5
+	}
+	if o.patience == (patience{}) {
+		o.patience = defaultPatience
 	}
 	for d, standard := range map[*time.Duration]time.Duration{
 		&o.StartTimeout: 10 * time.Second, &o.ReadyTimeout: 30 * time.Second, &o.IdleClose: 10 * time.Minute,

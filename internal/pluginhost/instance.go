@@ -65,7 +65,7 @@ func newInstance(h *Host, name string, cfg Instance) *instance {
 		reloads: make(chan reloadRequest), removed: make(chan struct{}), changed: make(chan struct{}),
 		status: InstanceStatus{Name: name, Plugin: cfg.Plugin, State: StateStarting},
 	}
-	do := retry(i.do, h.o.Attempts, h.o.Now, sleep, func(v provider.Verb) {
+	do := retry(h.o.patience.layer(i.do), h.o.Attempts, h.o.Now, sleep, func(v provider.Verb) {
 		h.metrics.retries.WithLabelValues(name, string(v)).Inc()
 	})
 	i.provider = &proxy{do: observe(do, name, h.metrics, i.log, h.o.Now)}

@@ -14,6 +14,7 @@ import (
 // that a plugin waits for its session.
 const (
 	describeTimeout  = 5 * time.Second
+	openTimeout      = time.Minute
 	configureTimeout = 10 * time.Second
 	sessionTimeout   = 5 * time.Second
 )
@@ -304,6 +305,8 @@ func (i *instance) open(ctx context.Context, l *live, account string) error {
 	if err != nil {
 		return fmt.Errorf("open account: %w", err)
 	}
+	ctx, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
 	return l.proc.Provider.Open(ctx, req)
 }
 

@@ -16,6 +16,15 @@ type call struct {
 	// the caller was told something already, or its reader cannot go back.
 	// nil means that nothing stands in the way.
 	again func() bool
+	// heard, where set, is told when a part of a stream has come, and when the
+	// caller is done with it.
+	heard func(done bool)
+}
+
+func (c *call) hear(done bool) {
+	if c.heard != nil {
+		c.heard(done)
+	}
 }
 
 func (c *call) repeatable() bool { return c.again == nil || c.again() }
@@ -43,14 +52,32 @@ func ask[Resp any](ctx context.Context, p *proxy, c *call, f func(context.Contex
 }
 
 // tell is a verb with a stream: once the caller was told something, the call
-// is not repeated.
-func tell[T any](c *call, each func(T) error) func(T) error {
+// is not repeated. What judge refuses the caller is not told.
+func tell[T any](c *call, judge, each func(T) error) func(T) error {
 	told := false
 	c.again = func() bool { return !told }
 	return func(t T) error {
+		c.hear(false)
+		defer c.hear(true)
+		if judge != nil {
+			if err := judge(t); err != nil {
+				return err
+			}
+		}
 		told = true
 		return each(t)
 	}
+}
+
+// judged is an answer that judge has looked at.
+func judged[Resp any](resp *Resp, err error, judge func(*Resp) error) (*Resp, error) {
+	if err == nil {
+		err = judge(resp)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return resp, nil
 }
 
 // upload makes a call repeatable while nothing was read of raw, or where raw
@@ -136,7 +163,8 @@ func (p *proxy) Revoke(ctx context.Context, req *provider.RevokeRequest) error {
 
 func (p *proxy) Mailboxes(ctx context.Context, req *provider.MailboxesRequest) (*provider.MailboxesResponse, error) {
 	return ask(ctx, p, &call{verb: provider.VerbMailboxes, account: req.Account}, func(ctx context.Context, to provider.Provider) (*provider.MailboxesResponse, error) {
-		return to.Mailboxes(ctx, req)
+		resp, err := to.Mailboxes(ctx, req)
+		return judged(resp, err, judgeMailboxes)
 	})
 }
 
@@ -160,26 +188,30 @@ func (p *proxy) DeleteMailbox(ctx context.Context, req *provider.DeleteMailboxRe
 
 func (p *proxy) Enumerate(ctx context.Context, req *provider.EnumerateRequest, each func(*provider.EnumerateBatch) error) error {
 	c := &call{verb: provider.VerbEnumerate, account: req.Account}
-	each = tell(c, each)
+	each = tell(c, judgeEnumerated, each)
 	return p.do(ctx, c, func(ctx context.Context, to provider.Provider) error { return to.Enumerate(ctx, req, each) })
 }
 
 func (p *proxy) Changes(ctx context.Context, req *provider.ChangesRequest, each func(*mail.Batch) error) error {
 	c := &call{verb: provider.VerbChanges, account: req.Account}
-	each = tell(c, each)
+	each = tell(c, judgeBatch, each)
 	return p.do(ctx, c, func(ctx context.Context, to provider.Provider) error { return to.Changes(ctx, req, each) })
 }
 
 func (p *proxy) Listen(ctx context.Context, req *provider.ListenRequest, each func(*provider.Hint) error) error {
 	c := &call{verb: provider.VerbListen}
-	each = tell(c, each)
+	each = tell(c, nil, each)
 	return p.do(ctx, c, func(ctx context.Context, to provider.Provider) error { return to.Listen(ctx, req, each) })
 }
 
 // Fetch is repeated for the messages that were not answered yet.
 func (p *proxy) Fetch(ctx context.Context, req *provider.FetchRequest, sink provider.FetchSink) error {
-	k := &resumingSink{sink: sink, answered: map[string]bool{}}
+	k := &resumingSink{sink: sink, answered: map[string]bool{}, asked: map[string]bool{}}
+	for _, id := range req.IDs {
+		k.asked[id] = true
+	}
 	c := &call{verb: provider.VerbFetch, account: req.Account, again: func() bool { return !k.spoilt }}
+	k.call = c
 	return p.do(ctx, c, func(ctx context.Context, to provider.Provider) error {
 		left := *req
 		if len(k.answered) > 0 {
@@ -200,9 +232,18 @@ func (p *proxy) Fetch(ctx context.Context, req *provider.FetchRequest, sink prov
 // resumingSink remembers what was answered. A message that broke off, or an
 // error of the caller's own sink, spoils a repetition.
 type resumingSink struct {
-	sink     provider.FetchSink
-	answered map[string]bool
-	spoilt   bool
+	sink            provider.FetchSink
+	call            *call
+	asked, answered map[string]bool
+	spoilt          bool
+}
+
+// expect refuses bytes and refusals of what nobody has asked for, or twice.
+func (k *resumingSink) expect(id string) error {
+	if !k.asked[id] || k.answered[id] {
+		return badAnswer(provider.VerbFetch, "a message that was not asked for")
+	}
+	return nil
 }
 
 func (k *resumingSink) done(id string, err error) error {
@@ -212,14 +253,41 @@ func (k *resumingSink) done(id string, err error) error {
 }
 
 func (k *resumingSink) Message(m *mail.Message) error {
+	k.call.hear(false)
+	defer k.call.hear(true)
+	if err := judgeMessage(provider.VerbFetch, m); err != nil {
+		return err
+	}
 	return k.done(m.ProviderID, k.sink.Message(m))
 }
 
 func (k *resumingSink) Raw(id, tag string, r io.Reader) error {
-	return k.done(id, k.sink.Raw(id, tag, r))
+	k.call.hear(true)
+	if err := k.expect(id); err != nil {
+		return err
+	}
+	return k.done(id, k.sink.Raw(id, tag, &heardReader{r, k.call}))
+}
+
+// heardReader tells of each piece that comes.
+type heardReader struct {
+	r    io.Reader
+	call *call
+}
+
+func (h *heardReader) Read(p []byte) (int, error) {
+	h.call.hear(true)
+	n, err := h.r.Read(p)
+	h.call.hear(true)
+	return n, err
 }
 
 func (k *resumingSink) Failed(id string, err error) error {
+	k.call.hear(false)
+	defer k.call.hear(true)
+	if err := k.expect(id); err != nil {
+		return err
+	}
 	return k.done(id, k.sink.Failed(id, err))
 }
 
@@ -277,7 +345,8 @@ func (p *proxy) Probe(ctx context.Context, req *provider.ProbeRequest) (*provide
 
 func (p *proxy) Search(ctx context.Context, req *provider.SearchRequest) (*provider.SearchResponse, error) {
 	return ask(ctx, p, &call{verb: provider.VerbSearch, account: req.Account}, func(ctx context.Context, to provider.Provider) (*provider.SearchResponse, error) {
-		return to.Search(ctx, req)
+		resp, err := to.Search(ctx, req)
+		return judged(resp, err, judgeFound)
 	})
 }
 
