@@ -27,6 +27,8 @@ type cli struct {
 	CheckConfig checkConfigCmd `cmd:"" help:"Check the settings and say what is wrong with them."`
 	Keys        keysCmd        `cmd:"" help:"Make and rotate master keys."`
 	Accounts    accountsCmd    `cmd:"" help:"Look at the connected accounts."`
+	Endpoints   endpointsCmd   `cmd:"" help:"Look at endpoints of webhooks; enable and disable them."`
+	Deliveries  deliveriesCmd  `cmd:"" help:"Look at deliveries of webhooks and make them again."`
 	Plugins     pluginsCmd     `cmd:"" help:"Look at provider plugins and test them."`
 	Graphql     graphqlCmd     `cmd:"" help:"Run a GraphQL query against the running gateway."`
 	Health      healthCmd      `cmd:"" help:"Ask the running gateway how it is; exits with 1 where it is not well."`

@@ -61,6 +61,7 @@ func (g *Gateway) commands() http.Handler {
 		rotated, err := RotateKeys(r.Context(), g.store)
 		respond(w, rotated, err)
 	})
+	g.serveDeliveries(mux)
 	mux.HandleFunc("GET /backup", g.serveBackup)
 	answer("GET /verify", func(ctx context.Context) (any, error) { return g.store.Verify(ctx, false) })
 	return mux
