@@ -48,28 +48,23 @@ func (p *Provider) Mailboxes(ctx context.Context, req *provider.MailboxesRequest
 		return nil, err
 	}
 	defer done()
-	known, root, err := c.wellKnown(ctx)
+	level, err := c.folders(ctx, "/me/mailFolders")
 	if err != nil {
 		return nil, err
 	}
-	folders, err := c.folders(ctx, "/me/mailFolders")
-	if err != nil {
-		return nil, err
-	}
-	out := &provider.MailboxesResponse{}
+	var all []msgraph.Folder
 	seen := map[string]bool{}
-	for level := folders; len(level) > 0; {
+	for len(level) > 0 {
 		var parents []string
 		for _, f := range level {
 			if f.ID == "" || seen[f.ID] || strings.HasSuffix(f.Type, searchFolderType) {
 				continue
 			}
-			m := mailbox(&f, known[f.ID], root)
-			if !seen[m.ParentID] {
-				m.ParentID = "" // below something that is not listed, or itself
+			if !seen[f.ParentFolderID] {
+				f.ParentFolderID = "" // the root, something that is not listed, or itself
 			}
 			seen[f.ID] = true
-			out.Mailboxes = append(out.Mailboxes, m)
+			all = append(all, f)
 			if f.ChildCount > 0 {
 				parents = append(parents, f.ID)
 			}
@@ -81,36 +76,15 @@ func (p *Provider) Mailboxes(ctx context.Context, req *provider.MailboxesRequest
 			return nil, err
 		}
 	}
-	return out, nil
-}
-
-// wellKnown asks which ids the well-known folders have. A folder that was
-// never made (archive) is not found.
-func (c *call) wellKnown(ctx context.Context) (byID map[string]mail.Role, root string, err error) {
-	items := make([]msgraph.Item, len(roles))
-	for i, r := range roles {
-		items[i] = msgraph.Item{Method: http.MethodGet, Path: folderPath(r.name) + "?$select=id"}
-	}
-	answers, err := c.graph.Batch(ctx, c.op, c.prio, items)
+	known, err := c.rolesOf(ctx, seen)
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
-	byID = make(map[string]mail.Role)
-	for i := range answers {
-		var f msgraph.Folder
-		switch err := answers[i].Decode(c.op, &f); {
-		case mail.KindOf(err) == mail.KindNotFound:
-		case err != nil:
-			return nil, "", err
-		case f.ID == "":
-			return nil, "", &mail.Error{Kind: mail.KindUnavailable, Op: c.op, Code: "bad_answer", Message: "the provider's answer names no mailbox"}
-		case roles[i].name == wellKnownRoot:
-			root = f.ID
-		default:
-			byID[f.ID] = roles[i].role
-		}
+	out := &provider.MailboxesResponse{}
+	for i := range all {
+		out.Mailboxes = append(out.Mailboxes, mailbox(&all[i], known[all[i].ID], ""))
 	}
-	return byID, root, nil
+	return out, nil
 }
 
 const folderPageQuery = "includeHiddenFolders=true&$top=100"

@@ -95,6 +95,7 @@ type account struct {
 	id      string
 	tokens  *tokens
 	limiter *msgraph.Limiter
+	roles   knownRoles
 }
 
 // Open takes an account's grant.
