@@ -30,7 +30,7 @@ func (b backupCmd) Run(e *env) error {
 		if _, err := os.Stat(filepath.Join(cfg.DataDir, "postern.db")); err != nil {
 			return nil, usageError{fmt.Errorf("there is nothing to back up in %s: %w", cfg.DataDir, err)}
 		}
-		return gateway.OpenStore(e.ctx, cfg, os.LookupEnv, e.logger(cfg.Log), bolt.Observer{})
+		return gateway.OpenStore(e.ctx, cfg, os.LookupEnv, e.logger(cfg.Log), version())
 	})
 	if err != nil {
 		return err

@@ -132,7 +132,7 @@ func (e *env) onStore(cfg *config.Config, method, path string, out any, self fun
 	if !errors.Is(err, gateway.ErrNotRunning) {
 		return err
 	}
-	s, err := gateway.OpenStore(e.ctx, cfg, os.LookupEnv, e.logger(cfg.Log), bolt.Observer{})
+	s, err := gateway.OpenStore(e.ctx, cfg, os.LookupEnv, e.logger(cfg.Log), version())
 	if err != nil {
 		return err
 	}

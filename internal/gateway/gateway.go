@@ -115,7 +115,7 @@ func New(ctx context.Context, cfg *config.Config, opts Options) (g *Gateway, err
 	}
 	g.firstKey = keys.IDs()[0]
 	g.room = newRoom(cfg.DataDir, cfg.Disk.MinFree, opts.FreeSpace, g.log, g.registry)
-	if g.store, err = openStore(cfg, keys, g.log, g.room.observed(newStoreMetrics(g.registry))); err != nil {
+	if g.store, err = openStore(cfg, keys, g.log, g.room.observed(newStoreMetrics(g.registry)), opts.Version); err != nil {
 		return nil, err
 	}
 	measureSizes(g.registry, g.store.Stats)

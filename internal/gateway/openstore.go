@@ -12,17 +12,18 @@ import (
 	"github.com/postern-mail/postern/store/bolt"
 )
 
-// OpenStore opens the store of a configuration's data folder.
-func OpenStore(ctx context.Context, cfg *config.Config, lookupEnv func(string) (string, bool), log *slog.Logger, observe bolt.Observer) (*bolt.Store, error) {
+// OpenStore opens the store of a configuration's data folder for a command of
+// this version.
+func OpenStore(ctx context.Context, cfg *config.Config, lookupEnv func(string) (string, bool), log *slog.Logger, version string) (*bolt.Store, error) {
 	keys, err := Keyring(ctx, cfg, lookupEnv)
 	if err != nil {
 		return nil, err
 	}
-	return openStore(cfg, keys, log, observe)
+	return openStore(cfg, keys, log, bolt.Observer{}, version)
 }
 
-func openStore(cfg *config.Config, keys *seal.Keyring, log *slog.Logger, observe bolt.Observer) (*bolt.Store, error) {
-	return bolt.Open(bolt.Options{Path: cfg.DataDir, Keyring: keys, Log: log, Observe: observe})
+func openStore(cfg *config.Config, keys *seal.Keyring, log *slog.Logger, observe bolt.Observer, version string) (*bolt.Store, error) {
+	return bolt.Open(bolt.Options{Path: cfg.DataDir, Keyring: keys, Log: log, Observe: observe, Version: version})
 }
 
 // newStoreMetrics measures the store's commits.
