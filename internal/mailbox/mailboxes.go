@@ -53,6 +53,11 @@ func (s *Service) listMailboxes(ctx context.Context, acct *store.Account, p prov
 	if err != nil || same {
 		return list, hidden, err
 	}
+	if len(told) == 0 {
+		// Every account has an inbox. Taken at its word this would empty the
+		// mirror, and tell everybody.
+		return nil, nil, &mail.Error{Kind: mail.KindUnavailable, Op: "list mailboxes", Code: "bad_answer", Message: "the provider lists no mailbox at all"}
+	}
 	for _, m := range list {
 		if told[m.ProviderID] == nil {
 			if err := s.dropMailbox(ctx, acct, m); err != nil {
@@ -123,10 +128,14 @@ func described(m *store.Mailbox, t *mail.Mailbox, told map[string]*mail.Mailbox)
 
 // skip: what waits to be sent is nobody's mail yet.
 func skip(t *mail.Mailbox, told map[string]*mail.Mailbox) bool {
-	for ; t != nil; t = told[t.ParentID] {
+	for range told { // not further up than there are mailboxes
+		if t == nil {
+			break
+		}
 		if t.Role == mail.RoleOutbox {
 			return true
 		}
+		t = told[t.ParentID]
 	}
 	return false
 }

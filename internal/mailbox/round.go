@@ -189,7 +189,7 @@ func (s *Service) giveUIDs(ctx context.Context, mailboxes []*store.Mailbox) erro
 
 // finishRound notes that the account is in step, and tells so the first time.
 func (s *Service) finishRound(ctx context.Context, account string, begun time.Time) error {
-	if acct, err := s.account(ctx, account); err != nil || (acct.State == store.AccountReady && begun.Sub(acct.LastSyncAt) < time.Minute) {
+	if acct, err := s.account(ctx, account); err != nil || (acct.State == store.AccountReady && acct.StateReason == "" && begun.Sub(acct.LastSyncAt).Abs() < time.Minute) {
 		return err // nothing to tell, and the time is near enough
 	}
 	return s.journal.Update(ctx, func(tx store.Tx, b *journal.Batch) error {
@@ -198,7 +198,8 @@ func (s *Service) finishRound(ctx context.Context, account string, begun time.Ti
 			return err
 		}
 		acct.LastSyncAt = s.now()
-		if acct.State == store.AccountConnecting || acct.State == store.AccountSyncing || acct.State == store.AccountError {
+		switch acct.State {
+		case store.AccountConnecting, store.AccountSyncing, store.AccountError, store.AccountReady:
 			acct.State, acct.StateReason = store.AccountReady, ""
 		}
 		if acct.SyncedAt.IsZero() {

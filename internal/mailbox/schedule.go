@@ -358,6 +358,10 @@ func (s *Service) failed(ctx context.Context, account string, failures int, err 
 	s.log.Log(ctx, level, "sync failed", "account", account, "kind", kind, "error", err)
 	if kind == mail.KindGrantExpired || kind == mail.KindMisconfigured || kind == mail.KindNotFound {
 		s.grants.GrantRefused(ctx, account, err)
+		return
+	}
+	if failures >= troubleAfter {
+		s.tellTrouble(ctx, account, err)
 	}
 }
 
