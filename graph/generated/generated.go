@@ -2991,13 +2991,13 @@ type Mutation {
     "What to change; what is left out stays."
     input: UpdateAccountInput!
   ): Account!
-  "Disconnects an account and forgets its mail. Gives its id."
+  "Disconnects an account and forgets its mail. Gives its id. With ` + "`" + `erase` + "`" + ` also what was disconnected before is erased."
   disconnectAccount(
     "Id of the account."
     id: ID!
     "Give the grant back to the provider too."
     revoke: Boolean = true
-    "Drop deliveries that are not made yet, instead of making them."
+    "Forget deliveries too: those that are not made yet, dead letters, bodies and attempts, and replays that name the account. Otherwise what is owed is still delivered."
     erase: Boolean = false
   ): ID!
   "Asks the provider for changes now, and gives the account as it then stands."

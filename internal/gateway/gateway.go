@@ -203,7 +203,7 @@ func (g *Gateway) wireGraph(ctx context.Context) error {
 	g.graph, err = graph.New(g.store, g.bus, graph.Services{
 		Auth:      auth{g.access},
 		Providers: providers{g},
-		Accounts:  accounts{g.accounts, g.mirror, g.eraseDeliveries},
+		Accounts:  accounts{g.accounts, g.mirror, eraser{g.store, g.outbox}},
 		Mailboxes: mailboxes{g.mirror, g.store},
 		Mailer:    mailer{g.mirror}, Reader: reader{g.mirror}, Bytes: &blobs{mirror: g.mirror, store: g.store},
 		Drafts: drafts{g.mirror, g.submit, g.room.hold}, Submissions: submissions{g.submit, g.room.hold},

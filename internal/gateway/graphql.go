@@ -33,7 +33,7 @@ func (a auth) Authenticate(ctx context.Context, key string) (*service.Principal,
 type accounts struct {
 	accounts *account.Service
 	mirror   *mailbox.Service
-	erase    func(ctx context.Context, account string) error
+	eraser   eraser
 }
 
 func (a accounts) BeginConnect(ctx context.Context, in service.ConnectInput) (service.ConnectLink, error) {
@@ -52,7 +52,11 @@ func (a accounts) DisconnectAccount(ctx context.Context, id string, revoke, eras
 	if !erase {
 		return a.accounts.Disconnect(ctx, id, revoke, nil)
 	}
-	return a.accounts.Disconnect(ctx, id, revoke, func(ctx context.Context) error { return a.erase(ctx, id) })
+	err := a.accounts.Disconnect(ctx, id, revoke, func(ctx context.Context) error { return a.eraser.erase(ctx, id) })
+	if mail.KindOf(err) == mail.KindNotFound {
+		return a.eraser.eraseFormer(ctx, id)
+	}
+	return err
 }
 
 func (a accounts) SyncAccount(ctx context.Context, id string) error { return a.mirror.Sync(ctx, id) }

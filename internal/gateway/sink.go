@@ -9,9 +9,7 @@ import (
 	"github.com/postern-mail/postern/graph/service"
 	"github.com/postern-mail/postern/internal/account"
 	"github.com/postern-mail/postern/internal/pluginhost"
-	"github.com/postern-mail/postern/plugins/sdk/mail"
 	"github.com/postern-mail/postern/plugins/sdk/provider"
-	"github.com/postern-mail/postern/store"
 )
 
 // sink takes what plugins tell, and gives them grants. The accounts come after
@@ -71,17 +69,3 @@ func (p providers) Providers(context.Context) ([]*service.Provider, error) {
 }
 
 func newOperation() string { return "o" + strings.ToLower(rand.Text()) }
-
-// eraseDeliveries drops what is owed because of an account.
-func (g *Gateway) eraseDeliveries(ctx context.Context, account string) error {
-	for more := true; more; {
-		err := g.store.Update(ctx, func(tx store.Tx) (err error) {
-			more, err = tx.DropDeliveriesOf(account, 200)
-			return err
-		})
-		if err != nil {
-			return mail.Errorf(mail.KindInternal, "erase account", "%w", err)
-		}
-	}
-	return nil
-}
