@@ -88,8 +88,8 @@ var packages = map[string]pkg{
 	"internal/sandbox/traffic":            {floor: 7},
 
 	// 8: programs, and tests that stand outside.
-	"cmd/postern": {floor: 8, imports: []string{"internal/config", "internal/gateway", "internal/pluginhost", "internal/seal",
-		"plugins/sdk/provider", "plugins/sdk/providertest", "store/bolt"}},
+	"cmd/postern": {floor: 8, imports: []string{"graph/service", "internal/config", "internal/gateway", "internal/pluginhost", "internal/seal",
+		"plugins/sdk/provider", "plugins/sdk/providertest", "store", "store/bolt"}},
 	"cmd/postern-provider-outlook": {floor: 8, imports: []string{"plugins/outlook", "plugins/sdk/provider"}},
 	"cmd/postern-sandbox":          {floor: 8, imports: []string{"internal/sandbox/program"}},
 	"internal/arch":                {floor: 8},
