@@ -33,6 +33,9 @@ type applier struct {
 	bodies map[string]arrived
 	// dropped are the bytes of messages that are gone, removed their ids.
 	dropped, removed []string
+	// doubted are provider ids of messages of which our write's answer may be
+	// older than what is known.
+	doubted []string
 	// arrivedAt are the dates of the new messages that were created.
 	arrivedAt []time.Time
 

@@ -314,55 +314,26 @@ func (s *Service) send(ctx context.Context, w *work, fields mail.Fields, call fu
 				}
 			}
 		}
-		rs := s.settle(ctx, w, chunk, fields, results, local)
+		rs, overtaken := s.settle(ctx, w, chunk, fields, results, local)
 		if fields == 0 && local == nil {
 			s.readCopies(ctx, w, results, rs)
 		}
+		s.readOvertaken(ctx, w, overtaken, rs)
 		out = append(out, rs...)
 	}
 	return out, nil
 }
 
-// readCopies reads the copies of which the provider's answer told too little
-// to mirror them. Where that fails, the feed tells of them later.
-func (s *Service) readCopies(ctx context.Context, w *work, told []provider.Result, rs []Result) {
-	missing := map[int]string{}
-	var ids []string
-	for i := range rs {
-		if id := told[i].Message.ProviderID; rs[i].Err == nil && rs[i].Message == nil && id != "" {
-			missing[i] = id
-			ids = append(ids, id)
-		}
-	}
-	if len(ids) == 0 {
-		return
-	}
-	f := &feed{s: s, acct: w.acct, p: w.p, info: w.info, refetch: map[string]struct{}{}}
-	f.state.Complete = true
-	if err := f.fetch(ctx, ids, false); err != nil {
-		s.log.WarnContext(ctx, "copies not read", "account", w.acct.ID, "error", err)
-		return
-	}
-	for i, id := range missing {
-		m, err := s.message(ctx, MessageID(w.acct.ID, id))
-		if err != nil {
-			s.log.DebugContext(ctx, "copy not mirrored", "account", w.acct.ID, "error", err)
-			continue
-		}
-		rs[i].Message = m
-	}
-}
-
-// settle writes the outcome of one provider call into mirror and journal.
-func (s *Service) settle(ctx context.Context, w *work, chunk []*store.Message, fields mail.Fields, results []provider.Result, local func(*store.Message)) []Result {
+// settle writes the outcome of one provider call into mirror and journal, and
+// gives the provider's ids of messages of which that could not be told.
+func (s *Service) settle(ctx context.Context, w *work, chunk []*store.Message, fields mail.Fields, results []provider.Result, local func(*store.Message)) (out []Result, overtaken []string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleLimit)
 	defer cancel()
 	answered := s.now()
-	var out []Result
 	var dropped []string
 	behind := false
 	err := s.journal.Update(ctx, func(tx store.Tx, b *journal.Batch) error {
-		out, behind = make([]Result, len(chunk)), false
+		out, overtaken, behind = make([]Result, len(chunk)), nil, false
 		a := newApplier(tx, b, w.acct, answered)
 		for i, asked := range chunk {
 			out[i].ID = asked.ID
@@ -379,12 +350,12 @@ func (s *Service) settle(ctx context.Context, w *work, chunk []*store.Message, f
 			out[i].Message = m
 			behind = behind || (m == nil && fields != purged)
 		}
-		behind, dropped = behind || len(a.refetch) > 0, a.dropped
+		behind, dropped, overtaken = behind || len(a.refetch) > 0, a.dropped, a.doubted
 		return nil
 	})
 	if err != nil {
 		// Done at the provider, not written here: the feeds will tell.
-		behind, out = true, out[:0]
+		behind, out, overtaken = true, out[:0], nil
 		for i, m := range chunk {
 			failed := results[i].Err
 			if failed == nil {
@@ -398,7 +369,7 @@ func (s *Service) settle(ctx context.Context, w *work, chunk []*store.Message, f
 	if behind {
 		s.Touch(ctx, w.acct.ID)
 	}
-	return out
+	return out, overtaken
 }
 
 func (s *Service) settleOne(a *applier, asked *store.Message, fields mail.Fields, r *provider.Result, local func(*store.Message)) (*store.Message, error) {
@@ -425,9 +396,20 @@ func (s *Service) settleOne(a *applier, asked *store.Message, fields mail.Fields
 		s.purges.note(old.ID, a.asOf)
 		return nil, a.remove(old)
 	}
+	doubt := func() (*store.Message, error) {
+		a.doubted = append(a.doubted, old.ProviderID)
+		next := clone(old)
+		if local != nil {
+			local(next) // ours alone
+		}
+		if err := a.update(old, next); err != nil {
+			return nil, err
+		}
+		return next, a.doubt(old.ID)
+	}
 	if old.Wrote.At.After(a.asOf) {
 		// A later write was faster to get here; what is true now is asked.
-		return old, a.doubt(old.ID)
+		return doubt()
 	}
 	it := &mail.Item{Kind: mail.ItemPresent, Message: r.Message}
 	next := merge(old, it, r.Fields&fields)
@@ -445,6 +427,14 @@ func (s *Service) settleOne(a *applier, asked *store.Message, fields mail.Fields
 			a.refetch[old.ProviderID] = struct{}{}
 		}
 		next.PlacedAt = a.asOf
+	}
+	if old.ModSeq != asked.ModSeq {
+		// Something else became known while the call was under way. Where the
+		// answer says otherwise, nobody knows which of the two is newer.
+		normalise(&next.Message)
+		if !slices.Equal(old.Keywords, next.Keywords) || !slices.Equal(old.In, next.In) {
+			return doubt()
+		}
 	}
 	if local != nil {
 		local(next)
