@@ -55,6 +55,7 @@ func TestRestoredIsNotSentAgain(t *testing.T) {
 				backup.State, backup.DraftID, backup.DraftState = store.SubmissionSending, sent.DraftID, sent.DraftState
 			}
 			w.restore(backup, restoredRaw)
+			w.svc.providers = through{w, unsendable{w.plugin, t}}
 			w.advance(s.ID)
 			if got := w.submission(s.ID); got.State != store.SubmissionSent {
 				t.Errorf("it is %s, %s", got.State, got.Error)
@@ -64,6 +65,17 @@ func TestRestoredIsNotSentAgain(t *testing.T) {
 			}
 		})
 	}
+}
+
+// unsendable must not be asked to send.
+type unsendable struct {
+	*memory.Provider
+	t *testing.T
+}
+
+func (u unsendable) Send(ctx context.Context, req *provider.SendRequest) (*provider.SendResponse, error) {
+	u.t.Error("it is sent on the word of the backup")
+	return u.Provider.Send(ctx, req)
 }
 
 // TestRestoredThatWasNotSent is sent once the provider says that it was not.
