@@ -44,6 +44,13 @@ func startRelay() (*relay, error) {
 
 func (r *relay) reset() { r.came.Store(0) }
 
+// since is when the first notification came; a message may be found by a round
+// that was due anyway, before any.
+func (r *relay) since() (time.Time, bool) {
+	at := r.came.Load()
+	return time.Unix(0, at), at != 0
+}
+
 func (r *relay) close() error {
 	err := r.server.Close()
 	if served := <-r.served; !errors.Is(served, http.ErrServerClosed) {
