@@ -22,6 +22,10 @@ demo: ## Build and run everything with a sandbox, no account needed (KEEP=1 keep
 test: ## Run all tests, with the race detector where it can (NO_SKIP=1 fails where one is skipped)
 	@$(GO) run ./internal/testrun $(if $(NO_SKIP),-no-skip)
 
+# SEED reaches the tests through the environment.
+soak: ## Run the tests under faults and kills in full, with five fresh seeds (SOAK=1 with one, SEED=N repeats one)
+	SOAK=$(or $(SOAK),5) $(GO) test -count=1 -v -timeout 0 -run '^(TestFaults|TestKills)$$' ./internal/e2e/
+
 race: ## Run all tests with the race detector, or fail
 	CGO_ENABLED=1 $(GO) test -race ./...
 
@@ -45,4 +49,4 @@ fidelity: ## Hold the sandbox against what the providers document and answer
 bench: ## Measure every path against its reference (ONLY=outbox,hang measures some, RUNS=1 is quicker)
 	@$(GO) run ./internal/bench $(if $(ONLY),-only $(ONLY)) $(if $(RUNS),-runs $(RUNS))
 
-.PHONY: help build demo test race lint generate verify fidelity bench
+.PHONY: help build demo test soak race lint generate verify fidelity bench

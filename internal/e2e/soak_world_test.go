@@ -117,7 +117,11 @@ func newSoak(t *testing.T, p plan) *soak {
 		}
 	}
 	s := &soak{plan: p, began: time.Now(), demo: &demo{t: t, dir: dir}, killed: map[string]int{}, hist: newHistory()}
-	t.Logf("to repeat: SEED=%d", p.seed)
+	again := "make test"
+	if os.Getenv("SOAK") != "" {
+		again = "make soak"
+	}
+	t.Logf("to repeat: SEED=%d %s", p.seed, again)
 	s.startSandbox()
 	s.sink = newSink(t)
 	s.configure()
