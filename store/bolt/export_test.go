@@ -18,3 +18,9 @@ func (s *Store) BlobKept(account, digest string) (kept bool, err error) {
 	})
 	return kept, err
 }
+
+// Migrated sets what is told after each transaction of a migration.
+func Migrated(o Options, fn func()) Options {
+	o.migrated = fn
+	return o
+}
