@@ -19,7 +19,7 @@ import (
 type job struct {
 	record   *store.Endpoint
 	limits   Limits
-	delivery *store.Delivery
+	delivery *owed
 	body     []byte
 	// spoilt says why the body cannot be had.
 	spoilt string
@@ -41,7 +41,7 @@ func (o *Outbox) attempt(l *lane, class trust) {
 		defer o.mu.Unlock()
 		o.land(l, class)
 		o.park(l, j, err != nil)
-		o.dispatch(o.opts.Now())
+		o.dispatch(o.steady())
 		return
 	}
 	out := Outcome{Class: ClassLocal, Error: j.spoilt}
@@ -63,7 +63,13 @@ func (o *Outbox) land(l *lane, class trust) {
 func (o *Outbox) read(l *lane) (job, error) {
 	o.mu.Lock()
 	ep, head, record, edition, limits := l.ep, l.head, l.ep.record, l.ep.edition, l.ep.limits
+	if len(head) > 0 && record != nil && head[0].body != nil && o.steady().Sub(head[0].at) <= fresh {
+		j := job{record: record, limits: limits, delivery: head[0], body: head[0].body}
+		o.mu.Unlock()
+		return j, nil
+	}
 	l.noticed = false
+	ripe := l.ripe
 	var behind map[string]struct{}
 	if len(head) == 0 {
 		// What is durable by now is left out too, which is right: the
@@ -77,6 +83,7 @@ func (o *Outbox) read(l *lane) (job, error) {
 
 	now := o.opts.Now()
 	var j job
+	var whole bool
 	err := o.store.View(o.attemptCtx, func(tx store.Tx) error {
 		j = job{record: record, limits: limits}
 		if record == nil {
@@ -91,24 +98,26 @@ func (o *Outbox) read(l *lane) (job, error) {
 			j.record, j.limits = found, o.opts.Limits(found)
 		}
 		if len(head) == 0 {
-			rows, err := tx.Head(ep.id, l.id, len(behind)+max(readAhead, len(behind)))
+			limit := len(behind) + max(readAhead, len(behind))
+			rows, err := tx.Head(ep.id, l.id, limit)
 			if err != nil {
 				return fmt.Errorf("read lane: %w", err)
 			}
 			for _, d := range rows {
 				if _, decided := behind[d.ID]; !decided {
-					head = append(head, d)
+					head = append(head, &owed{Delivery: d})
 				}
 			}
+			whole = len(rows) < limit && len(head) == len(rows)
 		}
 		if len(head) == 0 {
 			return nil
 		}
 		j.delivery = head[0]
-		if j.record.Disabled || j.record.PausedUntil.After(now) || j.delivery.NextAt.After(now) {
+		if j.record.Disabled || record == nil && j.record.PausedUntil.After(now) || !ripe && waits(j.delivery.Delivery, now) {
 			return nil
 		}
-		body, err := tx.Body(j.delivery)
+		body, err := tx.Body(j.delivery.Delivery)
 		switch {
 		case errors.Is(err, store.ErrNotFound):
 			// What was read ahead may have been erased since.
@@ -135,33 +144,65 @@ func (o *Outbox) read(l *lane) (job, error) {
 	if err != nil {
 		return job{}, err
 	}
-	l.head = head
+	if len(l.head) == 0 {
+		l.head, l.whole = head, whole && !l.noticed
+	}
 	if ep.edition == edition {
-		ep.record, ep.limits = j.record, j.limits
+		o.adopt(ep, j)
 		if record == nil && j.record != nil && !j.record.Failing.IsZero() {
 			// It was failing when we last ran: one more failure is enough.
 			ep.breaker.failures = max(ep.breaker.failures, ep.breaker.threshold-1)
 		}
 		if record == nil {
-			o.list(ep, now)
-			o.dispatch(now)
+			o.list(ep, o.steady())
+			o.dispatch(o.steady())
 		}
 	}
 	return j, nil
 }
 
+// adopt takes over what was read of an endpoint.
+func (o *Outbox) adopt(ep *endpoint, j job) {
+	fresh := ep.record == nil
+	ep.record, ep.limits = j.record, j.limits
+	if !fresh || j.record == nil {
+		return
+	}
+	now, wall := o.steady(), o.opts.Now()
+	ep.paused = time.Time{}
+	if wait := j.record.PausedUntil.Sub(wall) - o.skew; wait > 0 {
+		ep.paused = now.Add(wait)
+	}
+	if !j.record.LastOKAt.IsZero() && ep.okAt.IsZero() {
+		ep.okAt = now.Add(-max(0, wall.Sub(j.record.LastOKAt)))
+	}
+	most := j.limits.InFlight
+	if most <= 0 {
+		most = o.opts.Lanes
+	}
+	ep.breaker.allow(most)
+	ep.tempo.set(j.limits.PerSecond)
+}
+
+// waits reports whether a delivery is to be sent later. One that was never
+// tried and was due when it came to be is due now, whatever was done to the
+// clock since.
+func waits(d *store.Delivery, now time.Time) bool {
+	return d.NextAt.After(now) && (d.Attempts > 0 || d.NextAt.After(d.CreatedAt))
+}
+
 // park puts a lane away that has nothing to send now.
 func (o *Outbox) park(l *lane, j job, unread bool) {
-	now := o.opts.Now()
+	now := o.steady()
 	switch {
 	case unread:
-		l.unread()
+		o.unread(l)
 		o.waitFor(l, now.Add(time.Second))
 	case l.ep.dropping:
 	case j.deleted:
 		o.drop(l.ep)
 	case j.erased:
-		l.head = nil
+		o.discard(l)
 		o.ready(l)
 	case j.delivery == nil && l.noticed:
 		o.ready(l)
@@ -171,12 +212,12 @@ func (o *Outbox) park(l *lane, j job, unread bool) {
 	case j.delivery == nil:
 		o.forget(l)
 		o.list(l.ep, now)
-	case j.delivery.NextAt.After(now):
-		l.unread()
-		o.waitFor(l, j.delivery.NextAt)
+	case !l.ripe && waits(j.delivery.Delivery, o.opts.Now()):
+		o.unread(l)
+		o.waitFor(l, now.Add(j.delivery.NextAt.Sub(o.opts.Now())))
 		o.list(l.ep, now)
 	default: // its endpoint is disabled or paused
-		l.unread()
+		o.unread(l)
 		o.ready(l)
 	}
 }
@@ -210,7 +251,7 @@ func (o *Outbox) deliver(j job) (out Outcome) {
 		}
 		span.End()
 	}()
-	return o.carrier.Deliver(ctx, j.record, j.delivery, j.body)
+	return o.carrier.Deliver(ctx, j.record, j.delivery.Delivery, j.body)
 }
 
 // plain makes a text fit for a record: valid, and not endless.
@@ -240,15 +281,12 @@ func (o *Outbox) conclude(l *lane, class trust, j job, out Outcome) {
 	}
 	if out.Class == ClassProxy {
 		o.metrics.attempt(out.Class)
-		d := *j.delivery
-		d.NextAt = now.Add(jitter(o.opts.Policy.Probe, o.opts.Random()))
-		l.head = []*store.Delivery{&d}
-		o.waitFor(l, d.NextAt)
-		o.list(l.ep, now)
-		o.dispatch(now)
+		o.waitFor(l, o.steady().Add(jitter(o.opts.Policy.Probe, o.opts.Random())))
+		o.list(l.ep, o.steady())
+		o.dispatch(o.steady())
 		return
 	}
-	d := *j.delivery
+	d := *j.delivery.Delivery
 	d.Attempts++
 	d.LastStatus, d.LastError = out.Status, out.Error
 	if out.OK {
@@ -287,6 +325,8 @@ func (o *Outbox) conclude(l *lane, class trust, j job, out Outcome) {
 	a.health = o.health(l.ep, &record, out, v, now)
 	o.metrics.attempt(out.Class)
 
+	l.newest = a
+	steady := o.steady()
 	switch v.step {
 	case stepDelivered, stepDead:
 		d.State, d.DoneAt = store.DeliveryDelivered, now
@@ -296,33 +336,38 @@ func (o *Outbox) conclude(l *lane, class trust, j job, out Outcome) {
 		} else {
 			o.metrics.latency(now.Sub(d.CreatedAt))
 		}
-		l.same, l.lastLocal = 0, ""
-		l.head[0] = nil
-		l.head = l.head[1:]
-		if l.behind == nil {
-			l.behind = map[string]struct{}{}
-		}
-		l.behind[d.ID] = struct{}{}
-		if len(l.behind) >= maxBehind {
-			l.state = laneStalled
-		} else {
-			o.ready(l)
-		}
+		o.next(l, d.ID)
 	case stepRetry:
 		d.NextAt = now.Add(v.wait)
-		l.head = []*store.Delivery{&d}
-		o.waitFor(l, d.NextAt)
+		o.keep(l, &d)
+		leave, at := o.blocked(l, l.head[0], v.wait)
+		if leave {
+			a.delivery = d
+			o.leave(l, a, at)
+			break
+		}
+		o.waitFor(l, at)
 	case stepDisable:
 		d.NextAt = now
-		l.head = []*store.Delivery{&d}
+		o.keep(l, &d)
 		o.ready(l)
 	}
 	a.delivery = d
-	l.newest = a
+	if out.OK {
+		o.answered(l.ep)
+	}
 	o.acks = append(o.acks, a)
 	o.ackCond.Signal()
-	o.list(l.ep, now)
-	o.dispatch(now)
+	o.list(l.ep, steady)
+	o.dispatch(steady)
+}
+
+// keep makes what was decided about a lane's head known to the lane, alone:
+// what was read ahead may wait for long.
+func (o *Outbox) keep(l *lane, d *store.Delivery) {
+	whole := l.whole && len(l.head) == 1
+	o.discard(l)
+	l.head, l.whole, l.ripe = []*owed{{Delivery: d}}, whole, false
 }
 
 // health takes an outcome into the endpoint's record and breaker, and gives
@@ -343,15 +388,16 @@ func (o *Outbox) health(ep *endpoint, record *store.Endpoint, out Outcome, v ver
 	case out.Class != ClassLocal:
 		changed = true
 		if out.Class.counts() {
-			ep.breaker.failed(now, o.opts.Random())
+			ep.breaker.failed(o.steady(), o.opts.Random())
 		}
 		if record.Failing.IsZero() {
 			record.Failing, record.Told = now, 0
 		}
 		record.Failures++
-		record.Told = o.opts.Policy.stage(record, ep.breaker.open(now), now)
+		record.Told = o.opts.Policy.stage(record, ep.breaker.open(o.steady()), now)
 		if v.pause > 0 {
 			record.PausedUntil = now.Add(v.pause)
+			ep.paused = later(ep.paused, o.steady().Add(v.pause))
 		}
 	}
 	if v.step == stepDisable {

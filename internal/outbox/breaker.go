@@ -39,6 +39,12 @@ func newBreaker(p Policy, most int) breaker {
 	return breaker{threshold: p.Breaker, probe: p.Probe, longest: p.MaxProbe, most: most, limit: 1, trust: unknown}
 }
 
+// allow changes how many attempts may be under way at the most.
+func (b *breaker) allow(most int) {
+	b.most = most
+	b.limit = min(b.limit, most)
+}
+
 func (b *breaker) succeeded() {
 	b.failures, b.delay, b.until = 0, 0, time.Time{}
 	b.trust = trusted

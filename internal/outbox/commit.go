@@ -21,11 +21,13 @@ type ack struct {
 	attempt  store.Attempt
 	// health is what is known of the endpoint now, nil where nothing changed.
 	health *store.Endpoint
+	// own is the lane that a delivery gets which leaves the order.
+	own    *lane
 	failed int
 }
 
 // settles reports whether the delivery leaves its lane.
-func (a *ack) settles() bool { return a.step == stepDelivered || a.step == stepDead }
+func (a *ack) settles() bool { return a.step == stepDelivered || a.step == stepDead || a.own != nil }
 
 // maxFailed is how often writing one decision is tried when others succeed.
 const maxFailed = 3
@@ -163,6 +165,8 @@ func (o *Outbox) apply(tx store.Tx, batch []*ack) error {
 				continue // erased
 			}
 			err = tx.PutAttempt(&attempt) // settled by somebody else
+		} else if err == nil && a.own != nil {
+			err = tx.Detach(&d)
 		}
 		if err != nil {
 			return fmt.Errorf("write delivery: %w", err)
@@ -173,6 +177,9 @@ func (o *Outbox) apply(tx store.Tx, batch []*ack) error {
 			}
 			newest[d.Endpoint] = a
 		}
+	}
+	if err := o.markClock(tx); err != nil {
+		return err
 	}
 	for id, a := range newest {
 		if err := o.applyHealth(tx, id, a.health); err != nil {
@@ -249,7 +256,7 @@ func (o *Outbox) durable(batch []*ack) {
 	for _, a := range batch {
 		o.settled(a)
 	}
-	o.dispatch(o.opts.Now())
+	o.dispatch(o.steady())
 }
 
 func (o *Outbox) settled(a *ack) {
@@ -260,17 +267,27 @@ func (o *Outbox) settled(a *ack) {
 	if l.newest == a {
 		l.newest = nil
 	}
+	if own := a.own; own != nil && own.newest == a {
+		own.newest = nil
+		if own.state == laneWaiting {
+			o.unread(own)
+		}
+	}
 	switch l.state {
 	case laneWaiting:
-		l.unread()
+		o.unread(l)
 	case laneStalled:
 		if len(l.behind) <= maxBehind/2 && !l.ep.dropping {
 			o.ready(l)
 		}
 	case laneIdle:
 		// A delivery may have come back (Requeue) while its first settling was
-		// not durable and hid it: look once more.
-		if len(l.behind) == 0 && !l.ep.dropping {
+		// not durable and hid it: look once more, unless all is known.
+		switch {
+		case len(l.behind) > 0 || l.ep.dropping:
+		case l.whole:
+			o.forget(l)
+		default:
 			o.ready(l)
 		}
 	}
@@ -291,11 +308,16 @@ func (o *Outbox) giveUp(a *ack) {
 	if l.newest == a {
 		l.newest = nil
 	}
+	l.whole = false
+	if own := a.own; own != nil && own.state == laneWaiting {
+		o.unsetTimer(own.timer)
+		o.forget(own)
+	}
 	switch l.state {
 	case laneStalled, laneIdle:
-		o.waitFor(l, o.opts.Now().Add(time.Minute))
+		o.waitFor(l, o.steady().Add(time.Minute))
 	case laneReady, laneWaiting:
-		l.head = nil
+		o.discard(l)
 	case laneBusy:
 		// Its attempt goes on from the head it has.
 	}

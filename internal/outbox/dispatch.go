@@ -10,7 +10,7 @@ import (
 	"github.com/postern-mail/postern/store"
 )
 
-// longestSleep bounds how long the timers are trusted: a wall clock may jump.
+// longestSleep bounds how long the timers are trusted.
 const longestSleep = 30 * time.Second
 
 // Run delivers until ctx ends, then lets attempts finish for the grace period,
@@ -43,6 +43,7 @@ func (o *Outbox) Run(ctx context.Context) error {
 	// Nothing starts any more; what is under way may end.
 	o.mu.Lock()
 	o.running = false
+	o.ground()
 	o.mu.Unlock()
 	endChores()
 	o.chores.Wait()
@@ -77,7 +78,7 @@ func (o *Outbox) timerLoop(ctx context.Context) {
 	defer clock.Stop()
 	for {
 		o.mu.Lock()
-		sleep := o.advance(o.opts.Now())
+		sleep := o.advance(o.steady())
 		o.mu.Unlock()
 		clock.Reset(sleep)
 		select {
@@ -95,7 +96,7 @@ func (o *Outbox) advance(now time.Time) time.Duration {
 		t := heap.Pop(&o.timers).(*timer)
 		if t.lane != nil {
 			t.lane.timer = nil
-			o.ready(t.lane)
+			o.awake(t.lane, now)
 		} else {
 			t.ep.resume = nil
 			o.list(t.ep, now)
@@ -142,10 +143,61 @@ func (o *Outbox) dispatch(now time.Time) {
 		}
 		class := ep.breaker.trust
 		o.flights[class]++
+		ep.tempo.take(now)
 		o.attempts.Add(1)
-		go o.attempt(l, class)
+		o.start(flight{l, class})
 		o.list(ep, now)
 	}
+}
+
+// flight is an attempt that is to be made.
+type flight struct {
+	lane  *lane
+	class trust
+}
+
+// maxIdle is how many goroutines are kept for the next attempts: one that has
+// made an attempt before has a stack that is large enough.
+const maxIdle = 256
+
+// start makes an attempt on a goroutine of its own.
+func (o *Outbox) start(f flight) {
+	if n := len(o.idle); n > 0 {
+		c := o.idle[n-1]
+		o.idle = o.idle[:n-1]
+		c <- f
+		return
+	}
+	go o.fly(f)
+}
+
+// fly makes attempts until nobody needs it.
+func (o *Outbox) fly(f flight) {
+	c := make(chan flight, 1)
+	for {
+		o.attempt(f.lane, f.class)
+		o.mu.Lock()
+		keep := o.running && len(o.idle) < maxIdle
+		if keep {
+			o.idle = append(o.idle, c)
+		}
+		o.mu.Unlock()
+		if !keep {
+			return
+		}
+		var ok bool
+		if f, ok = <-c; !ok {
+			return
+		}
+	}
+}
+
+// ground lets goroutines go that wait for an attempt.
+func (o *Outbox) ground() {
+	for _, c := range o.idle {
+		close(c)
+	}
+	o.idle = nil
 }
 
 // pick takes the next endpoint, from all rings in turn.
@@ -188,6 +240,9 @@ func (o *Outbox) room(class trust) bool {
 // scanLoop reads the index of due times into memory: at the start, when
 // somebody asks, and when memory had no room for all of it.
 func (o *Outbox) scanLoop(ctx context.Context) {
+	if err := o.readClock(ctx); err != nil && ctx.Err() == nil {
+		o.opts.Log.Error("outbox cannot read its clock", "error", err)
+	}
 	if err := o.resumeDrops(ctx); err != nil && ctx.Err() == nil {
 		o.opts.Log.Error("outbox cannot read which endpoints were deleted", "error", err)
 	}
@@ -234,6 +289,7 @@ func (o *Outbox) makeRoom() bool {
 		for id, l := range ep.lanes {
 			if l.state == laneWaiting && len(l.behind) == 0 && len(l.head) == 0 {
 				o.unsetTimer(l.timer)
+				l.wait.reset(l)
 				delete(ep.lanes, id)
 			}
 		}
@@ -258,7 +314,8 @@ func (o *Outbox) scan(ctx context.Context) error {
 		for _, l := range page {
 			o.learn(l, false)
 		}
-		o.dispatch(o.opts.Now())
+		o.scanned = o.scanned || len(page) < store.MaxRecords
+		o.dispatch(o.steady())
 		o.mu.Unlock()
 		if len(page) < store.MaxRecords {
 			return nil

@@ -73,6 +73,9 @@ func (o *Outbox) drop(ep *endpoint) {
 			o.unsetTimer(l.timer)
 			l.timer = nil
 		}
+		if l.state != laneBusy {
+			o.discard(l)
+		}
 	}
 	ep.lanes, ep.queue, ep.more = map[string]*lane{}, fifo[*lane]{}, false
 	if !o.running {

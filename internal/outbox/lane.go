@@ -1,7 +1,6 @@
 package outbox
 
 import (
-	"container/heap"
 	"time"
 
 	"github.com/postern-mail/postern/store"
@@ -41,8 +40,15 @@ type lane struct {
 	ep    *endpoint
 	id    string
 	state laneState
-	// head are the next deliveries, as far as they were read.
-	head []*store.Delivery
+	// head are the next deliveries, as far as they were read or handed over.
+	head []*owed
+	// whole: head and behind are all that the store has of the lane, so that
+	// nothing need be read to know that it is empty.
+	whole bool
+	// ripe: the time of its head has come, whatever the wall clock says.
+	ripe bool
+	// wait is what the order of a lane has to do with its head that fails.
+	wait patience
 	// behind are deliveries that were settled but whose transaction is not
 	// durable yet: the store still shows them.
 	behind map[string]struct{}
@@ -57,12 +63,23 @@ type lane struct {
 }
 
 // unread forgets what was read ahead, as far as the store knows the same.
-func (l *lane) unread() {
+func (o *Outbox) unread(l *lane) {
 	if l.newest == nil {
-		l.head = nil
+		o.discard(l)
 	} else if len(l.head) > 1 {
-		l.head = l.head[:1:1]
+		for _, d := range l.head[1:] {
+			o.unload(d)
+		}
+		l.head, l.whole = l.head[:1:1], false
 	}
+}
+
+// discard makes a lane read the store again.
+func (o *Outbox) discard(l *lane) {
+	for _, d := range l.head {
+		o.unload(d)
+	}
+	l.head, l.whole = nil, false
 }
 
 // endpoint is an endpoint as the dispatcher sees it.
@@ -85,6 +102,13 @@ type endpoint struct {
 	// dropping: it was deleted, and what it was owed is being removed.
 	dropping bool
 	breaker  breaker
+	tempo    tempo
+	// paused is until when it wants to be left alone, okAt when it last
+	// answered well, both on the steady clock.
+	paused, okAt time.Time
+	// overdue are lanes whose heads have failed for so long that the lane should
+	// go on without them, if only the endpoint answers others.
+	overdue map[*lane]struct{}
 	// edition counts refreshes, so that a record read before one is not kept.
 	edition int
 	// savedOK is when a success was last written to the record.
@@ -113,76 +137,11 @@ func (ep *endpoint) mayStart(now time.Time) (ok bool, until time.Time) {
 	if ep.record.Disabled {
 		return false, time.Time{}
 	}
-	until = ep.breaker.until
-	if ep.record.PausedUntil.After(until) {
-		until = ep.record.PausedUntil
-	}
+	until = later(later(ep.breaker.until, ep.paused), ep.tempo.free())
 	if until.After(now) {
 		return false, until
 	}
 	return true, time.Time{}
-}
-
-// timer wakes a lane or an endpoint.
-type timer struct {
-	at    time.Time
-	lane  *lane
-	ep    *endpoint
-	index int
-}
-
-// timers is a heap by time (container/heap).
-type timers []*timer
-
-func (t timers) Len() int           { return len(t) }
-func (t timers) Less(i, j int) bool { return t[i].at.Before(t[j].at) }
-func (t timers) Swap(i, j int) {
-	t[i], t[j] = t[j], t[i]
-	t[i].index, t[j].index = i, j
-}
-
-// Push is for container/heap.
-func (t *timers) Push(x any) {
-	e := x.(*timer)
-	e.index = len(*t)
-	*t = append(*t, e)
-}
-
-// Pop is for container/heap.
-func (t *timers) Pop() any {
-	old := *t
-	e := old[len(old)-1]
-	old[len(old)-1] = nil
-	*t = old[:len(old)-1]
-	return e
-}
-
-// fifo is a queue on a slice.
-type fifo[T any] struct {
-	items []T
-	first int
-}
-
-func (q *fifo[T]) len() int { return len(q.items) - q.first }
-
-func (q *fifo[T]) push(v T) {
-	if q.first > 64 && q.first > len(q.items)/2 {
-		n := copy(q.items, q.items[q.first:])
-		clear(q.items[n:])
-		q.items, q.first = q.items[:n], 0
-	}
-	q.items = append(q.items, v)
-}
-
-func (q *fifo[T]) pop() T {
-	var zero T
-	v := q.items[q.first]
-	q.items[q.first] = zero
-	q.first++
-	if q.first == len(q.items) {
-		q.items, q.first = q.items[:0], 0
-	}
-	return v
 }
 
 func (o *Outbox) newEndpoint(id string) *endpoint {
@@ -202,21 +161,27 @@ func (o *Outbox) learn(l store.Lane, noticed bool) {
 	case ep.dropping:
 	case known != nil:
 		if noticed {
-			known.noticed = true
-			if known.state == laneIdle {
-				o.ready(known)
-			}
+			o.grown(known)
 		}
 	case len(ep.lanes) >= o.opts.Known:
 		ep.more = true
 	default:
 		known = &lane{ep: ep, id: l.Lane}
 		ep.lanes[l.Lane] = known
-		if l.Due.After(o.opts.Now()) {
-			o.waitFor(known, l.Due)
+		if wait := l.Due.Sub(o.opts.Now()) - o.skew; wait > 0 {
+			o.waitFor(known, o.steady().Add(wait))
 		} else {
+			known.ripe = true
 			o.ready(known)
 		}
+	}
+}
+
+// grown tells a lane that the store has more of it.
+func (o *Outbox) grown(l *lane) {
+	l.noticed, l.whole = true, false
+	if l.state == laneIdle {
+		o.ready(l)
 	}
 }
 
@@ -224,7 +189,40 @@ func (o *Outbox) learn(l store.Lane, noticed bool) {
 func (o *Outbox) ready(l *lane) {
 	l.state = laneReady
 	l.ep.queue.push(l)
-	o.list(l.ep, o.opts.Now())
+	o.list(l.ep, o.steady())
+}
+
+// hasten makes a lane that waits look at its head at once.
+func (o *Outbox) hasten(l *lane) {
+	if l.state != laneWaiting {
+		return
+	}
+	o.unsetTimer(l.timer)
+	l.timer = nil
+	l.ripe = true
+	o.ready(l)
+}
+
+// next takes the head off a lane that it need not wait for any more, and goes
+// on with the one behind it.
+func (o *Outbox) next(l *lane, decided string) {
+	o.unload(l.head[0])
+	l.head[0] = nil
+	l.head = l.head[1:]
+	l.same, l.lastLocal, l.ripe = 0, "", false
+	l.wait.reset(l)
+	if l.behind == nil {
+		l.behind = map[string]struct{}{}
+	}
+	l.behind[decided] = struct{}{}
+	switch {
+	case len(l.behind) >= maxBehind:
+		l.state = laneStalled
+	case len(l.head) == 0 && l.whole:
+		l.state = laneIdle
+	default:
+		o.ready(l)
+	}
 }
 
 // waitFor puts a lane into the timers.
@@ -237,21 +235,10 @@ func (o *Outbox) waitFor(l *lane, at time.Time) {
 // forget drops a lane that has nothing to send. When memory has room again for
 // lanes that did not fit, the index is read again.
 func (o *Outbox) forget(l *lane) {
+	l.wait.reset(l)
 	delete(l.ep.lanes, l.id)
 	if l.ep.more && len(l.ep.lanes) <= o.opts.Known/2 {
 		l.ep.more = false
 		o.Wake()
 	}
 }
-
-func (o *Outbox) setTimer(t *timer) {
-	heap.Push(&o.timers, t)
-	if t.index == 0 {
-		select {
-		case o.kick <- struct{}{}:
-		default:
-		}
-	}
-}
-
-func (o *Outbox) unsetTimer(t *timer) { heap.Remove(&o.timers, t.index) }

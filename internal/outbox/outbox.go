@@ -197,6 +197,17 @@ type Outbox struct {
 	flights [trusts]int
 	cut     int // attempts that the end of Run cut off
 
+	// idle are goroutines that have made an attempt and wait for the next.
+	idle []chan flight
+	// handed is the size of bodies in memory.
+	handed int
+	// scanned: the index was read to its end at least once.
+	scanned bool
+	// skew is how far the clock was set back before this run, marked the latest
+	// time that is written down.
+	skew   time.Duration
+	marked time.Time
+
 	replays replays
 
 	acks    []*ack
@@ -238,7 +249,7 @@ func (o *Outbox) Notice(lanes []store.Lane) {
 	for _, l := range lanes {
 		o.learn(l, true)
 	}
-	o.dispatch(o.opts.Now())
+	o.dispatch(o.steady())
 }
 
 // Refresh tells that an endpoint was changed or enabled. Call it
@@ -250,7 +261,7 @@ func (o *Outbox) Refresh(id string) {
 	if ep == nil || !o.running {
 		return
 	}
-	now := o.opts.Now()
+	now := o.steady()
 	ep.refresh(now)
 	o.list(ep, now)
 	o.dispatch(now)
@@ -291,13 +302,11 @@ func (o *Outbox) hurry(lanes []store.Lane) {
 	for _, l := range lanes {
 		if ep := o.endpoints[l.Endpoint]; ep != nil {
 			if known := ep.lanes[l.Lane]; known != nil && known.state == laneWaiting {
-				o.unsetTimer(known.timer)
-				known.timer = nil
-				known.head = nil
-				o.ready(known)
+				o.discard(known)
+				o.hasten(known)
 			}
 		}
 		o.learn(l, true)
 	}
-	o.dispatch(o.opts.Now())
+	o.dispatch(o.steady())
 }

@@ -19,6 +19,12 @@ type Policy struct {
 	// Rejected is how many attempts a delivery gets whose receiver answers 4xx
 	// or a redirect: it understood us, and will hardly change its mind.
 	Rejected int
+	// OrderWait is how long a delivery that its receiver refuses, while it
+	// answers others, blocks its lane (5 min); negative for ever.
+	OrderWait time.Duration
+	// Expiry is how long deliveries of a type of event are tried at the most;
+	// those that are not named have the whole schedule.
+	Expiry map[string]time.Duration
 	// Identical is how many local errors in a row, all the same, make a
 	// delivery a dead letter: it is poison, and its lane must move on.
 	Identical int
@@ -47,6 +53,7 @@ func DefaultPolicy() Policy {
 		},
 		Guard:           []time.Duration{0, 10 * time.Minute, time.Hour, 6 * time.Hour, 24 * time.Hour},
 		Rejected:        8,
+		OrderWait:       5 * time.Minute,
 		Identical:       3,
 		MaxRetryAfter:   24 * time.Hour,
 		DisableAfter:    5 * 24 * time.Hour,
@@ -66,6 +73,7 @@ func (p Policy) withDefaults() Policy {
 		p.Guard = d.Guard
 	}
 	setDefault(&p.Rejected, d.Rejected)
+	setDefault(&p.OrderWait, d.OrderWait)
 	setDefault(&p.Identical, d.Identical)
 	setDefault(&p.MaxRetryAfter, d.MaxRetryAfter)
 	setDefault(&p.DisableAfter, d.DisableAfter)
@@ -160,6 +168,9 @@ func (p Policy) decide(t trial) verdict {
 		}
 	}
 
+	if life, ok := p.Expiry[t.delivery.Type]; ok && t.now.Sub(t.delivery.CreatedAt) >= life {
+		return verdict{step: stepDead, reason: fmt.Sprintf("expired: %s is worth %s of trying; the last attempt: %s", t.delivery.Type, life, out.Error)}
+	}
 	v := verdict{step: stepRetry, wait: jitter(schedule[t.delivery.Attempts], t.random), reason: out.Error}
 	if out.RetryAfter > 0 {
 		// RFC 9110, 10.2.3. What one delivery was told holds for its endpoint.

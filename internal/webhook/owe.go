@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/postern-mail/postern/internal/event"
+	"github.com/postern-mail/postern/internal/outbox"
 	"github.com/postern-mail/postern/store"
 )
 
@@ -25,11 +26,10 @@ func (s *Service) Owe(tx store.Tx, events []event.Event) error {
 	}
 	w := writer{service: s, tx: tx, accounts: map[string]*accountJSON{}}
 	now := s.opts.Now().UTC()
-	var lanes []store.Lane
-	noticed := map[store.Lane]bool{}
+	var owed []outbox.Handed
 	for i := range events {
 		e := &events[i]
-		var written [2]bool // thin, full
+		var bodies [2][]byte // thin, full
 		for _, t := range targets {
 			if !t.wants(e) {
 				continue
@@ -46,24 +46,20 @@ func (s *Service) Owe(tx store.Tx, events []event.Event) error {
 			} else if err != nil {
 				return fmt.Errorf("enqueue delivery: %w", err)
 			}
-			if n := index(rendition); !written[n] {
-				body, err := w.body(e, rendition)
-				if err != nil {
+			n := index(rendition)
+			if bodies[n] == nil {
+				if bodies[n], err = w.body(e, rendition); err != nil {
 					return fmt.Errorf("write webhook body of %s: %w", e.Type, err)
 				}
-				if err := tx.PutBody(d, body); err != nil {
+				if err := tx.PutBody(d, bodies[n]); err != nil {
 					return fmt.Errorf("store webhook body: %w", err)
 				}
-				written[n] = true
 			}
-			if l := (store.Lane{Endpoint: t.id, Lane: d.Lane, Due: now}); !noticed[l] {
-				noticed[l] = true
-				lanes = append(lanes, l)
-			}
+			owed = append(owed, outbox.Handed{Delivery: d, Body: bodies[n]})
 		}
 	}
-	if len(lanes) > 0 {
-		tx.AfterCommit(func() { s.queue.Notice(lanes) })
+	if len(owed) > 0 {
+		tx.AfterCommit(func() { s.queue.Hand(owed) })
 	}
 	return nil
 }

@@ -40,6 +40,7 @@ import (
 // Queue hears of what was committed. It is an *outbox.Outbox.
 type Queue interface {
 	Notice(lanes []store.Lane)
+	Hand(list []outbox.Handed)
 	Refresh(endpoint string)
 	Forget(endpoint string)
 }
