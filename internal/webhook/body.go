@@ -264,7 +264,7 @@ func (w *writer) content(message string) *contentJSON {
 	opts := w.service.opts
 	c := &contentJSON{Truncated: true}
 	if w.sample {
-		c.Text, c.Truncated = "This message does not exist.\n", false
+		c.Text, c.HTML, c.Truncated = "This message does not exist.\n", "<p>This message does not exist.</p>", false
 		c.Headers = []headerJSON{{Name: "Subject", Value: "An example"}}
 		return c
 	}
@@ -321,7 +321,7 @@ func (w *writer) endpoint(e *event.Event) (any, error) {
 
 func (w *writer) mailbox(e *event.Event) (any, error) {
 	if w.sample {
-		return sampleMailboxJSON(), nil
+		return sampleMailboxJSON(e.Type), nil
 	}
 	m := mailboxJSON{Mailbox: e.Mailbox}
 	switch r, err := w.tx.Mailbox(e.Mailbox); {

@@ -145,7 +145,10 @@ func sampleOwner(t event.Type) *accountJSON {
 }
 
 // Sample records, where the writer would look into the store.
-func sampleMailboxJSON() mailboxJSON {
+func sampleMailboxJSON(t event.Type) mailboxJSON {
+	if t == event.MailboxDeleted {
+		return mailboxJSON{Mailbox: sampleMailbox} // nothing more is known of one that is gone
+	}
 	return mailboxJSON{Mailbox: sampleMailbox, Name: "Examples", Kind: mail.KindFolder}
 }
 
