@@ -83,7 +83,7 @@ func (s *Service) Moved(tx store.Tx, to string, d *store.Delivery) (*store.Deliv
 	if err != nil {
 		return nil, err
 	}
-	e := &event.Event{ID: d.Event, Type: event.Type(d.Type), Account: d.Account}
+	e := &event.Event{ID: d.Event, Type: event.Type(d.Type), Account: d.Account, Position: d.Position}
 	m := &store.Delivery{
 		ID: deliveryID(to, e, Payload(d.Rendition)), Endpoint: to, Account: d.Account,
 		Event: d.Event, Type: d.Type, Position: d.Position, Sequence: d.Sequence, Rendition: d.Rendition, Trace: d.Trace,
