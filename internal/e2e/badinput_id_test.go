@@ -20,7 +20,7 @@ func (w *bad) ids(t *testing.T) {
 		}
 		for _, mutation := range []string{
 			`syncAccount(id: $id) { id }`, `disconnectAccount(id: $id)`, `deleteMailbox(id: $id)`, `cancelSubmission(id: $id) { id }`,
-			`deleteDraft(id: $id)`, `deleteEndpoint(id: $id)`, `rotateEndpointSecret(id: $id) { secret }`, `sendTestEvent(id: $id) { id }`,
+			`deleteDraft(id: $id)`, `deleteEndpoint(id: $id)`, `rotateEndpointSecret(id: $id) { secret }`, `expireEndpointKey(id: $id, key: "key_none") { id }`, `sendTestEvent(id: $id) { id }`,
 			`updateAccount(input: {id: $id, paused: true}) { id }`, `createMailbox(input: {account: $id, name: "x"}) { id }`,
 			`renameMailbox(input: {id: $id, name: "x"}) { id }`, `updateEndpoint(input: {id: $id, enabled: false}) { id }`,
 			`submitMessage(input: {account: $id, to: ["a@b.example"], text: "x"}) { id }`, `saveDraft(input: {account: $id}) { id }`,

@@ -12,6 +12,7 @@ func messageHook(subject string) func(*hook) bool {
 func isPing(h *hook) bool { return h.Body.Type == "ping" }
 
 func (c *changes) createEndpoint(t *testing.T) {
+	c.verifiedEndpoints(t)
 	r := c.receive(nil)
 	thinID, secret := c.endpoint(map[string]any{"url": r.URL + "/thin", "events": []string{"MESSAGE_CREATED"}, "accounts": []string{c.ada}})
 	fullID, fullSecret := c.endpoint(map[string]any{"url": r.URL + "/full", "payload": "FULL", "ordered": false})

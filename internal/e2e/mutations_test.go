@@ -104,6 +104,7 @@ func TestEveryMutation(t *testing.T) {
 		{"createEndpoint", (*changes).createEndpoint},
 		{"updateEndpoint", (*changes).updateEndpoint},
 		{"rotateEndpointSecret", (*changes).rotateEndpointSecret},
+		{"expireEndpointKey", (*changes).expireEndpointKey},
 		{"sendTestEvent", (*changes).sendTestEvent},
 		{"redeliver", (*changes).redeliver},
 		{"replay", (*changes).replay},

@@ -190,6 +190,7 @@ func (w *walk) makeEndpoints() {
 	w.hooks.wait("of the delivered mail", 1, func(h *hook) bool { return h.Path == "/ok" && h.Body.Type == "message.created" })
 	w.ask(`mutation($f: DeliveryFilter) { __typename redeliver(filter: $f) { ...RedeliverPayload job { ...ReplayJob } } }`,
 		map[string]any{"f": map[string]any{"endpoint": w.endpointOK, "state": "DELIVERED"}})
+	w.makeElaborateEndpoints(create)
 	w.replay(create(map[string]any{"url": w.hooks.URL + "/doomed"}))
 }
 
