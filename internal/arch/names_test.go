@@ -29,7 +29,7 @@ var (
 var nameable = []string{
 	"plugins/outlook", "internal/sandbox",
 	"cmd/postern-provider-outlook", "cmd/postern-sandbox", "cmd/postern",
-	"internal/e2e", "internal/bench", "internal/arch", "docs", "Makefile", "go.mod", "go.sum", "internal/tools/go.mod", "internal/tools/go.sum",
+	"internal/e2e", "internal/bench", "internal/arch", "docs", "Makefile", "Dockerfile", "compose.yaml", "go.mod", "go.sum", "internal/tools/go.mod", "internal/tools/go.sum",
 }
 
 func checkNames(tree fs.FS) ([]string, error) {
