@@ -7,21 +7,27 @@
 //     event (Owe). The body is fixed there, once for each event and rendition:
 //     every attempt, redelivery and replay sends the same bytes with the same
 //     webhook-id.
-//   - Every request is signed twice with every active key of its endpoint: by
-//     Standard Webhooks (webhook-signature) and in the manner of Stripe
-//     (Postern-Signature). A key that was rotated out signs for another day.
-//   - No connection is made to an address that the guard refuses. It looks at
-//     the address that the kernel is about to connect to, after the name was
-//     resolved, so that what a name resolves to next changes nothing.
+//   - Every request is signed with every active key of its endpoint: by Standard
+//     Webhooks (webhook-signature), and with secrets also in the manner of Stripe
+//     (Postern-Signature). A key that was rotated out signs for a while longer.
+//     Private keys and the owner's headers leave the sealed record only to sign
+//     and to be sent.
+//   - No connection is made to an address, a port or by a scheme that the guard
+//     refuses. It looks at the address that the kernel is about to connect to,
+//     after the name was resolved, so that what a name resolves to next changes
+//     nothing, and again before anything is written once its rules have changed.
 //   - An attempt has a budget of time and bytes for each of its parts,
 //     whatever the receiver does. Redirects are not followed.
+//   - What is told of an endpoint (failing, disabled, recovered, dead letters) is
+//     journalled in the transaction of the change, and never owed to itself.
 //
 // How it fails. Bad settings of an endpoint are *mail.Error of kind invalid
 // and change nothing. What happens to an attempt is an outbox.Outcome; package
 // outbox decides what follows.
 //
 // Where to start: Owe for how deliveries come to be, Carrier.Deliver for how
-// they leave, Guard for where they may go.
+// they leave, Guard for where they may go, sign for what proves where they
+// come from.
 package webhook
 
 import (
