@@ -71,7 +71,8 @@ type Options struct {
 	// tests have less.
 	patience patience
 	// RestartMin and RestartMax bound the pause before a restart, which
-	// doubles: 0.5 s and 30 s where 0.
+	// doubles: 0.5 s and 30 s where 0. The first process that served and died is
+	// followed at once.
 	RestartMin, RestartMax time.Duration
 	// HealthyAfter is how long a process must have served for that pause to
 	// start over, 1 min where 0.

@@ -154,10 +154,11 @@ func (i *instance) run(ctx context.Context) {
 		case <-ctx.Done():
 		}
 	}()
-	pause := backoff{min: i.host.o.RestartMin, max: i.host.o.RestartMax}
+	pause := restarts{backoff: backoff{min: i.host.o.RestartMin, max: i.host.o.RestartMax}}
 	for ctx.Err() == nil {
 		i.update(func(s *InstanceStatus) { s.State = StateStarting })
 		l, err := i.start(ctx)
+		pause.served = err == nil
 		if err == nil {
 			began := i.host.o.Now()
 			err = i.serve(ctx, l)
@@ -178,9 +179,29 @@ func (i *instance) run(ctx context.Context) {
 	}
 }
 
+// restarts is how long an instance rests before its next start: not at all
+// after the first process that served and died, and then longer and longer.
+type restarts struct {
+	backoff
+	served, spent bool
+}
+
+func (r *restarts) step() time.Duration {
+	if r.served && !r.spent {
+		r.spent = true
+		return 0
+	}
+	return r.backoff.step()
+}
+
+func (r *restarts) reset() {
+	r.spent = false
+	r.backoff.reset()
+}
+
 // rest waits after a failure: until Reload where only the operator can help,
 // else for the backoff.
-func (i *instance) rest(ctx context.Context, err error, pause *backoff) {
+func (i *instance) rest(ctx context.Context, err error, pause *restarts) {
 	var again <-chan time.Time
 	if mail.KindOf(err) == mail.KindMisconfigured {
 		i.log.Error("plugin cannot work as configured", "plugin", i.config().Plugin, "error", err)

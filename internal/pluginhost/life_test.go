@@ -114,11 +114,12 @@ func TestDyingPlugin(t *testing.T) {
 	}
 }
 
-// TestRestartPauses: they double, and start over after a healthy while.
+// TestRestartPauses: the first death is followed at once, then pauses double,
+// and start over after a healthy while.
 func TestRestartPauses(t *testing.T) {
 	tests := map[time.Duration][]string{
-		time.Hour:       {"in=1ms", "in=2ms", "in=4ms"},
-		time.Nanosecond: {"in=1ms", "in=1ms", "in=1ms"},
+		time.Hour:       {"in=0s", "in=1ms", "in=2ms"},
+		time.Nanosecond: {"in=0s", "in=0s", "in=0s"},
 	}
 	for healthy, want := range tests {
 		r, p := runFake(t, Options{HealthyAfter: healthy})

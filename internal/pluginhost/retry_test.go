@@ -239,3 +239,27 @@ func TestBackoff(t *testing.T) {
 		t.Errorf("after a reset: %s", d)
 	}
 }
+
+func TestRestarts(t *testing.T) {
+	r := restarts{backoff: backoff{min: time.Second, max: 3 * time.Second}}
+	for n, c := range []struct {
+		served bool
+		want   time.Duration
+	}{
+		{false, time.Second}, // one that never started
+		{true, 0},            // the first that served
+		{true, 2 * time.Second},
+		{true, 3 * time.Second},
+		{false, 3 * time.Second},
+	} {
+		r.served = c.served
+		if got := r.step(); got != c.want {
+			t.Errorf("restart %d after %s, want %s", n+1, got, c.want)
+		}
+	}
+	r.reset() // it served for a good while
+	r.served = true
+	if got := []time.Duration{r.step(), r.step()}; got[0] != 0 || got[1] != time.Second {
+		t.Errorf("after a good while: %v", got)
+	}
+}
