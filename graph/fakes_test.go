@@ -399,84 +399,6 @@ func (f *fakes) Cancel(ctx context.Context, id string) (s *store.Submission, err
 	return s, err
 }
 
-func (f *fakes) Endpoints(context.Context) ([]*service.Endpoint, error) {
-	err := f.called("Endpoints")
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return slices.Clone(f.endpoints), err
-}
-
-func (f *fakes) find(id string) (*service.Endpoint, error) {
-	for _, e := range f.endpoints {
-		if e.ID == id {
-			return e, nil
-		}
-	}
-	return nil, store.ErrNotFound
-}
-
-func (f *fakes) CreateEndpoint(ctx context.Context, in service.EndpointInput) (*service.Endpoint, string, error) {
-	if err := f.called("CreateEndpoint"); err != nil {
-		return nil, "", err
-	}
-	f.created = in
-	e := &service.Endpoint{ID: fmt.Sprintf("ep-%d", len(f.endpoints)+1), URL: in.URL, Description: in.Description, Events: in.Events,
-		AccountIDs: in.Accounts, State: service.EndpointActive, Ordered: in.Ordered, Payload: in.Payload, Backfill: in.Backfill,
-		Attempts: in.Attempts, CreatedAt: epoch0.Add(time.Duration(len(f.endpoints)) * time.Second), Signature: in.Signature,
-		Keys: []service.EndpointKey{{ID: "key_1", Kind: in.Signature}, {ID: "key_2", Kind: service.SignatureEd25519, PublicKey: "whpk_x"}}}
-	for _, h := range in.Headers {
-		e.HeaderNames = append(e.HeaderNames, h.Name)
-	}
-	f.mu.Lock()
-	f.endpoints = append(f.endpoints, e)
-	f.mu.Unlock()
-	return e, "whsec_new", f.w.store.Update(ctx, func(tx store.Tx) error {
-		return tx.PutEndpoint(&store.Endpoint{ID: e.ID, Ordered: e.Ordered, CreatedAt: e.CreatedAt})
-	})
-}
-
-func (f *fakes) UpdateEndpoint(_ context.Context, id string, ch service.EndpointChange) (*service.Endpoint, error) {
-	if err := f.called("UpdateEndpoint"); err != nil {
-		return nil, err
-	}
-	f.changed = ch
-	e, err := f.find(id)
-	if err == nil && ch.URL != nil {
-		e.URL = *ch.URL
-	}
-	return e, err
-}
-
-func (f *fakes) DeleteEndpoint(_ context.Context, id string) error {
-	if err := f.called("DeleteEndpoint"); err != nil {
-		return err
-	}
-	if _, err := f.find(id); err != nil {
-		return err
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.endpoints = slices.DeleteFunc(f.endpoints, func(e *service.Endpoint) bool { return e.ID == id })
-	return nil
-}
-
-func (f *fakes) RotateSecret(_ context.Context, id string, how service.Rotation) (*service.Endpoint, string, error) {
-	f.rotation = how
-	e, err := f.find(id)
-	if how.Signature == service.SignatureEd25519 {
-		return e, "", err
-	}
-	return e, "whsec_rotated", err
-}
-
-func (f *fakes) ExpireKey(_ context.Context, id, key string) (*service.Endpoint, error) {
-	e, err := f.find(id)
-	if err == nil {
-		e.Keys = slices.DeleteFunc(e.Keys, func(k service.EndpointKey) bool { return k.ID == key })
-	}
-	return e, err
-}
-
 func (f *fakes) SendTest(ctx context.Context, id string, t event.Type) (d *store.Delivery, err error) {
 	f.tested = t
 	if _, err := f.find(id); err != nil {
@@ -497,32 +419,6 @@ func (f *fakes) delivery(endpoint string, e *event.Event) *store.Delivery {
 	return &store.Delivery{ID: event.HashID("d", endpoint, e.ID), Endpoint: endpoint, Lane: "lane-" + e.Account, Account: e.Account, Event: e.ID,
 		Type: string(e.Type), Position: e.Position, Sequence: e.Sequence, Rendition: "thin", State: store.DeliveryPending,
 		CreatedAt: f.w.clock(), NextAt: f.w.clock()}
-}
-
-func (f *fakes) Redeliver(_ context.Context, ids []string) (int, error) {
-	return len(ids), f.called("Redeliver")
-}
-
-func (f *fakes) Replay(ctx context.Context, in service.Replay) (*store.Job, error) {
-	f.replay = in
-	j := &store.Job{ID: "r1", State: store.JobRunning, Source: in.Source, Endpoint: in.Filter.Endpoint, Account: in.Filter.Account,
-		Type: in.Filter.Type, Since: in.Filter.Since, Until: in.Filter.Until, States: in.States, To: in.To, PerSecond: in.PerSecond,
-		CreatedAt: f.w.clock(), Counted: in.DryRun, Matched: 7}
-	if err := f.called("Replay"); err != nil || in.DryRun {
-		return j, err
-	}
-	return j, f.w.store.Update(ctx, func(tx store.Tx) error { return tx.PutJob(j) })
-}
-
-func (f *fakes) CancelReplay(ctx context.Context, id string) (j *store.Job, err error) {
-	err = f.w.store.Update(ctx, func(tx store.Tx) error {
-		if j, err = tx.Job(id); err != nil {
-			return err
-		}
-		j.State, j.DoneAt, j.Reason = store.JobCancelled, f.w.clock(), ""
-		return tx.PutJob(j)
-	})
-	return j, errors.Join(err, f.called("CancelReplay"))
 }
 
 func change(have, add, remove []string) []string {
