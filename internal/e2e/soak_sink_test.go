@@ -30,17 +30,17 @@ type sunk struct {
 	body     string
 	times    int
 	previous int64
-	event    told2
+	event    hookEvent
 }
 
-// told2 is the part of a body that is compared with the journal.
-type told2 struct {
+// hookEvent is the part of a body that is compared with the journal.
+type hookEvent struct {
 	Type, ID, Cursor string
 	Sequence         int64
 	Account          *struct{ ID string }
 }
 
-func (e *told2) account() string {
+func (e *hookEvent) account() string {
 	if e.Account == nil {
 		return ""
 	}
@@ -72,19 +72,9 @@ func (k *sink) set(t *sinkTrap) {
 	k.trap = t
 }
 
-// times says how often an event came.
-func (k *sink) times(id string) int {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if e := k.events[id]; e != nil {
-		return e.times
-	}
-	return 0
-}
-
 func (k *sink) serve(w http.ResponseWriter, r *http.Request) {
 	raw, err := io.ReadAll(r.Body)
-	var e told2
+	var e hookEvent
 	if err != nil { // the gateway died while it was sending
 		panic(http.ErrAbortHandler)
 	}
@@ -127,7 +117,7 @@ func (k *sink) spring(t *sinkTrap) {
 	<-t.dead
 }
 
-func (k *sink) note(e *told2, raw, previous string) {
+func (k *sink) note(e *hookEvent, raw, previous string) {
 	k.total++
 	if old := k.events[e.ID]; old != nil {
 		if old.body != raw {

@@ -22,7 +22,7 @@ import (
 var soakTypes = []string{"MESSAGE_CREATED", "MESSAGE_UPDATED", "MESSAGE_DELETED", "MAILBOX_CREATED", "MAILBOX_UPDATED", "MAILBOX_DELETED",
 	"ACCOUNT_CONNECTED", "ACCOUNT_SYNCED", "ACCOUNT_GRANT_EXPIRED", "ACCOUNT_RECOVERED", "SUBMISSION_SENT", "SUBMISSION_FAILED"}
 
-// told is an event as GraphQL tells it.
+// toldEvent is an event as GraphQL tells it.
 type toldEvent struct {
 	ID, Cursor, Type, AccountID, MessageID, SubmissionID string
 

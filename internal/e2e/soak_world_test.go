@@ -47,7 +47,6 @@ type soak struct {
 	plugin  int // the process id of the gateway's plugin
 
 	sandbox  *process
-	endpoint string
 	secret   string
 	journal  journal
 	killed   map[string]int // kills by point
@@ -302,12 +301,7 @@ func (s *soak) connect(address string) {
 // hook makes the ordered endpoint that wants everything.
 func (s *soak) hook() string {
 	s.t.Helper()
-	types := []string{}
-	for _, name := range soakTypes {
-		types = append(types, name)
-	}
-	id, secret := s.demo.endpoint(map[string]any{"url": s.sink.srv.URL, "events": types, "ordered": true, "backfill": true})
-	s.endpoint = id
+	_, secret := s.demo.endpoint(map[string]any{"url": s.sink.srv.URL, "events": soakTypes, "ordered": true, "backfill": true})
 	return secret
 }
 
