@@ -19,6 +19,8 @@ type applier struct {
 	acct  *store.Account
 	// asOf is when the provider began to answer: our own writes after it win.
 	asOf time.Time
+	// now is the clock's time: nothing was written after it.
+	now time.Time
 	// direct: the messages themselves were asked for. Feeds may lag behind what
 	// such an answer says.
 	direct bool
@@ -45,8 +47,8 @@ type applier struct {
 	mailboxes map[string]*store.Mailbox
 }
 
-func newApplier(tx store.Tx, b *journal.Batch, acct *store.Account, asOf time.Time) *applier {
-	return &applier{tx: tx, batch: b, acct: acct, asOf: asOf,
+func newApplier(tx store.Tx, b *journal.Batch, acct *store.Account, asOf, now time.Time) *applier {
+	return &applier{tx: tx, batch: b, acct: acct, asOf: asOf, now: now,
 		refetch: map[string]struct{}{}, mailboxes: map[string]*store.Mailbox{}}
 }
 
@@ -60,6 +62,24 @@ func (a *applier) apply(it *mail.Item) error {
 		return a.gone(it)
 	}
 	return mail.Errorf(mail.KindInternal, "apply change", "unknown kind of item %q", it.Kind)
+}
+
+// known reads a message. What it says of times to come was written before the
+// clock was set back. Taken at its word, nothing that the provider tells would
+// be new enough until the clock has caught up, and what feeds tell once would be
+// lost; so it counts as just now, which has contradictions looked into.
+func (a *applier) known(id string) (*store.Message, error) {
+	m, err := a.tx.Message(id)
+	if err != nil {
+		return nil, err
+	}
+	if m.PlacedAt.After(a.now) {
+		m.PlacedAt = a.asOf
+	}
+	if m.Wrote.At.After(a.now) {
+		m.Wrote.At = a.asOf
+	}
+	return m, nil
 }
 
 // mailbox finds one of the account's mailboxes by the provider's id; nil
@@ -81,7 +101,7 @@ func (a *applier) mailbox(providerID string) (*store.Mailbox, error) {
 
 func (a *applier) present(it *mail.Item) error {
 	id := MessageID(a.acct.ID, it.Message.ProviderID)
-	old, err := a.tx.Message(id)
+	old, err := a.known(id)
 	if errors.Is(err, store.ErrNotFound) {
 		return a.create(id, it)
 	}
@@ -259,7 +279,7 @@ func (a *applier) place(old []string, it *mail.Item, fields mail.Fields) ([]stri
 // held back: a move shows first where it left.
 func (a *applier) absent(it *mail.Item) error {
 	id := MessageID(a.acct.ID, it.Message.ProviderID)
-	old, err := a.tx.Message(id)
+	old, err := a.known(id)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil
 	}
@@ -284,7 +304,7 @@ func (a *applier) absent(it *mail.Item) error {
 // gone removes the message: the provider says that it is nowhere.
 func (a *applier) gone(it *mail.Item) error {
 	id := MessageID(a.acct.ID, it.Message.ProviderID)
-	old, err := a.tx.Message(id)
+	old, err := a.known(id)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil
 	}

@@ -160,7 +160,7 @@ func (f *feed) batch(ctx context.Context, b *mail.Batch, begun time.Time) error 
 			return err
 		}
 	}
-	quiet := len(items) == 0 && b.Done && f.state.Complete && !f.state.Comparing && begun.Sub(f.state.Asked) < quietSave
+	quiet := len(items) == 0 && b.Done && f.state.Complete && !f.state.Comparing && begun.Sub(f.state.Asked).Abs() < quietSave
 	next := f.state
 	next.Cursor = b.Next
 	if b.Done {
@@ -199,7 +199,7 @@ func (f *feed) applyAs(ctx context.Context, items []mail.Item, asOf time.Time, d
 	f.s.ahead.put(content)
 	defer f.s.ahead.drop(content)
 	err := f.s.journal.Update(ctx, func(tx store.Tx, b *journal.Batch) error {
-		a := newApplier(tx, b, f.acct, asOf)
+		a := newApplier(tx, b, f.acct, asOf, f.s.now())
 		a.first, a.bodies, a.purges, a.direct, a.started = f.first(), bodies, &f.s.purges, direct, f.s.started
 		for i := range items {
 			if err := a.apply(&items[i]); err != nil {
@@ -283,7 +283,7 @@ func (f *feed) unseen(tx store.Tx, after store.DateKey, begun time.Time) (gone [
 			return nil, after, false, err
 		}
 		after = k
-		if _, told := f.seen[m.ID]; told || m.PlacedAt.After(begun) {
+		if _, told := f.seen[m.ID]; told || m.PlacedAt.After(begun) && !m.PlacedAt.After(f.s.now()) {
 			continue
 		}
 		gone = append(gone, mail.Item{Kind: mail.ItemAbsent, Mailbox: f.scope, Message: mail.Message{ProviderID: m.ProviderID}})

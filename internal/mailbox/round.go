@@ -135,7 +135,7 @@ func (s *Service) settleAbsences(ctx context.Context, acct *store.Account, p pro
 		}
 		due, orphans = due[:0], orphans[:0]
 		for _, ab := range absences {
-			if !ab.Since.Before(asked) {
+			if !ab.Since.Before(asked) && !ab.Since.After(s.now()) { // unless the clock was set back
 				continue
 			}
 			m, err := tx.Message(ab.Message)

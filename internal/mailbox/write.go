@@ -334,7 +334,7 @@ func (s *Service) settle(ctx context.Context, w *work, chunk []*store.Message, f
 	behind := false
 	err := s.journal.Update(ctx, func(tx store.Tx, b *journal.Batch) error {
 		out, overtaken, behind = make([]Result, len(chunk)), nil, false
-		a := newApplier(tx, b, w.acct, answered)
+		a := newApplier(tx, b, w.acct, answered, s.now())
 		for i, asked := range chunk {
 			out[i].ID = asked.ID
 			r := &results[i]
@@ -385,7 +385,7 @@ func (s *Service) settleOne(a *applier, asked *store.Message, fields mail.Fields
 		}
 		return m, err
 	}
-	old, err := a.tx.Message(asked.ID)
+	old, err := a.known(asked.ID)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, nil // gone meanwhile, and told so
 	}
