@@ -31,6 +31,9 @@ func Open(opts Options) (*Store, error) {
 	if err := privateFolder(opts.Path); err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
+	if err := install(opts.Path); err != nil {
+		return nil, fmt.Errorf("open store: finish a restore: %w", err)
+	}
 	db, err := openFile(opts.Path, opts.Log)
 	if err != nil {
 		return nil, err

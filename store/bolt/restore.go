@@ -18,9 +18,16 @@ import (
 	"github.com/postern-mail/postern/store/table"
 )
 
-// partDir is where a backup is unpacked, inside the data folder. A killed
-// restore leaves it, and the next one removes it.
-const partDir = "restore.part"
+const (
+	// partDir is where a backup is unpacked, inside the data folder. A killed
+	// restore leaves it, and the next one removes it.
+	partDir = "restore.part"
+	// readyDir is what it is called, with a time, once nothing can fail any
+	// more: whoever finds it moves it into place.
+	readyDir = "restore.ready-"
+	// asideDir is where what was there before goes, with the same time.
+	asideDir = "before-restore-"
+)
 
 // NotEmptyError says that a data folder holds a store already.
 type NotEmptyError struct{ Path string }
@@ -42,9 +49,9 @@ type Restored struct {
 // Restore makes a data folder's store from a backup. The backup is unpacked
 // and checked apart; its store is opened, migrated where it is of an earlier
 // format, begins a new epoch, and is given to settle, which adapts it to what
-// has happened since. Only then it takes its place, in a step that a crash
-// cannot divide. What was there is kept aside with force, and without it is a
-// NotEmptyError.
+// has happened since. Only then it takes its place, in one step: a rename, and
+// what follows from it, which the next Open finishes after a crash. What was
+// there is kept aside with force, and without it is a NotEmptyError.
 func Restore(ctx context.Context, opts Options, r io.Reader, force bool, settle func(context.Context, *Store) error) (Restored, error) {
 	done, err := restore(ctx, opts, r, force, settle)
 	if err != nil {
@@ -80,10 +87,28 @@ func restore(ctx context.Context, opts Options, r io.Reader, force bool, settle 
 	if done.Epoch, err = awaken(ctx, opts, part, done.Manifest, settle); err != nil {
 		return done, err
 	}
-	if len(before) > 0 {
-		done.Aside = filepath.Join(opts.Path, "before-restore-"+now().UTC().Format("20060102T150405.000Z"))
+	if len(before) == 0 {
+		// A gateway may have been started in the meantime.
+		again, release, err := occupants(opts.Path)
+		if err != nil {
+			return done, err
+		}
+		release()
+		if len(again) > 0 {
+			return done, &NotEmptyError{opts.Path}
+		}
 	}
-	return done, install(opts.Path, part, done.Aside, before)
+	stamp := now().UTC().Format("20060102T150405.000Z")
+	if err := os.Rename(part, filepath.Join(opts.Path, readyDir+stamp)); err != nil {
+		return done, err
+	}
+	if len(before) > 0 {
+		done.Aside = filepath.Join(opts.Path, asideDir+stamp)
+	}
+	if err := syncFolder(opts.Path); err != nil {
+		return done, err
+	}
+	return done, install(opts.Path)
 }
 
 // occupants lists what stands in a data folder of a store's. The folder must
@@ -179,42 +204,54 @@ func awaken(ctx context.Context, opts Options, part string, m Manifest, settle f
 	return s.Epoch(), settle(ctx, s)
 }
 
-// install moves the restored store into its place. The database goes last, and
-// in one step: until then the folder holds the store of before.
-func install(path, part, aside string, before []string) error {
-	if aside != "" {
-		if err := os.Mkdir(aside, 0o700); err != nil {
+// install moves a restored store that is ready into its place, and what was
+// there aside. A process that is killed meanwhile leaves the rest to the next
+// one that opens the store. Where nothing is ready it does nothing.
+func install(path string) error {
+	ready, err := filepath.Glob(filepath.Join(path, readyDir+"*"))
+	if err != nil || len(ready) == 0 {
+		return err
+	}
+	from := ready[len(ready)-1]
+	aside := filepath.Join(path, asideDir+strings.TrimPrefix(filepath.Base(from), readyDir))
+	old, err := filepath.Glob(filepath.Join(path, fileName+".format*"))
+	if err != nil {
+		return err
+	}
+	for _, name := range old { // of the database that goes
+		if err := moveAside(name, aside); err != nil {
 			return err
 		}
-		for _, name := range before {
-			from, to := filepath.Join(path, name), filepath.Join(aside, name)
-			keep := os.Rename
-			if name == fileName {
-				keep = linkOrRename
-			}
-			if err := keep(from, to); err != nil {
-				return err
-			}
-		}
-		if err := syncFolder(aside); err != nil {
-			return err
-		}
-	} else if _, err := os.Lstat(filepath.Join(path, fileName)); !errors.Is(err, os.ErrNotExist) {
-		return errors.Join(err, &NotEmptyError{path}) // a gateway was started meanwhile
 	}
 	for _, name := range []string{blobsDir, fileName} {
-		if err := os.Rename(filepath.Join(part, name), filepath.Join(path, name)); err != nil {
+		if _, err := os.Lstat(filepath.Join(from, name)); errors.Is(err, os.ErrNotExist) {
+			continue // moved already
+		} else if err != nil {
+			return err
+		}
+		if err := moveAside(filepath.Join(path, name), aside); err != nil {
+			return err
+		}
+		if err := os.Rename(filepath.Join(from, name), filepath.Join(path, name)); err != nil {
 			return err
 		}
 	}
-	return syncFolder(path)
+	if err := syncFolder(path); err != nil {
+		return err
+	}
+	return os.RemoveAll(from)
 }
 
-// linkOrRename gives a file a second name, or another one where the file
-// system has no links.
-func linkOrRename(from, to string) error {
-	if err := os.Link(from, to); err == nil {
+// moveAside moves what is there, if it is, into a folder.
+func moveAside(name, aside string) error {
+	if _, err := os.Lstat(name); errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
-	return os.Rename(from, to)
+	if err := os.Mkdir(aside, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	if err := os.Rename(name, filepath.Join(aside, filepath.Base(name))); err != nil {
+		return err
+	}
+	return syncFolder(aside)
 }
