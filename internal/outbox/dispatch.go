@@ -286,6 +286,7 @@ func (o *Outbox) makeRoom() bool {
 			continue
 		}
 		found, ep.more = true, false
+		o.scanned = false // until it is, what is not known may be in the store
 		for id, l := range ep.lanes {
 			if l.state == laneWaiting && len(l.behind) == 0 && len(l.head) == 0 {
 				o.unsetTimer(l.timer)

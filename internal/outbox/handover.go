@@ -60,6 +60,9 @@ func (o *Outbox) hand(h Handed, now time.Time) {
 		o.learn(store.Lane{Endpoint: d.Endpoint, Lane: d.Lane, Due: d.NextAt}, true)
 		return
 	}
+	if known != nil && known.has(d.ID) {
+		return // it was read between its commit and now
+	}
 	item := &owed{Delivery: d, body: h.Body, at: now}
 	o.handed += len(h.Body)
 	if known == nil {
@@ -70,6 +73,17 @@ func (o *Outbox) hand(h Handed, now time.Time) {
 	if known.state == laneIdle {
 		o.ready(known)
 	}
+}
+
+// has reports whether a lane has heard of a delivery.
+func (l *lane) has(id string) bool {
+	for _, d := range l.head {
+		if d != nil && d.ID == id {
+			return true
+		}
+	}
+	_, decided := l.behind[id]
+	return decided
 }
 
 // unload gives back the room of a body.

@@ -238,7 +238,7 @@ func (o *Outbox) forget(l *lane) {
 	l.wait.reset(l)
 	delete(l.ep.lanes, l.id)
 	if l.ep.more && len(l.ep.lanes) <= o.opts.Known/2 {
-		l.ep.more = false
+		l.ep.more, o.scanned = false, false
 		o.Wake()
 	}
 }
