@@ -39,6 +39,7 @@ var shapes = map[string]*regexp.Regexp{
 	"a refresh token or code":      regexp.MustCompile(`0\.AX[A-Za-z0-9_-]{30,}`),
 	"an opaque access token":       regexp.MustCompile(`EwB[A-Za-z0-9_-]{50,}`),
 	"a webhook secret":             regexp.MustCompile(`whsec_[A-Za-z0-9+/]{16,}`),
+	"a webhook's private key":      regexp.MustCompile(`whsk_[A-Za-z0-9+/]{16,}`),
 	"an API key":                   regexp.MustCompile(`psk_[A-Za-z0-9_-]{20,}`),
 	"an Authorization header":      regexp.MustCompile(`(?i)bearer [a-z0-9_-]{20,}`),
 	"a code or state in a query":   regexp.MustCompile(`[?&](code|state|code_verifier|client_secret|refresh_token)=[A-Za-z0-9._%-]{10,}`),
@@ -88,6 +89,7 @@ func TestSearchFinds(t *testing.T) {
 		base64.StdEncoding.EncodeToString([]byte(w + "abc")), hex.EncodeToString([]byte(w)),
 		"eyJhbGciOiJSUzI1NiJ9.eyJhdWQiOiJ4In0.c2ln", "Authorization: Bearer abcdefghijklmnopqrstuvwxyz",
 		"GET /oauth/outlook/callback?code=0.AXabcdefgh&x=y", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+		"whsk_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
 	} {
 		if len(m.search([]byte(data))) == 0 {
 			t.Errorf("not found in %q", data)
@@ -257,6 +259,8 @@ func (d *demo) useEverything(t *testing.T, m marks, errs *texts) {
 	t.Helper()
 	hooks := d.receive(nil)
 	_, secret := d.endpoint(map[string]any{"url": hooks.URL + "/" + m.word("an endpoint's path"), "payload": "FULL", "description": m.word("an endpoint's description")})
+	d.endpoint(map[string]any{"url": hooks.URL + "/signed", "signature": "ED25519", "events": []string{"MESSAGE_CREATED"},
+		"headers": []map[string]any{{"name": "Authorization", "value": "Basic " + m.word("an endpoint's header")}}})
 	m["a webhook secret in full"] = []byte(secret)
 	m["a webhook secret"] = []byte(strings.TrimPrefix(secret, "whsec_"))
 	d.control("POST", "/control/users/"+ada+"/messages", string(m.letter("delivered mail")), nil)
