@@ -58,7 +58,6 @@ func TestRubbishFromTheProvider(t *testing.T) {
 			t.Errorf("%s was told %d times", kind, n)
 		}
 	}
-	d.inStep(ada)
 }
 
 // TestDamagedStoreIsNotStarted: a gateway whose database is cut ends at once,

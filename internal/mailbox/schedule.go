@@ -222,7 +222,7 @@ func (s *schedule) done(e *entry, pause time.Duration, failed bool) {
 		return
 	}
 	switch {
-	case failed && e.anew:
+	case failed && (e.anew || len(e.waiters) > 0): // who asks by name is not kept waiting
 		pause = 0
 	case failed:
 	case e.repeat:
