@@ -35,6 +35,7 @@ type cli struct {
 	Backup      backupCmd      `cmd:"" help:"Write a backup of the data to a file; the gateway may run."`
 	Restore     restoreCmd     `cmd:"" help:"Make the data folder from a backup; the gateway must not run."`
 	Verify      verifyCmd      `cmd:"" help:"Read all data and say what is wrong with it; the gateway may run."`
+	Export      exportCmd      `cmd:"" help:"Print events or dead letters as lines of JSON; the gateway may run."`
 	Version     versionCmd     `cmd:"" help:"Print the version."`
 
 	DemoReceiver receiverCmd `cmd:"" hidden:""`

@@ -63,6 +63,7 @@ func (g *Gateway) commands() http.Handler {
 	})
 	g.serveDeliveries(mux)
 	mux.HandleFunc("GET /backup", g.serveBackup)
+	mux.HandleFunc("GET /export/{what}", g.serveExport)
 	answer("GET /verify", func(ctx context.Context) (any, error) { return g.store.Verify(ctx, false) })
 	return mux
 }
