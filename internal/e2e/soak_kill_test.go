@@ -108,12 +108,35 @@ func (s *soak) killAll(ctx context.Context) error {
 	steps := int64(len(s.load.ops)) / int64(s.plan.kills+1)
 	for i := range s.plan.kills {
 		s.load.gate.open(int64(i+2) * steps)
+		if err := s.works(ctx); err != nil {
+			return err
+		}
 		p := points[(i+int(s.plan.seed%uint64(len(points))))%len(points)]
 		if err := s.killAt(ctx, p, i); err != nil {
 			return fmt.Errorf("kill %d, %s: %w", i, p.name, err)
 		}
 	}
 	s.load.gate.open(int64(len(s.load.ops)))
+	return nil
+}
+
+// works lets the gateway do a piece of work after a start, as the receiver sees
+// it, or all there is: one that is killed before it comes to anything proves
+// little.
+func (s *soak) works(ctx context.Context) error {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	begin := s.sink.count()
+	for last, since := begin, time.Now(); last < begin+s.plan.deliveries/50 && time.Since(since) < 4*time.Second; {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if n := s.sink.count(); n != last {
+			last, since = n, time.Now()
+		}
+	}
 	return nil
 }
 

@@ -72,6 +72,13 @@ func (k *sink) set(t *sinkTrap) {
 	k.trap = t
 }
 
+// count counts the events that came.
+func (k *sink) count() int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return len(k.events)
+}
+
 func (k *sink) serve(w http.ResponseWriter, r *http.Request) {
 	raw, err := io.ReadAll(r.Body)
 	var e hookEvent
