@@ -12,7 +12,9 @@ func (d *demo) lastAttempt(endpoint string) (class, err string) {
 	var got struct {
 		Deliveries struct {
 			Edges []struct {
-				Node struct{ Attempts []struct{ Class, Error string } }
+				Node struct {
+					Attempts []struct{ Class, Error string }
+				}
 			}
 		}
 	}
