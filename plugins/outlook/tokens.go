@@ -85,7 +85,7 @@ func (t *tokens) Renew(ctx context.Context, refused string) (string, error) {
 func (t *tokens) get(ctx context.Context, refused string) (string, error) {
 	t.mu.Lock()
 	now := t.p.now()
-	if t.access != "" && t.access == refused && now.Sub(t.renewed) >= minRenewal {
+	if t.access != "" && t.access == refused && now.Sub(t.renewed).Abs() >= minRenewal {
 		t.access, t.renewed = "", now
 	}
 	if t.access != "" && now.Before(t.usable) {

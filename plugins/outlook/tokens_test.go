@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"sync"
 	"testing"
 	"time"
@@ -212,4 +213,22 @@ func TestReconnectingDuringARenewal(t *testing.T) {
 	wantKind(t, <-old, mail.KindUnavailable)
 	// What became of the old grant is no word about the new one.
 	w.mailboxes()
+}
+
+// TestClockJumps: a token that Graph refuses is renewed, and a renewed one used,
+// whichever way the clock was set meanwhile.
+func TestClockJumps(t *testing.T) {
+	w := connected(t)
+	for _, jump := range []time.Duration{-time.Hour, time.Hour, -2 * time.Hour, 3 * time.Hour} {
+		w.mailboxes()
+		w.clock.forward(jump)
+		if err := w.sandbox.Faults().Put(traffic.Fault{User: ada, Match: "/v1.0/", Status: http.StatusUnauthorized, Times: 1}); err != nil {
+			t.Fatal(err)
+		}
+		w.sandbox.Counters().Reset()
+		w.mailboxes()
+		if n := w.report().Tokens["refresh_token"]["ok"]; n < 1 {
+			t.Errorf("after %s: %d renewals", jump, n)
+		}
+	}
 }
