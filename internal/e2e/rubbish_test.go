@@ -28,7 +28,7 @@ func TestRubbishFromTheProvider(t *testing.T) {
 		return g.try(`mutation($a: ID!) { syncAccount(id: $a) { id } }`, map[string]any{"a": account}, nil)
 	}
 	for body, words := range map[string]string{
-		"html": "text/html", "gzipbomb": "more than 64 MiB", "empty": "cannot be read", "foreign": "leads away",
+		"html": "text/html", "gzipbomb": "more than 64 MiB", "empty": "cannot be read",
 	} {
 		d.control("PUT", "/control/faults", fmt.Sprintf(`{"user":%q,"match":"GET /me/mailFolders","body":%q}`, ada, body), nil)
 		d.deliver(ada, "to ada during "+body)
