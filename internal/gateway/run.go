@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/postern-mail/postern/internal/config"
 	"github.com/postern-mail/postern/internal/httpd"
 	"github.com/postern-mail/postern/internal/pluginhost"
 	"github.com/postern-mail/postern/store"
@@ -179,7 +180,7 @@ func (g *Gateway) maintain(ctx context.Context) error {
 	ticker := time.NewTicker(time.Minute)
 	defer ticker.Stop()
 	for {
-		if err := g.trim(ctx); err != nil && ctx.Err() == nil {
+		if err := trimRecords(ctx, g.store, g.cfg.Keep, time.Now()); err != nil && ctx.Err() == nil {
 			g.log.ErrorContext(ctx, "old records not dropped", "error", err)
 		}
 		if err := g.trimBlobs(ctx); err != nil && ctx.Err() == nil {
@@ -206,17 +207,20 @@ func (g *Gateway) trimBlobs(ctx context.Context) error {
 	return err
 }
 
-func (g *Gateway) trim(ctx context.Context) error {
-	now := time.Now()
-	const limit = 200
+// trimStep is how many records one transaction drops.
+const trimStep = 200
+
+// trimRecords drops what is older than its setting, from the front of what is
+// in order of time, in many small transactions that others share.
+func trimRecords(ctx context.Context, s store.Store, keep config.Keep, now time.Time) error {
 	steps := []func(tx store.Tx) (int, error){
-		func(tx store.Tx) (int, error) { return tx.TrimJournal(now.Add(-g.cfg.Keep.Journal), limit) },
-		func(tx store.Tx) (int, error) { return tx.TrimSubmissions(now.Add(-g.cfg.Keep.Submissions), limit) },
-		func(tx store.Tx) (int, error) { return tx.ExpireConnects(now, limit) },
+		func(tx store.Tx) (int, error) { return tx.TrimJournal(now.Add(-keep.Journal), trimStep) },
+		func(tx store.Tx) (int, error) { return tx.TrimSubmissions(now.Add(-keep.Submissions), trimStep) },
+		func(tx store.Tx) (int, error) { return tx.ExpireConnects(now, trimStep) },
 	}
 	for _, step := range steps {
-		for n := limit; n == limit; {
-			err := g.store.Update(ctx, func(tx store.Tx) (err error) {
+		for n := trimStep; n == trimStep; {
+			err := s.Update(ctx, func(tx store.Tx) (err error) {
 				n, err = step(tx)
 				return err
 			})
