@@ -189,8 +189,8 @@ func (s *Service) watch(ctx context.Context, account string) (time.Time, error) 
 	renewed := resp.ID == a.Watch.ID
 	err = s.store.Update(ctx, func(tx store.Tx) error {
 		a, err := tx.Account(account)
-		if err != nil {
-			return err
+		if err != nil || a.State == store.AccountGrantExpired {
+			return err // the grant ended meanwhile: nothing is pulled, whatever the channel tells
 		}
 		a.Watch.ID, a.Watch.State, a.Watch.Expires, a.Watch.LookupKeys = resp.ID, resp.State, resp.Expires, resp.LookupKeys
 		return tx.PutAccount(a)

@@ -127,6 +127,13 @@ type Webhooks struct {
 	Proxy string `yaml:"proxy"`
 	// KeyOverlap is how long a signing key that was rotated out goes on signing.
 	KeyOverlap time.Duration `yaml:"key_overlap"`
+	// OrderWait is how long a delivery that its receiver refuses, while it
+	// answers others, holds up those behind it.
+	OrderWait time.Duration `yaml:"order_wait"`
+	// Rejected is how many attempts a delivery gets that is answered by 4xx.
+	Rejected int `yaml:"rejected"`
+	// Expire says by type of event how long its deliveries are tried.
+	Expire map[string]time.Duration `yaml:"expire"`
 }
 
 // Keep says how long things are kept.
@@ -164,7 +171,8 @@ func Default() *Config {
 		Log:       Log{Level: "info", Format: "text"},
 		Providers: map[string]Provider{},
 		Sync:      Sync{Workers: 8, PollWatched: 10 * time.Minute, Poll: 30 * time.Second, PollListened: 10 * time.Second},
-		Webhooks:  Webhooks{Allow: []string{}, Workers: 512, Timeout: 15 * time.Second, AllowPorts: []int{}, KeyOverlap: 24 * time.Hour},
+		Webhooks: Webhooks{Allow: []string{}, Workers: 512, Timeout: 15 * time.Second, AllowPorts: []int{}, KeyOverlap: 24 * time.Hour,
+			OrderWait: 5 * time.Minute, Rejected: 8, Expire: map[string]time.Duration{}},
 		Keep:      Keep{Journal: 30 * 24 * time.Hour, Attempts: 14 * 24 * time.Hour, DeadLetters: 90 * 24 * time.Hour, Submissions: 30 * 24 * time.Hour, Blobs: 10 << 30},
 		Connect:   Connect{LinkLife: time.Hour},
 		Telemetry: Telemetry{SampleRatio: 1},

@@ -61,6 +61,7 @@ func TestBadSettingsAreNamed(t *testing.T) {
 		"webhooks.timeout=1h":         "webhooks.timeout",
 		"webhooks.allow=10/8":         "webhooks.allow",
 		"public_url=ftp://x":          "public_url",
+		"disk.min_free=-1":            "disk.min_free",
 		"log.level=loud":              "log.level",
 		"providers.x.plugin=../x":     "providers.x.plugin",
 		"providers.x.nonsense=1":      "no setting providers.x.nonsense",
@@ -77,6 +78,29 @@ func TestBadSettingsAreNamed(t *testing.T) {
 	}
 	if _, err := Load(name, nil, nil); err == nil || !strings.Contains(err.Error(), "htp") {
 		t.Errorf("unknown section: %v", err)
+	}
+}
+
+// TestWithoutPublicURL: links and redirects lead to this machine, and nobody can
+// notify us.
+func TestWithoutPublicURL(t *testing.T) {
+	for _, c := range []struct {
+		sets   []string
+		public string
+		pushes bool
+	}{
+		{nil, "http://localhost:8080", false},
+		{[]string{"http.listen=127.0.0.1:9000"}, "http://localhost:9000", false},
+		{[]string{"http.tls_cert=x", "http.tls_key=y"}, "https://localhost:8080", false},
+		{[]string{"public_url=https://mail.example.com"}, "https://mail.example.com", true},
+	} {
+		cfg, err := Load("", nil, append(c.sets, "providers.x.plugin=x", "providers.x.push=true", "providers.y.plugin=x"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := cfg.Public().String(); got != c.public || cfg.Pushes("x") != c.pushes || cfg.Pushes("y") || cfg.Pushes("z") {
+			t.Errorf("%v: %s, pushes %v %v %v", c.sets, got, cfg.Pushes("x"), cfg.Pushes("y"), cfg.Pushes("z"))
+		}
 	}
 }
 

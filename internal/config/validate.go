@@ -57,14 +57,14 @@ func Validate(c *Config) error {
 			bad(path+".sha256", "must be 64 hexadecimal digits")
 		}
 	}
-	for path, n := range map[string]int{"sync.workers": c.Sync.Workers, "webhooks.workers": c.Webhooks.Workers} {
+	for path, n := range map[string]int{"sync.workers": c.Sync.Workers, "webhooks.workers": c.Webhooks.Workers, "webhooks.rejected": c.Webhooks.Rejected} {
 		if n < 1 || n > 10000 {
 			bad(path, "must be from 1 to 10000")
 		}
 	}
 	for path, d := range map[string]time.Duration{
 		"sync.poll_watched": c.Sync.PollWatched, "sync.poll": c.Sync.Poll, "sync.poll_listened": c.Sync.PollListened,
-		"webhooks.timeout": c.Webhooks.Timeout, "webhooks.key_overlap": c.Webhooks.KeyOverlap, "keep.journal": c.Keep.Journal, "keep.attempts": c.Keep.Attempts,
+		"webhooks.timeout": c.Webhooks.Timeout, "webhooks.key_overlap": c.Webhooks.KeyOverlap, "webhooks.order_wait": c.Webhooks.OrderWait, "keep.journal": c.Keep.Journal, "keep.attempts": c.Keep.Attempts,
 		"keep.dead_letters": c.Keep.DeadLetters, "keep.submissions": c.Keep.Submissions, "connect.link_life": c.Connect.LinkLife,
 	} {
 		if d < 100*time.Millisecond {
@@ -73,6 +73,11 @@ func Validate(c *Config) error {
 	}
 	if c.Keep.Blobs != 0 && c.Keep.Blobs < 64<<20 {
 		bad("keep.blobs", "must be 0 or at least 67108864 (64 MiB)")
+	}
+	for name, d := range c.Webhooks.Expire {
+		if d < time.Second {
+			bad("webhooks.expire."+name, "must be at least 1s")
+		}
 	}
 	for _, p := range c.Webhooks.AllowPorts {
 		if p < 1 || p > 65535 {

@@ -16,7 +16,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 )
 
 // meter reads a gateway's /metrics again and again and notes which families
@@ -126,6 +125,13 @@ func TestEveryMetricMoves(t *testing.T) {
 	m.until("postern_graphql_subscriptions", nil)
 	cancel()
 
+	// The database's file grows in large steps.
+	long := "https://example.com/?" + strings.Repeat("x", 400<<10)
+	m.until("postern_store_bytes", func() {
+		for range 10 {
+			g.query(`mutation($x: String!) { beginConnect(input: {provider: "outlook", redirectUrl: $x}) { url } }`, map[string]any{"x": long}, nil)
+		}
+	})
 	// The disk.
 	folder := s["data_dir"].(string)
 	m.until("postern_disk_free_bytes", func() {
@@ -144,13 +150,18 @@ func TestEveryMetricMoves(t *testing.T) {
 		g.eventually("pulling is held or not", func() bool { return g.metric("postern_sync_held") == map[bool]float64{true: 1}[min > 1] })
 		m.look()
 	}
-	fullStore(t, d, m)
-
 	m.look()
+	full := fullStore(t, d, m)
 	for _, family := range slices.Sorted(maps.Keys(m.listed)) {
+		if full != nil && family == "postern_store_commit_failures_total" {
+			continue // said below
+		}
 		if m.moved[family] == (movedElsewhere[family] != "") {
 			t.Errorf("%s is listed, and it has moved: %v; seen elsewhere: %q", family, m.moved[family], movedElsewhere[family])
 		}
+	}
+	if full != nil {
+		t.Skipf("only the full disk was not seen: %v", full)
 	}
 }
 
@@ -164,13 +175,14 @@ func (d *demo) moveDelivery(t *testing.T, g *demo, m *meter, account string) {
 	broken := g.receive(func(w http.ResponseWriter, _ *hook) { w.WriteHeader(http.StatusInternalServerError) })
 	g.endpoint(map[string]any{"url": slow.URL, "events": []string{"MESSAGE_CREATED"}})
 	g.endpoint(map[string]any{"url": broken.URL, "events": []string{"MESSAGE_CREATED"}, "attempts": 1})
+	g.endpoint(map[string]any{"url": broken.URL, "events": []string{"MESSAGE_CREATED"}})
 	n := 0
 	another := func() {
 		n++
 		d.deliver(ada, fmt.Sprint("measured ", n))
 	}
 	m.until("postern_sync_lag_seconds", another)
-	for _, family := range []string{"postern_outbox_in_flight", "postern_outbox_pending", "postern_outbox_oldest_age_seconds", "postern_dead_letters"} {
+	for _, family := range []string{"postern_outbox_in_flight", "postern_outbox_pending", "postern_outbox_oldest_age_seconds", "postern_outbox_lanes_blocked", "postern_dead_letters"} {
 		m.until(family, nil)
 	}
 	once.Do(func() { close(release) })
@@ -246,9 +258,11 @@ func movePlugin(t *testing.T, g *demo, m *meter, s settings) {
 // fullStore fills the disk under a gateway whose data lies on a small file
 // system of its own: commits fail, which holds pulling whatever disk.min_free
 // says, and go on by themselves when there is room again.
-func fullStore(t *testing.T, d *demo, m *meter) {
-	if out, err := exec.Command("unshare", "-rm", "true").CombinedOutput(); err != nil {
-		t.Skipf("this system gives no mount namespace, in which a full disk is made: %v %s", err, out)
+//
+// It gives why there can be none, where the system gives no mount namespace.
+func fullStore(t *testing.T, d *demo, m *meter) error {
+	if out, err := exec.Command("unshare", "-rm", "mount", "-t", "tmpfs", "tmpfs", t.TempDir()).CombinedOutput(); err != nil {
+		return fmt.Errorf("no mount namespace for a small file system: %w %s", err, out)
 	}
 	dir := t.TempDir()
 	s := d.settings(dir)
@@ -320,6 +334,7 @@ func fullStore(t *testing.T, d *demo, m *meter) {
 	select {
 	case <-p.done:
 		t.Errorf("the gateway ended: %v\n%s", p.err, p.lines)
-	case <-time.After(0):
+	default:
 	}
+	return nil
 }

@@ -228,6 +228,9 @@ func (s *Service) bringBodies(ctx context.Context, acct *store.Account) error {
 		return err
 	}
 	for chunk := range slices.Chunk(ids, 10) {
+		if s.hold() != nil {
+			return nil // the mirror is in step; the bodies come with a later round
+		}
 		if err := s.bring(ctx, acct.ID, chunk, provider.Backfill); err != nil {
 			// Bodies ahead are a comfort: the mirror is in step without them.
 			s.log.WarnContext(ctx, "bodies were not brought ahead", "account", acct.ID, "error", err)
