@@ -141,6 +141,11 @@ func (g *Gateway) wire(ctx context.Context) error {
 	if g.guard, err = webhook.NewGuard(guardRules(cfg)); err != nil {
 		return err
 	}
+	for name := range cfg.Webhooks.Expire {
+		if !event.Type(name).Valid() {
+			return fmt.Errorf("webhooks.expire: %q is no type of event", name)
+		}
+	}
 	proxy, err := webhookProxy(cfg)
 	if err != nil {
 		return err
@@ -149,6 +154,7 @@ func (g *Gateway) wire(ctx context.Context) error {
 	g.outbox = outbox.New(g.store, g.carrier, outbox.Options{
 		Log: g.log, Registerer: reg, Tracer: g.tracing.provider.Tracer("outbox"), Workers: cfg.Webhooks.Workers,
 		Limits: webhook.Limits, KeepDelivered: cfg.Keep.Attempts, KeepDead: cfg.Keep.DeadLetters,
+		Policy:   outbox.Policy{OrderWait: cfg.Webhooks.OrderWait, Rejected: cfg.Webhooks.Rejected, Expiry: cfg.Webhooks.Expire},
 		Owing:    owing{g},
 		OnChange: func(tx store.Tx, e *store.Endpoint, c outbox.Change) error { return g.hooks.EndpointChanged(tx, e, c) },
 	})

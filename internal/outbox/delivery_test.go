@@ -309,7 +309,7 @@ func TestMetrics(t *testing.T) {
 		for name, want := range map[string]float64{
 			"postern_delivery_attempts_total/ok": 3, "postern_delivery_attempts_total/4xx": 2, "postern_delivery_attempts_total/network": 1,
 			"postern_delivery_attempts_total/410": 0, "postern_delivery_latency_seconds": 3, "postern_dead_letters": 1,
-			"postern_outbox_pending": 2, "postern_outbox_in_flight": 0, "postern_outbox_oldest_age_seconds": 3,
+			"postern_outbox_pending": 2, "postern_outbox_in_flight": 0, "postern_outbox_oldest_age_seconds/g": 3, "postern_outbox_lanes_blocked": 1,
 		} {
 			if v, ok := got[name]; !ok || v < want || v > want+0.5 {
 				t.Errorf("%s is %v (there: %v), want %v", name, v, ok, want)
