@@ -140,7 +140,7 @@ func TestExactlyOnceUnderFaults(t *testing.T) {
 	for n := range count {
 		in := Input{Message: Message{Subject: fmt.Sprintf("number %03d", n), Text: "x"}, IdempotencyKey: fmt.Sprint(n)}
 		switch {
-		case n%40 == 0:
+		case n%100 == 50:
 			in.Attachments = []Attachment{{Name: "big.bin", Content: append(fmt.Appendf(nil, "%d\n", n), big...)}}
 		case n%3 == 0:
 			in.InReplyTo = "m1"

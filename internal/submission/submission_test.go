@@ -60,6 +60,8 @@ func (w *world) Raw(ctx context.Context, id string) (store.Blob, *store.Message,
 }
 
 func (w *world) Mark(_ context.Context, id, keyword string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.marked = append(w.marked, id+" "+keyword)
 	return nil
 }

@@ -171,3 +171,39 @@ func TestReplayToAnother(t *testing.T) {
 		})
 	}
 }
+
+// TestReplayOutrunByTheJournal: events that the journal has dropped before a
+// slow replay came to them are not passed over in silence.
+func TestReplayOutrunByTheJournal(t *testing.T) {
+	h := replaying(t)
+	sink := receive(t, nil)
+	e, _ := h.create(Create{URL: sink.URL, Events: []event.Type{event.MessageDeleted}})
+	var events []event.Event
+	for range 50 {
+		events = append(events, event.Event{Type: event.MessageDeleted, Account: "a", Message: "m", Snapshot: &event.Snapshot{}})
+	}
+	off := false
+	if _, err := h.service.UpdateEndpoint(context.Background(), Update{ID: e.ID, Events: &[]event.Type{event.Ping}}); err != nil {
+		t.Fatal(err)
+	}
+	h.journal(events...)
+	if _, err := h.service.UpdateEndpoint(context.Background(), Update{ID: e.ID, Events: &[]event.Type{event.MessageDeleted}, Enabled: &off}); err != nil {
+		t.Fatal(err)
+	}
+	j, err := h.outbox.Replay(context.Background(), outbox.Replay{Source: store.JobJournal, To: e.ID, PerSecond: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it has begun", func() bool {
+		now, err := h.outbox.Job(context.Background(), j.ID)
+		return err == nil && now.Done > 0
+	})
+	h.update(func(tx store.Tx) error {
+		_, err := tx.TrimJournal(time.Now().Add(time.Hour), 1000)
+		return err
+	})
+	ended, err := h.outbox.Await(context.Background(), j.ID, 10*time.Second)
+	if err != nil || ended.State != store.JobFailed || ended.Reason == "" || ended.Done == 0 || ended.Done == 50 {
+		t.Errorf("%+v, %v", ended, err)
+	}
+}
