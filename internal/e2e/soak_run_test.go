@@ -11,7 +11,7 @@ import (
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 )
 
-// faults are what the provider does to everybody, from when the accounts are
+// soakFaults are what the provider does to everybody, from when the accounts are
 // connected until all is compared.
 const soakFaults = `[
 	{"match": "POST /me/messages/{id}/send", "rate": 0.333, "cut_after": true},
@@ -20,7 +20,7 @@ const soakFaults = `[
 	{"rate": 0.022, "cut_after": true},
 	{"rate": 0.2, "notifications": {"drop": true}},
 	{"rate": 0.25, "notifications": {"double": true}},
-	{"rate": 1, "match": "no such path", "delta_lag_ms": 300}
+	{"delta_lag_ms": 300}
 ]`
 
 func (s *soak) run() {
