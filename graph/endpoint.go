@@ -94,6 +94,7 @@ func (r mutationResolver) CreateEndpoint(ctx context.Context, in generated.Creat
 		Secret:      value(in.Secret),
 		InFlight:    value(in.InFlight),
 		PerSecond:   value(in.PerSecond),
+		OnExhausted: value(in.OnExhausted),
 		Headers:     value(headersOf(in.Headers)),
 
 		ClientCertificate: value(in.ClientCertificate),
@@ -133,6 +134,7 @@ func (r mutationResolver) UpdateEndpoint(ctx context.Context, in generated.Updat
 		Signature:   in.Signature,
 		InFlight:    in.InFlight,
 		PerSecond:   in.PerSecond,
+		OnExhausted: in.OnExhausted,
 		Headers:     headersOf(in.Headers),
 
 		ClientCertificate: in.ClientCertificate,

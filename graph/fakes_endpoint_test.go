@@ -33,7 +33,7 @@ func (f *fakes) CreateEndpoint(ctx context.Context, in service.EndpointInput) (*
 	f.created = in
 	e := &service.Endpoint{ID: fmt.Sprintf("ep-%d", len(f.endpoints)+1), URL: in.URL, Description: in.Description, Events: in.Events,
 		AccountIDs: in.Accounts, State: service.EndpointActive, Ordered: in.Ordered, Payload: in.Payload, Backfill: in.Backfill,
-		Attempts: in.Attempts, CreatedAt: epoch0.Add(time.Duration(len(f.endpoints)) * time.Second), Signature: in.Signature,
+		Attempts: in.Attempts, CreatedAt: epoch0.Add(time.Duration(len(f.endpoints)) * time.Second), Signature: in.Signature, OnExhausted: in.OnExhausted,
 		Keys: []service.EndpointKey{{ID: "key_1", Kind: in.Signature}, {ID: "key_2", Kind: service.SignatureEd25519, PublicKey: "whpk_x"}}}
 	for _, h := range in.Headers {
 		e.HeaderNames = append(e.HeaderNames, h.Name)

@@ -211,8 +211,8 @@ func TestEndpointMutations(t *testing.T) {
 	if diff := cmp.Diff([]any{map[string]any{"id": "key_2", "kind": "ED25519", "publicKey": "whpk_x"}}, r.get("expireEndpointKey.keys")); diff != "" {
 		t.Error(diff)
 	}
-	w.ask(`mutation { updateEndpoint(input: {id: "ep-2", headers: [], inFlight: 3, perSecond: 1.5, clientCertificate: "", clientKey: "", signature: ED25519}) { id } }`).ok()
-	if c := w.fake.changed; c.Headers == nil || len(*c.Headers) != 0 || *c.InFlight != 3 || *c.PerSecond != 1.5 || *c.ClientKey != "" || *c.Signature != service.SignatureEd25519 {
+	w.ask(`mutation { updateEndpoint(input: {id: "ep-2", headers: [], onExhausted: HALT, inFlight: 3, perSecond: 1.5, clientCertificate: "", clientKey: "", signature: ED25519}) { id } }`).ok()
+	if c := w.fake.changed; c.Headers == nil || len(*c.Headers) != 0 || *c.InFlight != 3 || *c.OnExhausted != service.ExhaustionHalt || *c.PerSecond != 1.5 || *c.ClientKey != "" || *c.Signature != service.SignatureEd25519 {
 		t.Errorf("%+v", c)
 	}
 	w.ask(`mutation { updateEndpoint(input: {id: "ep-2", attempts: 2}) { id } }`).ok()

@@ -170,6 +170,7 @@ type ComplexityRoot struct {
 		InFlight          func(childComplexity int) int
 		Keys              func(childComplexity int) int
 		KeysURL           func(childComplexity int) int
+		OnExhausted       func(childComplexity int) int
 		Ordered           func(childComplexity int) int
 		Payload           func(childComplexity int) int
 		PerSecond         func(childComplexity int) int
@@ -1213,6 +1214,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Endpoint.KeysURL(childComplexity), true
+	case "Endpoint.onExhausted":
+		if e.ComplexityRoot.Endpoint.OnExhausted == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Endpoint.OnExhausted(childComplexity), true
 	case "Endpoint.ordered":
 		if e.ComplexityRoot.Endpoint.Ordered == nil {
 			break
@@ -3831,6 +3838,8 @@ type Endpoint {
   inFlight: Int
   "How many requests begin in a second at the most. Null: any number."
   perSecond: Float
+  "What becomes of a delivery that has used up its attempts."
+  onExhausted: Exhaustion!
   "Names of the headers that are added to every request. Their values are not shown."
   headerNames: [String!]!
   "The certificate that is shown to a receiver that asks for one, in PEM."
@@ -3849,6 +3858,14 @@ enum EndpointState {
   FAILING
   "It gets nothing. What it is owed waits until it is enabled."
   DISABLED
+}
+
+"What becomes of a delivery that has used up its attempts."
+enum Exhaustion {
+  "It is a dead letter, and its account's next one goes out."
+  DEAD_LETTER
+  "It stays, is tried at the longest interval of the schedule, and its account's next ones wait for it. With ` + "`" + `ordered: false` + "`" + ` nothing waits."
+  HALT
 }
 
 "A manner of signing requests, by Standard Webhooks."
@@ -4233,6 +4250,8 @@ input CreateEndpointInput {
   inFlight: Int
   "How many requests may begin in a second. Without it, or with 0, any number."
   perSecond: Float
+  "What becomes of a delivery that has used up its attempts."
+  onExhausted: Exhaustion = DEAD_LETTER
   "Headers to add to every request. Their values are sealed and not shown again."
   headers: [HeaderInput!]
   "A certificate to show to the receiver, in PEM, and its key."
@@ -4277,6 +4296,8 @@ input UpdateEndpointInput {
   inFlight: Int
   "How many requests may begin in a second; 0 is any number."
   perSecond: Float
+  "What becomes of a delivery that has used up its attempts."
+  onExhausted: Exhaustion
   "The headers to add to every request, in place of those there are."
   headers: [HeaderInput!]
   "A certificate to show to the receiver; an empty one, with an empty key, takes it away."
@@ -4638,6 +4659,8 @@ func (ec *executionContext) childFields_Endpoint(ctx context.Context, field grap
 		return ec.fieldContext_Endpoint_inFlight(ctx, field)
 	case "perSecond":
 		return ec.fieldContext_Endpoint_perSecond(ctx, field)
+	case "onExhausted":
+		return ec.fieldContext_Endpoint_onExhausted(ctx, field)
 	case "headerNames":
 		return ec.fieldContext_Endpoint_headerNames(ctx, field)
 	case "clientCertificate":
@@ -8466,6 +8489,29 @@ func (ec *executionContext) _Endpoint_perSecond(ctx context.Context, field graph
 }
 func (ec *executionContext) fieldContext_Endpoint_perSecond(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Endpoint", field, true, true, errors.New("field of type Float does not have child fields"))
+}
+
+func (ec *executionContext) _Endpoint_onExhausted(ctx context.Context, field graphql.CollectedField, obj *service.Endpoint) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Endpoint_onExhausted(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.OnExhausted, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v service.Exhaustion) graphql.Marshaler {
+			return ec.marshalNExhaustion2githubᚗcomᚋposternᚑmailᚋposternᚋgraphᚋserviceᚐExhaustion(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Endpoint_onExhausted(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Endpoint", field, false, false, errors.New("field of type Exhaustion does not have child fields"))
 }
 
 func (ec *executionContext) _Endpoint_headerNames(ctx context.Context, field graphql.CollectedField, obj *service.Endpoint) (ret graphql.Marshaler) {
@@ -15971,11 +16017,14 @@ func (ec *executionContext) unmarshalInputCreateEndpointInput(ctx context.Contex
 	if _, present := asMap["signature"]; !present {
 		asMap["signature"] = "HMAC"
 	}
+	if _, present := asMap["onExhausted"]; !present {
+		asMap["onExhausted"] = "DEAD_LETTER"
+	}
 	if _, present := asMap["verify"]; !present {
 		asMap["verify"] = false
 	}
 
-	fieldsInOrder := [...]string{"url", "events", "accounts", "description", "ordered", "payload", "backfill", "attempts", "signature", "secret", "inFlight", "perSecond", "headers", "clientCertificate", "clientKey", "verify"}
+	fieldsInOrder := [...]string{"url", "events", "accounts", "description", "ordered", "payload", "backfill", "attempts", "signature", "secret", "inFlight", "perSecond", "onExhausted", "headers", "clientCertificate", "clientKey", "verify"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -16066,6 +16115,13 @@ func (ec *executionContext) unmarshalInputCreateEndpointInput(ctx context.Contex
 				return it, err
 			}
 			it.PerSecond = data
+		case "onExhausted":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("onExhausted"))
+			data, err := ec.unmarshalOExhaustion2ᚖgithubᚗcomᚋposternᚑmailᚋposternᚋgraphᚋserviceᚐExhaustion(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.OnExhausted = data
 		case "headers":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("headers"))
 			data, err := ec.unmarshalOHeaderInput2ᚕᚖgithubᚗcomᚋposternᚑmailᚋposternᚋgraphᚋgeneratedᚐHeaderInputᚄ(ctx, v)
@@ -16793,7 +16849,7 @@ func (ec *executionContext) unmarshalInputUpdateEndpointInput(ctx context.Contex
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"id", "url", "events", "accounts", "description", "ordered", "payload", "backfill", "attempts", "signature", "inFlight", "perSecond", "headers", "clientCertificate", "clientKey", "enabled"}
+	fieldsInOrder := [...]string{"id", "url", "events", "accounts", "description", "ordered", "payload", "backfill", "attempts", "signature", "inFlight", "perSecond", "onExhausted", "headers", "clientCertificate", "clientKey", "enabled"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -16884,6 +16940,13 @@ func (ec *executionContext) unmarshalInputUpdateEndpointInput(ctx context.Contex
 				return it, err
 			}
 			it.PerSecond = data
+		case "onExhausted":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("onExhausted"))
+			data, err := ec.unmarshalOExhaustion2ᚖgithubᚗcomᚋposternᚑmailᚋposternᚋgraphᚋserviceᚐExhaustion(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.OnExhausted = data
 		case "headers":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("headers"))
 			data, err := ec.unmarshalOHeaderInput2ᚕᚖgithubᚗcomᚋposternᚑmailᚋposternᚋgraphᚋgeneratedᚐHeaderInputᚄ(ctx, v)
@@ -18895,6 +18958,11 @@ func (ec *executionContext) _Endpoint(ctx context.Context, sel ast.SelectionSet,
 			}
 
 			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		case "onExhausted":
+			out.Values[i] = ec._Endpoint_onExhausted(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
 		case "headerNames":
 			out.Values[i] = ec._Endpoint_headerNames(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
@@ -24002,6 +24070,22 @@ func (ec *executionContext) marshalNEventType2ᚕgithubᚗcomᚋposternᚑmail�
 	return ret
 }
 
+func (ec *executionContext) unmarshalNExhaustion2githubᚗcomᚋposternᚑmailᚋposternᚋgraphᚋserviceᚐExhaustion(ctx context.Context, v any) (service.Exhaustion, error) {
+	res, err := scalar.UnmarshalExhaustion(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNExhaustion2githubᚗcomᚋposternᚑmailᚋposternᚋgraphᚋserviceᚐExhaustion(ctx context.Context, sel ast.SelectionSet, v service.Exhaustion) graphql.Marshaler {
+	_ = sel
+	res := scalar.MarshalExhaustion(v)
+	if res == graphql.Null {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+	}
+	return res
+}
+
 func (ec *executionContext) marshalNHeader2ᚕᚖgithubᚗcomᚋposternᚑmailᚋposternᚋpluginsᚋsdkᚋmailᚐHeaderᚄ(ctx context.Context, sel ast.SelectionSet, v []*mail.Header) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
@@ -25164,6 +25248,24 @@ func (ec *executionContext) marshalOEventType2ᚖgithubᚗcomᚋposternᚑmail�
 	_ = sel
 	_ = ctx
 	res := scalar.MarshalEventType(*v)
+	return res
+}
+
+func (ec *executionContext) unmarshalOExhaustion2ᚖgithubᚗcomᚋposternᚑmailᚋposternᚋgraphᚋserviceᚐExhaustion(ctx context.Context, v any) (*service.Exhaustion, error) {
+	if v == nil {
+		return nil, nil
+	}
+	res, err := scalar.UnmarshalExhaustion(v)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOExhaustion2ᚖgithubᚗcomᚋposternᚑmailᚋposternᚋgraphᚋserviceᚐExhaustion(ctx context.Context, sel ast.SelectionSet, v *service.Exhaustion) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	_ = sel
+	_ = ctx
+	res := scalar.MarshalExhaustion(*v)
 	return res
 }
 

@@ -99,6 +99,8 @@ type CreateEndpointInput struct {
 	InFlight *int `json:"inFlight,omitempty"`
 	// How many requests may begin in a second. Without it, or with 0, any number.
 	PerSecond *float64 `json:"perSecond,omitempty"`
+	// What becomes of a delivery that has used up its attempts.
+	OnExhausted *service.Exhaustion `json:"onExhausted,omitempty"`
 	// Headers to add to every request. Their values are sealed and not shown again.
 	Headers []*HeaderInput `json:"headers,omitempty"`
 	// A certificate to show to the receiver, in PEM, and its key.
@@ -439,6 +441,8 @@ type UpdateEndpointInput struct {
 	InFlight *int `json:"inFlight,omitempty"`
 	// How many requests may begin in a second; 0 is any number.
 	PerSecond *float64 `json:"perSecond,omitempty"`
+	// What becomes of a delivery that has used up its attempts.
+	OnExhausted *service.Exhaustion `json:"onExhausted,omitempty"`
 	// The headers to add to every request, in place of those there are.
 	Headers []*HeaderInput `json:"headers,omitempty"`
 	// A certificate to show to the receiver; an empty one, with an empty key, takes it away.

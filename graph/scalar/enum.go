@@ -133,6 +133,12 @@ func UnmarshalEndpointState(v any) (service.EndpointState, error) {
 	return read[service.EndpointState](v)
 }
 
+// MarshalExhaustion writes what becomes of what used up its attempts.
+func MarshalExhaustion(e service.Exhaustion) graphql.Marshaler { return write(e) }
+
+// UnmarshalExhaustion reads it.
+func UnmarshalExhaustion(v any) (service.Exhaustion, error) { return read[service.Exhaustion](v) }
+
 // MarshalSignatureKind writes a manner of signing.
 func MarshalSignatureKind(k service.SignatureKind) graphql.Marshaler { return write(k) }
 

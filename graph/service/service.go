@@ -234,9 +234,19 @@ type Endpoint struct {
 	// InFlight and PerSecond are 0 for the defaults.
 	InFlight          int
 	PerSecond         float64
+	OnExhausted       Exhaustion
 	HeaderNames       []string
 	ClientCertificate string
 }
+
+// Exhaustion is what becomes of a delivery that has used up its attempts.
+type Exhaustion string
+
+// What may become of it.
+const (
+	ExhaustionDeadLetter Exhaustion = "dead_letter"
+	ExhaustionHalt       Exhaustion = "halt"
+)
 
 // SignatureKind is a manner of signing.
 type SignatureKind string
@@ -292,6 +302,7 @@ type EndpointInput struct {
 	Secret                       string
 	InFlight                     int
 	PerSecond                    float64
+	OnExhausted                  Exhaustion
 	Headers                      []EndpointHeader
 	ClientCertificate, ClientKey string
 	// Verify asks the endpoint first.
@@ -313,6 +324,7 @@ type EndpointChange struct {
 	Signature   *SignatureKind
 	InFlight    *int
 	PerSecond   *float64
+	OnExhausted *Exhaustion
 	Headers     *[]EndpointHeader
 
 	ClientCertificate, ClientKey *string

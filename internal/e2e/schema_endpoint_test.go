@@ -22,7 +22,7 @@ func (w *walk) makeElaborateEndpoints(create func(map[string]any) string) {
 	certificate, key := w.certificate()
 	// By name, so that something is resolved.
 	url := strings.Replace(w.hooks.URL, "127.0.0.1", "localhost", 1)
-	elaborate := create(map[string]any{"url": url + "/elaborate", "events": []string{"PING"}, "signature": "ED25519", "inFlight": 2, "perSecond": 50,
+	elaborate := create(map[string]any{"url": url + "/elaborate", "events": []string{"PING"}, "signature": "ED25519", "inFlight": 2, "perSecond": 50, "onExhausted": "HALT",
 		"headers": []map[string]any{{"name": "X-Tenant", "value": "7"}}, "clientCertificate": certificate, "clientKey": key})
 	w.ask(`mutation($id: ID!) { __typename rotateEndpointSecret(id: $id, overlapSeconds: 3600) { ...EndpointWithSecret endpoint { ...Endpoint keys { ...EndpointKey } } } }`,
 		map[string]any{"id": elaborate})

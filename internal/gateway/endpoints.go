@@ -30,6 +30,7 @@ func (e endpoints) CreateEndpoint(ctx context.Context, in service.EndpointInput)
 		URL: in.URL, Events: in.Events, Accounts: in.Accounts, Description: in.Description,
 		Unordered: !in.Ordered, Payload: webhook.Payload(in.Payload), Backfill: in.Backfill, Attempts: in.Attempts,
 		Signature: webhook.Signature(in.Signature), Secret: in.Secret, InFlight: in.InFlight, PerSecond: in.PerSecond,
+		Halt:    in.OnExhausted == service.ExhaustionHalt,
 		Headers: headers(in.Headers), ClientCertificate: in.ClientCertificate, ClientKey: in.ClientKey, Verify: in.Verify,
 	})
 	if err != nil {
@@ -49,6 +50,10 @@ func (e endpoints) UpdateEndpoint(ctx context.Context, id string, ch service.End
 	if ch.Signature != nil {
 		s := webhook.Signature(*ch.Signature)
 		u.Signature = &s
+	}
+	if ch.OnExhausted != nil {
+		halt := *ch.OnExhausted == service.ExhaustionHalt
+		u.Halt = &halt
 	}
 	if ch.Headers != nil {
 		list := headers(*ch.Headers)
@@ -92,6 +97,10 @@ func headers(in []service.EndpointHeader) []webhook.Header {
 // endpoint adds what the schema tells beside what the service knows.
 func (e endpoints) endpoint(w *webhook.Endpoint) *service.Endpoint {
 	s := endpoint(w)
+	s.OnExhausted = service.ExhaustionDeadLetter
+	if w.Halt {
+		s.OnExhausted = service.ExhaustionHalt
+	}
 	for _, k := range w.Keys {
 		s.Keys = append(s.Keys, service.EndpointKey{ID: k.ID, Kind: service.SignatureKind(k.Kind), PublicKey: k.Public,
 			CreatedAt: k.CreatedAt, ExpiresAt: k.ExpiresAt})

@@ -313,7 +313,7 @@ func (o *Outbox) conclude(l *lane, class trust, j job, out Outcome) {
 		judged.Failing = now
 	}
 	v := o.opts.Policy.decide(trial{
-		outcome: out, delivery: &d, endpoint: &judged, attempts: j.limits.Attempts,
+		outcome: out, delivery: &d, endpoint: &judged, attempts: j.limits.Attempts, halt: j.limits.Halt,
 		same: l.same, now: now, random: o.opts.Random(),
 	})
 

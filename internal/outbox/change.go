@@ -17,6 +17,9 @@ type Limits struct {
 	InFlight int
 	// PerSecond is how many attempts may begin in a second, 0 for any number.
 	PerSecond float64
+	// Halt: a lane whose head has used up its attempts waits for it and does not
+	// go on without it.
+	Halt bool
 }
 
 // Change is something about an endpoint that its operator wants to hear of.

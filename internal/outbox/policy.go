@@ -113,6 +113,8 @@ type trial struct {
 	endpoint *store.Endpoint
 	// attempts is the endpoint's own budget, 0 for the whole schedule.
 	attempts int
+	// halt: what has used up its attempts is not given up.
+	halt bool
 	// same counts identical local errors in a row, this one included.
 	same   int
 	now    time.Time
@@ -148,6 +150,15 @@ func (p Policy) decide(t trial) verdict {
 		budget = min(budget, p.Rejected)
 	}
 
+	exhausted := func(format string, args ...any) verdict {
+		reason := fmt.Sprintf(format, args...)
+		if t.halt {
+			// It stays in front of its lane, and is tried as seldom as the
+			// schedule knows, until it gets through or somebody acts.
+			return p.heed(verdict{step: stepRetry, wait: jitter(schedule[len(schedule)-1], t.random), reason: reason}, out)
+		}
+		return verdict{step: stepDead, reason: reason}
+	}
 	failing := time.Duration(0)
 	if t.endpoint != nil && !t.endpoint.Failing.IsZero() {
 		failing = t.now.Sub(t.endpoint.Failing)
@@ -157,23 +168,27 @@ func (p Policy) decide(t trial) verdict {
 			failing.Round(time.Hour), out.Error)}
 	}
 	if t.delivery.Attempts >= budget {
-		return verdict{step: stepDead, reason: fmt.Sprintf("gave up after %d attempts; the last one: %s", t.delivery.Attempts, out.Error)}
+		return exhausted("gave up after %d attempts; the last one: %s", t.delivery.Attempts, out.Error)
 	}
 	if failing > 0 {
 		// While an endpoint is down, the deliveries of a lane stand behind each
 		// other: time spent waiting for the first counts for those behind it.
 		// Otherwise a backlog of n would need n times the whole schedule.
 		if span := total(p.Schedule[:min(budget, len(p.Schedule))]); failing >= span && t.now.Sub(t.delivery.CreatedAt) >= span {
-			return verdict{step: stepDead, reason: fmt.Sprintf("not delivered within %s; the last attempt: %s", span, out.Error)}
+			return exhausted("not delivered within %s; the last attempt: %s", span, out.Error)
 		}
 	}
 
 	if life, ok := p.Expiry[t.delivery.Type]; ok && t.now.Sub(t.delivery.CreatedAt) >= life {
 		return verdict{step: stepDead, reason: fmt.Sprintf("expired: %s is worth %s of trying; the last attempt: %s", t.delivery.Type, life, out.Error)}
 	}
-	v := verdict{step: stepRetry, wait: jitter(schedule[t.delivery.Attempts], t.random), reason: out.Error}
+	return p.heed(verdict{step: stepRetry, wait: jitter(schedule[t.delivery.Attempts], t.random), reason: out.Error}, out)
+}
+
+// heed adds what the receiver asked for (RFC 9110, 10.2.3). What one delivery
+// was told holds for its endpoint.
+func (p Policy) heed(v verdict, out Outcome) verdict {
 	if out.RetryAfter > 0 {
-		// RFC 9110, 10.2.3. What one delivery was told holds for its endpoint.
 		v.pause = min(out.RetryAfter, p.MaxRetryAfter)
 		v.wait = max(v.wait, v.pause)
 	}

@@ -34,6 +34,7 @@ func TestDecide(t *testing.T) {
 		out      Outcome
 		made     int // attempts made, this one included
 		budget   int
+		halt     bool
 		same     int
 		age      time.Duration
 		failing  time.Duration
@@ -53,6 +54,9 @@ func TestDecide(t *testing.T) {
 		{name: "the last wait", out: fail(Class5xx), made: 11, wantStep: stepRetry, wait: 24 * time.Hour},
 		{name: "the whole schedule is spent", out: fail(Class5xx), made: 12, wantStep: stepDead, reason: "gave up after 12 attempts"},
 		{name: "short schedule, not spent", out: fail(Class5xx), made: 5, budget: 6, wantStep: stepRetry, wait: 30 * time.Minute},
+		{name: "the whole schedule is spent, but the lane halts", out: fail(Class5xx), made: 12, halt: true, wantStep: stepRetry, wait: 24 * time.Hour, reason: "gave up after 12 attempts"},
+		{name: "404 spent, but the lane halts", out: fail(Class4xx), made: 8, halt: true, wantStep: stepRetry, wait: 24 * time.Hour, reason: "gave up after 8"},
+		{name: "poison does not halt", out: fail(ClassLocal), made: 3, same: 3, halt: true, wantStep: stepDead, reason: "the same local error 3 times"},
 		{name: "short schedule, spent", out: fail(Class5xx), made: 6, budget: 6, wantStep: stepDead, reason: "gave up after 6 attempts"},
 		{name: "410", out: fail(Class410), made: 1, wantStep: stepDisable, reason: "410"},
 		{name: "404 is tried again for hours", out: fail(Class4xx), made: 7, wantStep: stepRetry, wait: 5 * time.Hour},
@@ -79,7 +83,7 @@ func TestDecide(t *testing.T) {
 			}
 			v := DefaultPolicy().decide(trial{
 				outcome: tc.out, delivery: &store.Delivery{Attempts: tc.made, CreatedAt: now.Add(-tc.age)},
-				endpoint: e, attempts: tc.budget, same: tc.same, now: now, random: 0.5,
+				endpoint: e, attempts: tc.budget, halt: tc.halt, same: tc.same, now: now, random: 0.5,
 			})
 			if v.step != tc.wantStep || v.wait != tc.wait || v.pause != tc.pause || !strings.Contains(v.reason, tc.reason) {
 				t.Errorf("got %+v", v)

@@ -52,6 +52,8 @@ type Endpoint struct {
 	// InFlight and PerSecond are 0 for the defaults.
 	InFlight  int
 	PerSecond float64
+	// Halt: its accounts' deliveries wait for one that has used up its attempts.
+	Halt bool
 	// Headers are the names of those that are added; ClientCertificate is PEM.
 	Headers           []string
 	ClientCertificate string
@@ -82,6 +84,7 @@ type config struct {
 	Attempts    int          `json:"attempts,omitempty"`
 	InFlight    int          `json:"inFlight,omitempty"`
 	PerSecond   float64      `json:"perSecond,omitempty"`
+	Halt        bool         `json:"halt,omitempty"`
 	Headers     []Header     `json:"headers,omitempty"`
 	// ClientCertificate and ClientKey are PEM.
 	ClientCertificate string `json:"clientCertificate,omitempty"`
@@ -147,6 +150,7 @@ func describe(r *store.Endpoint, now time.Time) (*Endpoint, error) {
 		State: StateEnabled, Reason: r.Reason, FailingSince: r.Failing, Failures: r.Failures, LastSuccessAt: r.LastOKAt,
 	}
 	e.Signature, e.InFlight, e.PerSecond, e.ClientCertificate = c.Signature, c.InFlight, c.PerSecond, c.ClientCertificate
+	e.Halt = c.Halt
 	for _, h := range c.Headers {
 		e.Headers = append(e.Headers, h.Name)
 	}
@@ -171,7 +175,7 @@ func Limits(r *store.Endpoint) outbox.Limits {
 	if err := json.Unmarshal(r.Config, &c); err != nil {
 		return outbox.Limits{}
 	}
-	return outbox.Limits{Attempts: c.Attempts, InFlight: c.InFlight, PerSecond: c.PerSecond}
+	return outbox.Limits{Attempts: c.Attempts, InFlight: c.InFlight, PerSecond: c.PerSecond, Halt: c.Halt}
 }
 
 func newEndpointID() string { return "ep_" + strings.ToLower(rand.Text()) }

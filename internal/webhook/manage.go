@@ -49,6 +49,9 @@ type Create struct {
 	// defaults of the outbox.
 	InFlight  int
 	PerSecond float64
+	// Halt: what has used up its attempts is no dead letter, and what comes
+	// after it in its account waits.
+	Halt bool
 	// Headers are added to every request.
 	Headers []Header
 	// ClientCertificate and ClientKey, in PEM, are shown to receivers that ask
@@ -69,7 +72,7 @@ func (s *Service) CreateEndpoint(ctx context.Context, in Create) (*Endpoint, str
 	c := &config{
 		URL: strings.TrimSpace(in.URL), Events: distinct(in.Events), Accounts: distinct(in.Accounts), Description: in.Description,
 		Payload: in.Payload, Backfill: in.Backfill, Attempts: in.Attempts, Signature: in.Signature,
-		InFlight: in.InFlight, PerSecond: in.PerSecond, Headers: in.Headers,
+		InFlight: in.InFlight, PerSecond: in.PerSecond, Halt: in.Halt, Headers: in.Headers,
 		ClientCertificate: in.ClientCertificate, ClientKey: in.ClientKey,
 	}
 	if c.Signature == "" {
@@ -128,6 +131,7 @@ type Update struct {
 	Signature *Signature
 	InFlight  *int
 	PerSecond *float64
+	Halt      *bool
 	// Headers replace all there are, as do certificate and key; empty ones
 	// remove them.
 	Headers                      *[]Header
@@ -153,6 +157,7 @@ func (s *Service) UpdateEndpoint(ctx context.Context, in Update) (*Endpoint, err
 		set(&c.Attempts, in.Attempts)
 		set(&c.InFlight, in.InFlight)
 		set(&c.PerSecond, in.PerSecond)
+		set(&c.Halt, in.Halt)
 		set(&c.Headers, in.Headers)
 		set(&c.ClientCertificate, in.ClientCertificate)
 		set(&c.ClientKey, in.ClientKey)
