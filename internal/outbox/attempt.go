@@ -170,8 +170,8 @@ func (o *Outbox) adopt(ep *endpoint, j job) {
 	}
 	now, wall := o.steady(), o.opts.Now()
 	ep.paused = time.Time{}
-	if wait := j.record.PausedUntil.Sub(wall) - o.skew; wait > 0 {
-		ep.paused = now.Add(wait)
+	if until := j.record.PausedUntil.Add(-o.skew); until.After(wall) {
+		ep.paused = now.Add(until.Sub(wall))
 	}
 	if !j.record.LastOKAt.IsZero() && ep.okAt.IsZero() {
 		ep.okAt = now.Add(-max(0, wall.Sub(j.record.LastOKAt)))

@@ -168,8 +168,8 @@ func (o *Outbox) learn(l store.Lane, noticed bool) {
 	default:
 		known = &lane{ep: ep, id: l.Lane}
 		ep.lanes[l.Lane] = known
-		if wait := l.Due.Sub(o.opts.Now()) - o.skew; wait > 0 {
-			o.waitFor(known, o.steady().Add(wait))
+		if due, now := l.Due.Add(-o.skew), o.opts.Now(); due.After(now) {
+			o.waitFor(known, o.steady().Add(due.Sub(now)))
 		} else {
 			known.ripe = true
 			o.ready(known)

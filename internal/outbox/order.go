@@ -10,7 +10,7 @@ import "time"
 // neither lost nor delivered, and that comes later or ends as a dead letter.
 //
 // While an endpoint answers nobody its lanes keep their order, however long
-// that takes, and so do those of endpoints that would rather halt (Limits.Halt).
+// that takes.
 
 // patience is what a lane remembers of a head that fails, on the steady clock.
 type patience struct {
@@ -37,7 +37,7 @@ func (o *Outbox) blocked(l *lane, d *owed, wait time.Duration) (leave bool, at t
 	}
 	p.refused = p.refused || l.ep.okAt.After(p.since)
 	p.failed, p.next, p.look = now, now.Add(wait), time.Time{}
-	if l.id == d.ID || o.opts.Policy.OrderWait < 0 || l.ep.limits.Halt {
+	if l.id == d.ID || o.opts.Policy.OrderWait < 0 {
 		return false, p.next
 	}
 	limit := p.since.Add(o.opts.Policy.OrderWait)

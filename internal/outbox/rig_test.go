@@ -80,6 +80,8 @@ type rig struct {
 	cancel  context.CancelFunc
 	done    chan error
 	places  uint64
+	// now is what deliveries are stamped with.
+	now func() time.Time
 }
 
 func openStore(t testing.TB, path string, key seal.MasterKey) *bolt.Store {
@@ -121,12 +123,16 @@ func start(t testing.TB, s store.Store, c *scripted, opts Options) *rig {
 	if opts.Random == nil {
 		opts.Random = func() float64 { return 0.5 }
 	}
-	r := &rig{t: t, store: s, carrier: c, done: make(chan error, 1)}
+	r := &rig{t: t, store: s, carrier: c, done: make(chan error, 1), now: time.Now}
 	r.outbox = New(s, c, opts)
+	r.run()
+	return r
+}
+
+func (r *rig) run() {
 	var ctx context.Context
 	ctx, r.cancel = context.WithCancel(context.Background())
 	go func() { r.done <- r.outbox.Run(ctx) }()
-	return r
 }
 
 func (r *rig) stop() {
@@ -161,7 +167,7 @@ func (r *rig) owe(endpoint, account string, ordered bool, first, count int) (ids
 			ev := fmt.Sprintf("%s/%d", account, n)
 			d := &store.Delivery{
 				ID: endpoint + ":" + ev, Endpoint: endpoint, Lane: account, Account: account, Event: ev, Type: "ping",
-				Position: r.places, Sequence: uint64(n), Rendition: "thin", CreatedAt: time.Now(), NextAt: time.Now(),
+				Position: r.places, Sequence: uint64(n), Rendition: "thin", CreatedAt: r.now(), NextAt: r.now(),
 			}
 			if !ordered {
 				d.Lane = d.ID
