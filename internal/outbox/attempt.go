@@ -69,7 +69,7 @@ func (o *Outbox) read(l *lane) (job, error) {
 		return j, nil
 	}
 	l.noticed = false
-	ripe := l.ripe
+	ripe, skew := l.ripe, o.skew
 	var behind map[string]struct{}
 	if len(head) == 0 {
 		// What is durable by now is left out too, which is right: the
@@ -114,7 +114,7 @@ func (o *Outbox) read(l *lane) (job, error) {
 			return nil
 		}
 		j.delivery = head[0]
-		if j.record.Disabled || record == nil && j.record.PausedUntil.After(now) || !ripe && waits(j.delivery.Delivery, now) {
+		if j.record.Disabled || record == nil && j.record.PausedUntil.Add(-skew).After(now) || !ripe && waits(j.delivery.Delivery, now) {
 			return nil
 		}
 		body, err := tx.Body(j.delivery.Delivery)

@@ -88,7 +88,7 @@ func TestFullDiskStopsLanesAndLosesNothing(t *testing.T) {
 			return nil
 		}}
 		c := fine()
-		filler := &rig{t: t, store: s, outbox: New(s, c, Options{})}
+		filler := &rig{t: t, now: time.Now, store: s, outbox: New(s, c, Options{})}
 		filler.endpoint("e", true)
 		filler.owe("e", "a", true, 1, 900)
 		r := start(t, m, c, Options{})
@@ -111,7 +111,7 @@ func TestFullDiskStopsLanesAndLosesNothing(t *testing.T) {
 func TestCrashBeforeTheDecisionIsDurableSendsTheSameAgain(t *testing.T) {
 	inBubble(t, func(t *testing.T, s *bolt.Store) {
 		c := fine()
-		filler := &rig{t: t, store: s, outbox: New(s, c, Options{})}
+		filler := &rig{t: t, now: time.Now, store: s, outbox: New(s, c, Options{})}
 		filler.endpoint("e", true)
 		filler.owe("e", "a", true, 1, 3)
 		m := &moody{Store: s, refuse: func() error { return errors.New("crashed") }}
