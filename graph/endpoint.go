@@ -73,6 +73,25 @@ func (s *Server) endpoint(ctx context.Context, id string) (*service.Endpoint, er
 	return byID[id], err
 }
 
+func (r endpointResolver) Pending(ctx context.Context, e *service.Endpoint) (int64, error) {
+	stats, err := r.endpointStats(ctx, e.ID)
+	return stats.Pending, err
+}
+
+func (r endpointResolver) DeadLetters(ctx context.Context, e *service.Endpoint) (int64, error) {
+	stats, err := r.endpointStats(ctx, e.ID)
+	return stats.Dead, err
+}
+
+// endpointStats are counts that the store keeps, so that they cost one read.
+func (s *Server) endpointStats(ctx context.Context, id string) (stats store.OutboxStats, err error) {
+	err = s.store.View(ctx, func(tx store.Tx) (err error) {
+		stats, err = tx.EndpointStats(id)
+		return err
+	})
+	return stats, err
+}
+
 func (r mutationResolver) CreateEndpoint(ctx context.Context, in generated.CreateEndpointInput) (*generated.EndpointWithSecret, error) {
 	if err := r.checkAccounts(ctx, in.Accounts); err != nil {
 		return nil, err

@@ -162,6 +162,7 @@ type ComplexityRoot struct {
 		Backfill          func(childComplexity int) int
 		ClientCertificate func(childComplexity int) int
 		CreatedAt         func(childComplexity int) int
+		DeadLetters       func(childComplexity int) int
 		Description       func(childComplexity int) int
 		Events            func(childComplexity int) int
 		HeaderNames       func(childComplexity int) int
@@ -173,6 +174,7 @@ type ComplexityRoot struct {
 		OnExhausted       func(childComplexity int) int
 		Ordered           func(childComplexity int) int
 		Payload           func(childComplexity int) int
+		Pending           func(childComplexity int) int
 		PerSecond         func(childComplexity int) int
 		Signature         func(childComplexity int) int
 		State             func(childComplexity int) int
@@ -544,6 +546,9 @@ type EndpointResolver interface {
 	PerSecond(ctx context.Context, obj *service.Endpoint) (*float64, error)
 
 	ClientCertificate(ctx context.Context, obj *service.Endpoint) (*string, error)
+
+	Pending(ctx context.Context, obj *service.Endpoint) (int64, error)
+	DeadLetters(ctx context.Context, obj *service.Endpoint) (int64, error)
 }
 type EndpointKeyResolver interface {
 	PublicKey(ctx context.Context, obj *service.EndpointKey) (*string, error)
@@ -1166,6 +1171,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Endpoint.CreatedAt(childComplexity), true
+	case "Endpoint.deadLetters":
+		if e.ComplexityRoot.Endpoint.DeadLetters == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Endpoint.DeadLetters(childComplexity), true
 	case "Endpoint.description":
 		if e.ComplexityRoot.Endpoint.Description == nil {
 			break
@@ -1232,6 +1243,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Endpoint.Payload(childComplexity), true
+	case "Endpoint.pending":
+		if e.ComplexityRoot.Endpoint.Pending == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Endpoint.Pending(childComplexity), true
 	case "Endpoint.perSecond":
 		if e.ComplexityRoot.Endpoint.PerSecond == nil {
 			break
@@ -3846,6 +3863,10 @@ type Endpoint {
   clientCertificate: String
   "How it has been doing."
   health: EndpointHealth!
+  "How many deliveries wait for it."
+  pending: Int64!
+  "How many deliveries to it were given up: its dead letters."
+  deadLetters: Int64!
   "When it was created."
   createdAt: Time
 }
@@ -4176,7 +4197,7 @@ input SubmitMessageInput {
   forward: ID
   "When to send it. Without it, at once."
   sendAt: Time
-  "Your own key: submitting the same again with it within 24 hours gives the first submission and sends nothing. Another message under the same key is CONFLICT."
+  "Your own key: submitting the same again with it within 24 hours (or while the submission is kept, where that is shorter) gives the first submission and sends nothing. Another message under the same key is CONFLICT."
   idempotencyKey: String
 }
 
@@ -4667,6 +4688,10 @@ func (ec *executionContext) childFields_Endpoint(ctx context.Context, field grap
 		return ec.fieldContext_Endpoint_clientCertificate(ctx, field)
 	case "health":
 		return ec.fieldContext_Endpoint_health(ctx, field)
+	case "pending":
+		return ec.fieldContext_Endpoint_pending(ctx, field)
+	case "deadLetters":
+		return ec.fieldContext_Endpoint_deadLetters(ctx, field)
 	case "createdAt":
 		return ec.fieldContext_Endpoint_createdAt(ctx, field)
 	}
@@ -8590,6 +8615,52 @@ func (ec *executionContext) fieldContext_Endpoint_health(_ context.Context, fiel
 		},
 	}
 	return fc, nil
+}
+
+func (ec *executionContext) _Endpoint_pending(ctx context.Context, field graphql.CollectedField, obj *service.Endpoint) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Endpoint_pending(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Endpoint().Pending(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int64) graphql.Marshaler {
+			return ec.marshalNInt642int64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Endpoint_pending(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Endpoint", field, true, true, errors.New("field of type Int64 does not have child fields"))
+}
+
+func (ec *executionContext) _Endpoint_deadLetters(ctx context.Context, field graphql.CollectedField, obj *service.Endpoint) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Endpoint_deadLetters(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Endpoint().DeadLetters(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int64) graphql.Marshaler {
+			return ec.marshalNInt642int64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Endpoint_deadLetters(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Endpoint", field, true, true, errors.New("field of type Int64 does not have child fields"))
 }
 
 func (ec *executionContext) _Endpoint_createdAt(ctx context.Context, field graphql.CollectedField, obj *service.Endpoint) (ret graphql.Marshaler) {
@@ -19011,6 +19082,82 @@ func (ec *executionContext) _Endpoint(ctx context.Context, sel ast.SelectionSet,
 			if out.Values[i] == graphql.Null {
 				atomic.AddUint32(&out.Invalids, 1)
 			}
+		case "pending":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._Endpoint_pending(ctx, field, obj)
+				if res == graphql.Null {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		case "deadLetters":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._Endpoint_deadLetters(ctx, field, obj)
+				if res == graphql.Null {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
 		case "createdAt":
 			out.Values[i] = ec._Endpoint_createdAt(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {

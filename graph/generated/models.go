@@ -379,7 +379,7 @@ type SubmitMessageInput struct {
 	Forward *string `json:"forward,omitempty"`
 	// When to send it. Without it, at once.
 	SendAt *time.Time `json:"sendAt,omitempty"`
-	// Your own key: submitting the same again with it within 24 hours gives the first submission and sends nothing. Another message under the same key is CONFLICT.
+	// Your own key: submitting the same again with it within 24 hours (or while the submission is kept, where that is shorter) gives the first submission and sends nothing. Another message under the same key is CONFLICT.
 	IdempotencyKey *string `json:"idempotencyKey,omitempty"`
 }
 

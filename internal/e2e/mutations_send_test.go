@@ -109,10 +109,17 @@ func (c *changes) submitMessage(t *testing.T) {
 	}
 	before := sent()
 	in := map[string]any{"to": []string{grace}, "subject": "composed", "text": "Hello", "html": "<p>Hello</p>", "idempotencyKey": "k1"}
-	id, _ := c.submit(in)
+	id, state := c.submit(in)
+	if state != "SENDING" {
+		t.Errorf("what is sent at once is %s", state)
+	}
 	c.eventually("grace has it", func() bool { return c.hasMail(grace, "composed") })
 	if again, _ := c.submit(in); again != id {
 		t.Errorf("the same key made another submission %s, not %s", again, id)
+	}
+	other := map[string]any{"account": c.ada, "to": []string{grace}, "subject": "another one", "idempotencyKey": "k1"}
+	if errs := c.try(`mutation($in: SubmitMessageInput!) { submitMessage(input: $in) { id } }`, map[string]any{"in": other}, nil); len(errs) != 1 || errs[0].Extensions.Code != "CONFLICT" {
+		t.Errorf("another message under the same key: %v", errs)
 	}
 	c.eventually("it is told sent, with its copy", func() bool {
 		var got struct {
