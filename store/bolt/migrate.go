@@ -27,11 +27,12 @@ func (s *Store) migrate() error {
 	}
 	log := s.opts.Log.With("format", state.Format)
 	if !state.Between {
+		log.Info("the data is of an earlier format: it is copied, then migrated")
 		file, err := s.keepCopy(state.Format)
 		if err != nil {
 			return fmt.Errorf("keep a copy of the data before it is migrated: %w", err)
 		}
-		log.Info("the data is of an earlier format and is migrated; a copy of it is kept", "copy", file)
+		log.Info("a copy of the data is kept, the migration begins", "copy", file)
 	} else {
 		log.Info("an unfinished migration goes on")
 	}
