@@ -67,7 +67,7 @@ func grown(t *testing.T, key seal.MasterKey) []byte {
 // work or be refused with the bytes untouched; nothing else is bearable.
 func tryDamaged(t *testing.T, key seal.MasterKey, b []byte) (said string, err error) {
 	t.Helper()
-	dir := t.TempDir()
+	dir := scratch(t)
 	path := filepath.Join(dir, fileName)
 	if err := os.WriteFile(path, b, 0o600); err != nil {
 		t.Fatal(err)
@@ -80,6 +80,11 @@ func tryDamaged(t *testing.T, key seal.MasterKey, b []byte) (said string, err er
 			t.Errorf("it opens and is not whole: %v, %v", err, cerr)
 		}
 		return log.String(), nil
+	}
+	for _, panicked := range []string{"freepages", "assertion", "runtime error"} {
+		if strings.Contains(err.Error(), panicked) {
+			t.Errorf("bbolt was let at it: %v", err)
+		}
 	}
 	if !strings.Contains(err.Error(), dir) {
 		t.Errorf("the error does not say where: %v", err)

@@ -108,6 +108,17 @@ func intact(path string, log *slog.Logger) error {
 	return nil
 }
 
+// openWhole opens a database that intact has found to be whole. What it may have
+// missed bbolt says by panicking.
+func openWhole(path string, o *bbolt.Options) (db *bbolt.DB, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			db, err = nil, &DamagedError{path, fmt.Sprint(p)}
+		}
+	}()
+	return bbolt.Open(path, 0o600, o)
+}
+
 // damaged tells what is wrong with the bytes from what is wrong with us.
 func damaged(path string, err error) error {
 	switch {
@@ -174,7 +185,7 @@ func (w *walker) walk() error {
 			return fmt.Errorf("page %d is no list of free pages", p.id)
 		}
 	}
-	return w.tree(w.meta.root)
+	return w.tree(w.meta.root, nil, nil)
 }
 
 // read reads a page and takes it as visited.
@@ -212,24 +223,25 @@ func (w *walker) read(id uint64) (*page, error) {
 	return p, nil
 }
 
-// tree visits the pages below one.
-func (w *walker) tree(id uint64) error {
+// tree visits the pages below one, whose keys have to be from low to below
+// high; nil is no bound.
+func (w *walker) tree(id uint64, low, high []byte) error {
 	p, err := w.read(id)
 	if err != nil {
 		return err
 	}
-	return w.elements(p)
+	return w.elements(p, low, high)
 }
 
 // elements checks that keys are in order and that all is where it is said to
 // be, and goes on to what is below.
-func (w *walker) elements(p *page) error {
+func (w *walker) elements(p *page, low, high []byte) error {
 	wrong := func(i int) error { return fmt.Errorf("page %d: entry %d is not where it is said to be", p.id, i) }
 	if p.flags != flagBranch && p.flags != flagLeaf || p.count*elementSize > len(p.data) || p.flags == flagBranch && p.count == 0 {
 		return fmt.Errorf("page %d is no page of a tree", p.id)
 	}
 	e := binary.NativeEndian
-	var last []byte
+	keys, values := make([][]byte, p.count), make([][]byte, p.count)
 	for i := range p.count {
 		at := p.data[i*elementSize:]
 		var pos, keySize, valueSize uint64
@@ -241,20 +253,25 @@ func (w *walker) elements(p *page) error {
 		if pos < elementSize || pos+keySize+valueSize > uint64(len(at)) {
 			return wrong(i)
 		}
-		key := at[pos : pos+keySize]
-		if i > 0 && bytes.Compare(last, key) >= 0 {
+		keys[i], values[i] = at[pos:pos+keySize], at[pos+keySize:pos+keySize+valueSize]
+		if i > 0 && bytes.Compare(keys[i-1], keys[i]) >= 0 ||
+			i == 0 && low != nil && bytes.Compare(keys[i], low) < 0 || high != nil && bytes.Compare(keys[i], high) >= 0 {
 			return fmt.Errorf("page %d: its keys are not in order", p.id)
 		}
-		last = key
+	}
+	for i := range p.count {
+		at := p.data[i*elementSize:]
+		var err error
 		switch {
+		case p.flags == flagBranch && i+1 < p.count:
+			err = w.tree(e.Uint64(at[8:]), keys[i], keys[i+1])
 		case p.flags == flagBranch:
-			if err := w.tree(e.Uint64(at[8:])); err != nil {
-				return err
-			}
+			err = w.tree(e.Uint64(at[8:]), keys[i], high)
 		case e.Uint32(at)&bucketEntry != 0:
-			if err := w.bucket(p, at[pos+keySize:pos+keySize+valueSize]); err != nil {
-				return err
-			}
+			err = w.bucket(p, values[i])
+		}
+		if err != nil {
+			return err
 		}
 	}
 	return nil
@@ -267,11 +284,11 @@ func (w *walker) bucket(p *page, value []byte) error {
 		return fmt.Errorf("page %d: a bucket is cut", p.id)
 	}
 	if root := e.Uint64(value); root != 0 {
-		return w.tree(root)
+		return w.tree(root, nil, nil)
 	}
 	inline := value[headerSize:]
 	if len(inline) < headerSize {
 		return fmt.Errorf("page %d: a bucket is cut", p.id)
 	}
-	return w.elements(&page{id: p.id, flags: e.Uint16(inline[8:]), count: int(e.Uint16(inline[10:])), data: inline[headerSize:]})
+	return w.elements(&page{id: p.id, flags: e.Uint16(inline[8:]), count: int(e.Uint16(inline[10:])), data: inline[headerSize:]}, nil, nil)
 }

@@ -101,7 +101,7 @@ func openFile(folder string, log *slog.Logger) (*bbolt.DB, error) {
 	}
 	var db *bbolt.DB
 	if err == nil {
-		db, err = bbolt.Open(path, 0o600, &bbolt.Options{
+		db, err = openWhole(path, &bbolt.Options{
 			Timeout:         lockWait,
 			NoFreelistSync:  true,
 			FreelistType:    bbolt.FreelistMapType,

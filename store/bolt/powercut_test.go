@@ -64,6 +64,18 @@ func (c *cutter) record(dir, mode string) *powercut.Trace {
 	return trace
 }
 
+// scratch is a folder in memory where there is one: what a cut leaves follows
+// from what was asked of the disk, not from how fast the disk is.
+func scratch(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "postern-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
+
 // points chooses n moments of a run.
 func (c *cutter) points(trace *powercut.Trace, n int) (out []int) {
 	for range n {
@@ -76,7 +88,7 @@ func (c *cutter) points(trace *powercut.Trace, n int) (out []int) {
 // keeps the folder of the first that it does not like.
 func (c *cutter) cuts(trace *powercut.Trace, points []int, judge func(dir string, acks []string) error) error {
 	c.t.Helper()
-	base := c.t.TempDir()
+	base := scratch(c.t)
 	n := 0
 	return trace.Cuts(points, c.rand, func(_ int, acks []string, image *powercut.Image) error {
 		n++
@@ -219,7 +231,7 @@ func checkWhole(s *Store) error {
 // folder that a cut has left, the first one from nothing.
 func TestPowerCuts(t *testing.T) {
 	c := newCutter(t)
-	dir := t.TempDir()
+	dir := scratch(t)
 	var before []string
 	for run := range 4 {
 		trace := c.record(dir, "")
@@ -228,7 +240,7 @@ func TestPowerCuts(t *testing.T) {
 		}
 		points := c.points(trace, 25)
 		slices.Sort(points)
-		next := filepath.Join(t.TempDir(), "next")
+		next := filepath.Join(scratch(t), "next")
 		last := 0
 		err := c.cuts(trace, points, func(image string, acks []string) error {
 			acks = append(slices.Clone(before), acks...)
@@ -254,7 +266,7 @@ func TestPowerCuts(t *testing.T) {
 // empty folder, half a store, and a whole one all have to open.
 func TestPowerCutsAtTheFirstStart(t *testing.T) {
 	c := newCutter(t)
-	trace := c.record(t.TempDir(), modeOpen)
+	trace := c.record(scratch(t), modeOpen)
 	var points []int
 	for p := range trace.Len() + 1 {
 		points = append(points, p, p, p)
@@ -269,7 +281,7 @@ func TestPowerCutsAtTheFirstStart(t *testing.T) {
 func TestPowerCutsAreCaught(t *testing.T) {
 	for _, mode := range []string{modeNoSync, modeLooseBlobs} {
 		c := newCutter(t)
-		trace := c.record(t.TempDir(), mode)
+		trace := c.record(scratch(t), mode)
 		caught := 0
 		err := c.cuts(trace, c.points(trace, 25), func(dir string, acks []string) error {
 			if err := c.judge(dir, acks); err != nil {
