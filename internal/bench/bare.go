@@ -26,8 +26,8 @@ func (b *bench) bare(ctx context.Context, producers, connections, n int, body []
 	}
 	p := b.poster(connections)
 	defer p.transport.CloseIdleConnections()
-	got, err := produce(producers, n, func(_, i int) error {
-		return p.post(ctx, fmt.Sprintf("evt_%032d", i), body)
+	got, err := b.withProcessor(n, func() (figures, error) {
+		return produce(producers, n, func(_, i int) error { return p.post(ctx, fmt.Sprintf("evt_%032d", i), body) })
 	})
 	if err != nil {
 		return nil, err

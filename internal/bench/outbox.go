@@ -19,6 +19,9 @@ func outboxRows(ctx context.Context, b *bench) ([]row, error) {
 		n := b.count(c.n, 2*c.producers)
 		// As many connections as producers: neither side waits for one.
 		name := fmt.Sprintf("outbox, %d producers", c.producers)
+		if c.producers == 1 {
+			name = "outbox, 1 producer"
+		}
 		ours, ref, err := pair{name: name,
 			path: func(ctx context.Context) (figures, error) { return b.outbox(ctx, c.producers, c.producers, n) },
 			ref: func(ctx context.Context) (figures, error) {
@@ -43,7 +46,9 @@ func outboxRows(ctx context.Context, b *bench) ([]row, error) {
 		if c.producers == 64 {
 			r.goal, r.met = "at least half", ours["rate"] >= ref["rate"]/2
 		}
-		rows = append(rows, r, row{path: name + ", p99", reference: "bare signed POST", ours: ours["p99"], theirs: ref["p99"], unit: "ms"})
+		rows = append(rows, r,
+			row{path: name + ", p99", reference: "bare signed POST", ours: ours["p99"], theirs: ref["p99"], unit: "ms"},
+			row{path: name + ", processor for each", reference: "bare signed POST", ours: ours["cpu"], theirs: ref["cpu"], unit: "µs"})
 	}
 	return rows, nil
 }
@@ -65,7 +70,9 @@ func (b *bench) outbox(ctx context.Context, producers, connections, n int) (got 
 	if err := b.sink.order(ctx, orders{Secret: secret}); err != nil {
 		return nil, err
 	}
-	got, err = produce(producers, n, func(p, i int) error { return h.deliver(ctx, accounts[p], i) })
+	got, err = b.withProcessor(n, func() (figures, error) {
+		return produce(producers, n, func(p, i int) error { return h.deliver(ctx, accounts[p], i) })
+	})
 	if err != nil {
 		return nil, err
 	}

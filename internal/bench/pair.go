@@ -143,6 +143,30 @@ func produce(producers, n int, op func(producer, i int) error) (figures, error) 
 	}, nil
 }
 
+// withProcessor adds the processor time of an operation, in microseconds, ours
+// and the sink's together: on a busy machine it says more than the clock.
+func (b *bench) withProcessor(n int, run func() (figures, error)) (figures, error) {
+	before, err := b.processor()
+	if err != nil {
+		return nil, err
+	}
+	got, err := run()
+	if err != nil {
+		return nil, err
+	}
+	after, err := b.processor()
+	if err != nil {
+		return nil, err
+	}
+	got["cpu"] = float64((after - before).Microseconds()) / float64(n)
+	return got, nil
+}
+
+func (b *bench) processor() (time.Duration, error) {
+	sink, err := used(b.sink.cmd.Process.Pid)
+	return processor() + sink, err
+}
+
 func loop(producers, from, to int, op func(producer, i int) error) ([]time.Duration, error) {
 	var next atomic.Int64
 	next.Store(int64(from))
