@@ -302,9 +302,12 @@ func TestPowerCutsAreCaught(t *testing.T) {
 // before is there after, and each step has visited each account once.
 func TestPowerCutsInAMigration(t *testing.T) {
 	c := newCutter(t)
-	dir := older(t, c.key)
+	dir := filepath.Join(scratch(t), "data")
+	if err := os.CopyFS(dir, os.DirFS(older(t, c.key))); err != nil {
+		t.Fatal(err)
+	}
 	trace := c.record(dir, modeMigrate)
-	points := c.points(trace, 60)
+	points := c.points(trace, 40)
 	err := c.cuts(trace, points, func(dir string, _ []string) error {
 		opts := Options{Path: dir, Keyring: ring(t, c.key), Log: slog.New(slog.DiscardHandler), layout: invented()}
 		s, err := Open(opts)
