@@ -140,7 +140,7 @@ func (s *server) failed(w http.ResponseWriter, r *http.Request, err error) {
 	case v.Code == "other_browser" && browser == "":
 		// The provider's answer is only taken from the browser that asked, and
 		// what shows that is the cookie.
-		v.Title, v.Code = "Cookies are needed", "no_cookie"
+		v.Title = "Cookies are needed"
 		v.Text = "Your browser sent no cookie along, which is how we know that it was you who began to connect. " +
 			"Allow cookies for " + r.Host + ", then open the link that you were given once more and stay in the same browser and window mode."
 	case v.Code == "access_denied":

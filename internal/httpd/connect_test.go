@@ -137,7 +137,7 @@ func TestFailuresInWords(t *testing.T) {
 func TestCookiesAreNeeded(t *testing.T) {
 	o := &owners{err: &mail.Error{Kind: mail.KindForbidden, Code: "other_browser", Message: "begun elsewhere"}}
 	got, page := do(o, "GET", "/oauth/example/callback?state=s", "text/html", nil, nil)
-	for _, want := range []string{"Cookies are needed", "Allow cookies for example.com", "open the link", "no_cookie"} {
+	for _, want := range []string{"Cookies are needed", "Allow cookies for example.com", "open the link", "other_browser"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("%d: the page lacks %q:\n%s", got.StatusCode, want, page)
 		}

@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -130,6 +131,9 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler, grace time.Durat
 		MaxHeaderBytes:    64 << 10,
 		BaseContext:       func(net.Listener) context.Context { return base },
 	}
+	unused := &unusedConns{m: map[net.Conn]struct{}{}}
+	srv.ConnState = unused.changed
+	srv.RegisterOnShutdown(unused.close)
 	failed := make(chan error, 1)
 	go func() { failed <- srv.Serve(l) }()
 	select {
@@ -148,4 +152,29 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler, grace time.Durat
 		return errors.Join(errors.New("http: requests were cut off after "+grace.String()), srv.Close())
 	}
 	return err
+}
+
+// unusedConns are connections that nothing has come by yet. Clients keep spare
+// ones; to Shutdown each would be a request that runs.
+type unusedConns struct {
+	mu sync.Mutex
+	m  map[net.Conn]struct{}
+}
+
+func (u *unusedConns) changed(c net.Conn, to http.ConnState) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if to == http.StateNew {
+		u.m[c] = struct{}{}
+		return
+	}
+	delete(u.m, c)
+}
+
+func (u *unusedConns) close() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for c := range u.m {
+		_ = c.Close()
+	}
 }

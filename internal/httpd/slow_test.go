@@ -2,6 +2,7 @@ package httpd
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -41,6 +42,34 @@ func TestReaderThatStandsStill(t *testing.T) {
 		}
 	case <-time.After(30 * time.Second):
 		t.Fatal("a reader that takes nothing is served for ever")
+	}
+}
+
+// TestSpareConnections: a connection by which nothing has come does not hold up
+// a stop, and is no request that was cut off.
+func TestSpareConnections(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- Serve(ctx, l, Handler(newDoor().options()), 3*time.Second) }()
+	spare, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer spare.Close()
+	// Connections are taken in order: after this one the spare one is known.
+	resp, err := http.Get("http://" + l.Addr().String() + "/healthz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	cancel()
+	if err := <-done; err != nil {
+		t.Errorf("stopping ended with %v", err)
 	}
 }
 
