@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/pprof"
 	"slices"
 	"strings"
 	"syscall"
@@ -24,6 +25,7 @@ func main() {
 	flag.BoolVar(&b.quick, "quick", false, "a few operations only: shows that everything works, and measures nothing")
 	flag.StringVar(&b.dir, "dir", "bin", "a folder on the disk to measure with")
 	flag.BoolVar(&b.keep, "keep", false, "keep the folder with stores and logs, and log everything")
+	flag.StringVar(&b.profile, "profile", "", "write a processor profile of the bench itself, where outbox and store run")
 	flag.Parse()
 	if *only != "" {
 		b.only = strings.Split(*only, ",")
@@ -75,6 +77,7 @@ type bench struct {
 	quick    bool
 	keep     bool
 	dir      string
+	profile  string
 
 	scratch string
 	bin     string // where our programs are
@@ -112,6 +115,17 @@ func (b *bench) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.sink.stop()) }()
+	if b.profile != "" {
+		f, err := os.Create(b.profile)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, f.Close()) }()
+		if err := pprof.StartCPUProfile(f); err != nil {
+			return err
+		}
+		defer pprof.StopCPUProfile()
+	}
 	var all []row
 	for _, g := range groups() {
 		if len(b.only) > 0 && !slices.Contains(b.only, g.name) {
