@@ -64,7 +64,7 @@ type Event struct {
 	// ID is stable: a function of account and sequence.
 	ID string
 	// Position is the store-wide place in commit order, Epoch the life of the
-	// store it belongs to.
+	// store that it was read in, or written.
 	Position uint64
 	Epoch    uint32
 	// Sequence numbers the account's entries without gaps, from 1; it is the

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"path/filepath"
 	"testing"
 
@@ -29,7 +28,7 @@ func TestBackupOfAnEarlierFormatIsMigrated(t *testing.T) {
 		t.Errorf("the folder has %s", got)
 	}
 	s := reopened(t, path)
-	holds = bytes.Replace(holds, []byte(`"epoch":1`), fmt.Appendf(nil, `"epoch":%d`, done.Epoch), 1)
+	holds = inEpoch(holds, 1, done.Epoch)
 	missing(t, holds, dumpSample(t, s))
 	verified(t, s)
 }

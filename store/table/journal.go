@@ -74,7 +74,12 @@ func (tx *Tx) LastSequence(account string) (uint64, error) {
 
 func (tx *Tx) event(p Pair) (event.Event, error) {
 	e, _, sealed, err := record.DecodeEvent(number(p.Key), p.Value)
-	if err != nil || sealed == nil {
+	if err != nil {
+		return e, err
+	}
+	// Its place is one in the present life of the store, whatever life it was
+	// written in: a reader goes on from here.
+	if e.Epoch, err = tx.Epoch(); err != nil || sealed == nil {
 		return e, err
 	}
 	content, _, err := tx.open(bJournal, p.Key, sealed)

@@ -22,8 +22,12 @@ func (v *verifier) journal() error {
 		if v.bad(bJournal, p.Key, err) {
 			return nil
 		}
+		written, _, _, err := record.DecodeEvent(e.Position, p.Value)
+		if err != nil {
+			return err
+		}
 		of := fmt.Sprintf("journal entry %d", e.Position)
-		if e.Position > newest || e.Epoch > epoch {
+		if e.Position > newest || written.Epoch > epoch {
 			v.tellf("%s is ahead of the journal, which ends at %d in epoch %d", of, newest, epoch)
 		}
 		if found, err := v.EventByID(e.ID); err != nil || found.Position != e.Position {
