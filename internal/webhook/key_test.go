@@ -67,6 +67,7 @@ func TestEd25519(t *testing.T) {
 	if verifyPublic(t, r, e.Keys[0].Public) {
 		t.Error("a changed body verifies")
 	}
+	h.stop() // the log is quiet now
 	if strings.Contains(h.log.String(), "whsk_") {
 		t.Error("the log has a private key")
 	}
