@@ -114,3 +114,42 @@ func (tx *overwritesBodies) Body(d *store.Delivery) ([]byte, error) {
 	}
 	return tx.Tx.Body(d)
 }
+
+type losesLastAttempt struct{ store.Tx }
+
+func (tx *losesLastAttempt) Conclude(d *store.Delivery, a *store.Attempt) error {
+	if d.State == store.DeliveryPending {
+		return tx.Tx.Conclude(d, a)
+	}
+	return tx.Settle(d)
+}
+
+type neverDetaches struct{ store.Tx }
+
+func (tx *neverDetaches) Detach(d *store.Delivery) error { return tx.Reschedule(d) }
+
+type countsTogether struct{ store.Tx }
+
+func (tx *countsTogether) EndpointStats(string) (store.OutboxStats, error) { return tx.OutboxStats() }
+
+// trimsOnce looks no more for what was settled after a delivery that is older.
+type trimsOnce struct{ store.Tx }
+
+func (tx *trimsOnce) TrimOutbox(delivered, dead time.Time, limit int) (int, bool, error) {
+	waiting, err := tx.Deliveries(store.DeliveryFilter{State: store.DeliveryPending}, store.DateKey{}, 25)
+	if err != nil || len(waiting) < 25 {
+		return 0, false, err
+	}
+	return tx.Tx.TrimOutbox(delivered, dead, limit)
+}
+
+// erasesPending forgets what is settled.
+type erasesPending struct{ store.Tx }
+
+func (tx *erasesPending) DropDeliveriesOf(account string, limit int) (bool, error) {
+	settled, err := tx.Deliveries(store.DeliveryFilter{Account: account, State: store.DeliveryDead}, store.DateKey{}, 1)
+	if err != nil || len(settled) > 0 {
+		return false, err
+	}
+	return tx.Tx.DropDeliveriesOf(account, limit)
+}

@@ -41,6 +41,11 @@ func brokenStores() []broken {
 			requeued := &sync.Map{}
 			return &wrapped{Store: s, wrap: func(tx store.Tx) store.Tx { return &requeuesInFront{tx, requeued} }}
 		}},
+		{"the last attempt is lost", "an attempt is logged with what it led to", inTx(func(tx store.Tx) store.Tx { return &losesLastAttempt{tx} })},
+		{"what is detached stays in its lane", "a delivery that is detached has a lane of its own", inTx(func(tx store.Tx) store.Tx { return &neverDetaches{tx} })},
+		{"endpoints are counted together", "what waits is counted by endpoint", inTx(func(tx store.Tx) store.Tx { return &countsTogether{tx} })},
+		{"a trim passes by", "trimming comes to everything at last", inTx(func(tx store.Tx) store.Tx { return &trimsOnce{tx} })},
+		{"erasing leaves attempts", "erasing an account reaches bodies and attempts", inTx(func(tx store.Tx) store.Tx { return &erasesPending{tx} })},
 		{"a pause holds back every endpoint", "a paused endpoint is held back, others are not", inTx(func(tx store.Tx) store.Tx { return &pausesAll{tx} })},
 		{"a body goes with its first delivery", "a body is shared and goes with its last delivery", func(s store.Store) store.Store {
 			gone := &sync.Map{}
