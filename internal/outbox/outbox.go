@@ -11,13 +11,16 @@
 //   - In order. A lane (one account to one endpoint) has one attempt under way
 //     at a time, and its next delivery starts after the one before it has been
 //     decided. The decision is taken in memory, and the transactions that make
-//     it durable are written behind, many at once.
+//     it durable are written behind, many at once. A head that its receiver
+//     refuses while it answers others leaves the order after a while
+//     (order.go).
 //   - Apart. Endpoints take turns; one endpoint has at most Lanes attempts
 //     under way. Those that fail share at most half of the Workers, and leave
 //     another quarter to those that answer well, so that endpoints that hang
 //     delay neither known nor new ones.
 //   - An outage costs by endpoint and not by event: a failing endpoint gets one
 //     probe at a time, and comes back with 1, 2, 4... attempts at once.
+//   - A wall clock that is set changes no schedule (timer.go, clock.go).
 //
 // How it fails. A store that refuses writes stops the lanes after a bounded
 // number of undurable decisions; the writes are tried again until Run ends. A
@@ -25,7 +28,7 @@
 //
 // Where to start: Outbox.Run, then dispatch (dispatch.go), attempt.go for one
 // attempt from head to decision, policy.go for what an outcome leads to,
-// commit.go for the writes.
+// commit.go for the writes, handover.go for what need not be read.
 package outbox
 
 import (
