@@ -24,6 +24,13 @@ type applier struct {
 	// direct: the messages themselves were asked for. Feeds may lag behind what
 	// such an answer says.
 	direct bool
+	// since, of direct answers: when the doubt began which led to the question,
+	// by our ids.
+	since map[string]time.Time
+	// listed: a feed will tell when these messages go from where they are.
+	listed bool
+	// lag is Options.FeedLag.
+	lag time.Duration
 	// started is when the service began; what it knows of purges is from then on.
 	started time.Time
 	// first: the feed tells for the first time what has always been there.
@@ -47,8 +54,8 @@ type applier struct {
 	mailboxes map[string]*store.Mailbox
 }
 
-func newApplier(tx store.Tx, b *journal.Batch, acct *store.Account, asOf, now time.Time) *applier {
-	return &applier{tx: tx, batch: b, acct: acct, asOf: asOf, now: now,
+func (s *Service) applier(tx store.Tx, b *journal.Batch, acct *store.Account, asOf time.Time) *applier {
+	return &applier{tx: tx, batch: b, acct: acct, asOf: asOf, now: s.now(), lag: s.opts.FeedLag,
 		refetch: map[string]struct{}{}, mailboxes: map[string]*store.Mailbox{}}
 }
 
@@ -134,7 +141,7 @@ func (a *applier) present(it *mail.Item) error {
 		}
 		if len(in) > 0 {
 			next.In, next.PlacedAt = in, a.asOf
-			if err := a.tx.DeleteAbsence(a.acct.ID, id); err != nil {
+			if err := a.placed(id, !slices.Equal(in, old.In)); err != nil {
 				return err
 			}
 		}
@@ -144,11 +151,6 @@ func (a *applier) present(it *mail.Item) error {
 	}
 	return a.update(old, next)
 }
-
-// feedLag is how far a feed may lag behind the messages themselves. Within it,
-// a feed that contradicts what we wrote, or what a message itself has told, is
-// checked by asking for the message.
-const feedLag = time.Minute
 
 // guardedFields are those of which feeds tell former states.
 const guardedFields = mail.FieldKeywords | mail.FieldMailboxes
@@ -163,7 +165,7 @@ func (a *applier) guard(old *store.Message, it *mail.Item, fields mail.Fields) m
 		return 0
 	case old.Wrote.At.After(a.asOf):
 		return fields
-	case a.direct, old.Wrote.At.Before(a.asOf.Add(-feedLag)):
+	case a.direct, old.Wrote.At.Before(a.asOf.Add(-a.lag)):
 		return 0
 	}
 	next := merge(old, it, fields)
@@ -180,7 +182,7 @@ func (a *applier) unsure(id string, it *mail.Item) bool {
 	if a.direct || a.first || a.purges == nil {
 		return false
 	}
-	return a.purges.since(id, a.asOf.Add(-feedLag)) || a.asOf.Sub(a.started) < feedLag && it.Message.ReceivedAt.Before(a.started)
+	return a.purges.since(id, a.asOf.Add(-a.lag)) || a.asOf.Sub(a.started) < a.lag && it.Message.ReceivedAt.Before(a.started)
 }
 
 // widen gives everything that a field that we wrote covers: a feed may tell
@@ -199,6 +201,22 @@ func widen(f mail.Fields) mail.Fields {
 // we know says otherwise, and no feed will say it again.
 func (a *applier) doubt(id string) error {
 	return a.tx.PutAbsence(store.Absence{Account: a.acct.ID, Message: id, Since: a.asOf})
+}
+
+// placed settles where a message is. A feed will tell when it goes from a place
+// that the feed has told; of what came and went between two of its answers it
+// says nothing. So a place that is known by our own write, or from the message
+// itself, stays in doubt until a feed has told it, or until one that has not
+// would lag too far behind.
+func (a *applier) placed(id string, moved bool) error {
+	since, asked := a.since[id]
+	switch {
+	case !a.direct, asked && !a.asOf.Before(since.Add(a.lag)):
+		return a.tx.DeleteAbsence(a.acct.ID, id)
+	case moved && !asked && !a.listed:
+		return a.doubt(id)
+	}
+	return nil
 }
 
 // create adds a message that the mirror does not know.
@@ -244,6 +262,11 @@ func (a *applier) create(id string, it *mail.Item) error {
 	m.ModSeq, m.CreatedSeq = seq, seq
 	if !m.Backfill {
 		a.arrivedAt = append(a.arrivedAt, m.ReceivedAt)
+	}
+	if a.direct && !a.listed {
+		if err := a.doubt(id); err != nil {
+			return err
+		}
 	}
 	return a.tx.PutMessage(m)
 }

@@ -76,7 +76,9 @@ func (s *Service) Stored(ctx context.Context, acct *store.Account, told *mail.Me
 	asOf := s.now()
 	err = s.journal.Update(ctx, func(tx store.Tx, b *journal.Batch) error {
 		it := &mail.Item{Kind: mail.ItemPresent, Fields: allFields, Message: *told}
-		if err := newApplier(tx, b, acct, asOf, s.now()).present(it); err != nil {
+		a := s.applier(tx, b, acct, asOf)
+		a.direct = true
+		if err := a.present(it); err != nil {
 			return err
 		}
 		m, err = tx.Message(id)

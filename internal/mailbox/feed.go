@@ -46,6 +46,8 @@ type feed struct {
 	perTx int
 	// hidden are provider ids of mailboxes that the mirror leaves out.
 	hidden map[string]bool
+	// since is when doubts began that are being settled, by our ids.
+	since map[string]time.Time
 }
 
 // read asks the feed for everything since its cursor and applies it. A cursor
@@ -199,8 +201,9 @@ func (f *feed) applyAs(ctx context.Context, items []mail.Item, asOf time.Time, d
 	f.s.ahead.put(content)
 	defer f.s.ahead.drop(content)
 	err := f.s.journal.Update(ctx, func(tx store.Tx, b *journal.Batch) error {
-		a := newApplier(tx, b, f.acct, asOf, f.s.now())
+		a := f.s.applier(tx, b, f.acct, asOf)
 		a.first, a.bodies, a.purges, a.direct, a.started = f.first(), bodies, &f.s.purges, direct, f.s.started
+		a.since, a.listed = f.since, f.seen != nil || !f.state.Complete
 		for i := range items {
 			if err := a.apply(&items[i]); err != nil {
 				return fmt.Errorf("apply change of message: %w", err)

@@ -69,6 +69,10 @@ type Options struct {
 	// with a healthy push channel (10 min), without one (30 s), and while
 	// somebody listens to it (10 s).
 	PollWatched, Poll, PollListened time.Duration
+	// FeedLag is how far a feed may lag behind the messages themselves: 1 min.
+	// Within it, a feed that contradicts what we wrote, or what a message itself
+	// has told, is checked by asking for the message.
+	FeedLag time.Duration
 }
 
 func (o *Options) setDefaults() {
@@ -95,6 +99,9 @@ func (o *Options) setDefaults() {
 	}
 	if o.PollListened == 0 {
 		o.PollListened = 10 * time.Second
+	}
+	if o.FeedLag == 0 {
+		o.FeedLag = time.Minute
 	}
 }
 

@@ -199,7 +199,7 @@ func (s *Service) dropMailbox(ctx context.Context, acct *store.Account, m *store
 			if err != nil {
 				return err
 			}
-			a := newApplier(tx, b, acct, asOf, s.now())
+			a := s.applier(tx, b, acct, asOf)
 			held := 0
 			for _, k := range keys {
 				msg, err := tx.Message(k.ID)

@@ -32,7 +32,7 @@ func TestStaleAnswerBringsNothingBack(t *testing.T) {
 			t.Errorf("a stale answer told %v", types(w.eventsAfter(before)))
 		}
 		// An answer that began much later is news: its owner has recovered it.
-		w.must(f.apply(w.ctx, []mail.Item{told}, w.svc.now().Add(2*feedLag)))
+		w.must(f.apply(w.ctx, []mail.Item{told}, w.svc.now().Add(2*w.svc.opts.FeedLag)))
 		if _, err := w.svc.message(w.ctx, MessageID(w.account, id)); err != nil {
 			t.Errorf("a recovered message is not taken: %v", err)
 		}

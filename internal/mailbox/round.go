@@ -122,6 +122,7 @@ func (s *Service) readFeeds(ctx context.Context, acct *store.Account, p provider
 // the last word: only a message that it does not know is told deleted.
 func (s *Service) settleAbsences(ctx context.Context, acct *store.Account, p provider.Provider, info *provider.Info, hidden map[string]bool, asked time.Time) error {
 	var due, orphans []string
+	since := map[string]time.Time{}
 	perTx := 1
 	err := s.store.View(ctx, func(tx store.Tx) error {
 		endpoints, err := tx.Endpoints()
@@ -134,6 +135,7 @@ func (s *Service) settleAbsences(ctx context.Context, acct *store.Account, p pro
 			return err
 		}
 		due, orphans = due[:0], orphans[:0]
+		clear(since)
 		for _, ab := range absences {
 			if !ab.Since.Before(asked) && !ab.Since.After(s.now()) { // unless the clock was set back
 				continue
@@ -147,6 +149,7 @@ func (s *Service) settleAbsences(ctx context.Context, acct *store.Account, p pro
 				return err
 			}
 			due = append(due, m.ProviderID)
+			since[m.ID] = ab.Since
 		}
 		if len(absences) > len(due)+len(orphans) {
 			s.schedule.again(acct.ID)
@@ -166,7 +169,7 @@ func (s *Service) settleAbsences(ctx context.Context, acct *store.Account, p pro
 	if err != nil || len(due) == 0 {
 		return err
 	}
-	f := &feed{s: s, acct: acct, p: p, info: info, refetch: map[string]struct{}{}, hidden: hidden, perTx: perTx}
+	f := &feed{s: s, acct: acct, p: p, info: info, refetch: map[string]struct{}{}, hidden: hidden, perTx: perTx, since: since}
 	f.state.Complete = true
 	return f.fetch(ctx, due, true)
 }

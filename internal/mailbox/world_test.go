@@ -82,7 +82,8 @@ func newWorld(t testing.TB, opts memory.Options) *world {
 	w := &world{t: t, ctx: t.Context(), plugin: memory.New(opts), store: st, account: "account-1"}
 	w.cloud = w.plugin.Cloud()
 	w.cloud.AddAccount(ann, "Ann")
-	w.svc = New(st, journal.New(st, &event.Bus{}, time.Now), w, w, Options{})
+	// The feeds of the provider in memory do not lag.
+	w.svc = New(st, journal.New(st, &event.Bus{}, time.Now), w, w, Options{FeedLag: time.Nanosecond})
 	w.connect()
 	return w
 }

@@ -334,7 +334,8 @@ func (s *Service) settle(ctx context.Context, w *work, chunk []*store.Message, f
 	behind := false
 	err := s.journal.Update(ctx, func(tx store.Tx, b *journal.Batch) error {
 		out, overtaken, behind = make([]Result, len(chunk)), nil, false
-		a := newApplier(tx, b, w.acct, answered, s.now())
+		a := s.applier(tx, b, w.acct, answered)
+		a.direct = true
 		for i, asked := range chunk {
 			out[i].ID = asked.ID
 			r := &results[i]
@@ -419,8 +420,9 @@ func (s *Service) settleOne(a *applier, asked *store.Message, fields mail.Fields
 			return nil, err
 		}
 		if len(in) > 0 {
+			moved := !slices.Equal(in, old.In)
 			next.In = in
-			if err := a.tx.DeleteAbsence(a.acct.ID, old.ID); err != nil {
+			if err := a.placed(old.ID, moved); err != nil {
 				return nil, err
 			}
 		} else {
