@@ -9,8 +9,8 @@ import "time"
 // still names it: the receiver sees that something is missing which was
 // neither lost nor delivered, and that comes later or ends as a dead letter.
 //
-// While an endpoint answers nobody its lanes keep their order, however long
-// that takes.
+// An endpoint that halts (Limits.Halt) would rather wait. And while an endpoint
+// answers nobody its lanes keep their order, however long that takes.
 
 // patience is what a lane remembers of a head that fails, on the steady clock.
 type patience struct {
@@ -37,7 +37,7 @@ func (o *Outbox) blocked(l *lane, d *owed, wait time.Duration) (leave bool, at t
 	}
 	p.refused = p.refused || l.ep.okAt.After(p.since)
 	p.failed, p.next, p.look = now, now.Add(wait), time.Time{}
-	if l.id == d.ID || o.opts.Policy.OrderWait < 0 {
+	if l.id == d.ID || o.opts.Policy.OrderWait < 0 || l.ep.limits.Halt {
 		return false, p.next
 	}
 	limit := p.since.Add(o.opts.Policy.OrderWait)

@@ -112,27 +112,35 @@ func TestOrderIsKeptWhileAnEndpointIsDown(t *testing.T) {
 	})
 }
 
-// TestOrderForEver: order_wait may be switched off.
+// TestOrderForEver: order_wait may be switched off, and an endpoint that halts
+// knows none.
 func TestOrderForEver(t *testing.T) {
-	inBubble(t, func(t *testing.T, s *bolt.Store) {
-		c := answering(func(d *store.Delivery) Outcome {
-			if d.Event == "a/1" {
-				return failed(Class5xx)
-			}
-			return ok()
+	for name, opts := range map[string]Options{
+		"no order_wait": {Policy: Policy{OrderWait: -1}},
+		"halt":          {Limits: func(*store.Endpoint) Limits { return Limits{Halt: true} }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, s *bolt.Store) {
+				c := answering(func(d *store.Delivery) Outcome {
+					if d.Event == "a/1" {
+						return failed(Class5xx)
+					}
+					return ok()
+				})
+				r := start(t, s, c, opts)
+				defer r.stop()
+				r.endpoint("e", true)
+				r.owe("e", "a", true, 1, 2)
+				for n := range 20 {
+					r.owe("e", "b", true, n+1, 1)
+					pass(time.Hour)
+				}
+				if slices.Contains(c.events("e"), "a/2") {
+					t.Error("it went on without the head")
+				}
+			})
 		})
-		r := start(t, s, c, Options{Policy: Policy{OrderWait: -1}})
-		defer r.stop()
-		r.endpoint("e", true)
-		r.owe("e", "a", true, 1, 2)
-		for n := range 20 {
-			r.owe("e", "b", true, n+1, 1)
-			pass(time.Hour)
-		}
-		if slices.Contains(c.events("e"), "a/2") {
-			t.Error("it went on without the head")
-		}
-	})
+	}
 }
 
 // TestAttemptsPerSecond: an endpoint gets no more than it can take, and no
