@@ -82,6 +82,9 @@ func TestBackupUnderLoadAndRestore(t *testing.T) {
 	dir, data := filepath.Dir(g.info.Config), s["data_dir"].(string)
 	account := g.join(ada)
 	other := g.join(grace)
+	const gil = "gil@contoso.example"
+	third := g.connect(gil, nil)
+	g.eventually("the push channel is there", func() bool { state, _ := g.watchState(account); return state == "PUSH" })
 
 	// refusing makes the receiver refuse what it gets.
 	var refusing atomic.Bool
@@ -136,6 +139,12 @@ func TestBackupUnderLoadAndRestore(t *testing.T) {
 	g.eventually("the submission is sent", func() bool { return g.submissionState(soon) == "SENT" })
 	g.inStep(grace)
 	r.wait("what was owed", 1, messageHook("owed in the backup"))
+	// One owner takes the consent back and gives another: that of the backup is
+	// worth nothing any more.
+	g.control("POST", "/control/users/"+gil+"/revoke", "", nil)
+	g.tryMailbox(third, "refused")
+	g.eventually("the grant has expired", func() bool { return g.state(third) == "GRANT_EXPIRED" })
+	g.rejoin(gil, third)
 	before, cursor := g.journalFrom("")
 	if out, err := postern(t, g.info.Config, "verify"); err != nil || !strings.Contains(out, "The store is sound.") {
 		t.Errorf("verify: %v %s", err, out)
@@ -173,6 +182,9 @@ func TestBackupUnderLoadAndRestore(t *testing.T) {
 
 	g.inStep(ada)
 	g.inStep(grace)
+	g.eventually("a new push channel is there", func() bool { state, _ := g.watchState(account); return state == "PUSH" })
+	g.eventually("the old grant is refused", func() bool { return g.state(third) == "GRANT_EXPIRED" })
+	g.rejoin(gil, third)
 	after, _ := g.journalFrom(oldest)
 	known := map[string]entry{}
 	for _, e := range before {
@@ -241,6 +253,16 @@ func TestBackupUnderLoadAndRestore(t *testing.T) {
 	} else if err := json.Unmarshal([]byte(out), &struct{ Records int64 }{}); err != nil {
 		t.Errorf("%v in %s", err, out)
 	}
+}
+
+// rejoin has an owner give a new consent to an account that is there.
+func (d *demo) rejoin(address, account string) {
+	d.t.Helper()
+	back := d.decide(d.browser(), d.link(nil), address, "approve")
+	if back.Get("account") != account {
+		d.t.Fatalf("%s was connected as %v, want %s", address, back, account)
+	}
+	d.eventually(address+" is back", func() bool { return d.state(account) == "READY" })
 }
 
 // sentCopies counts grace's messages of a subject, as the sandbox holds them.
