@@ -79,7 +79,9 @@ func (o *Outbox) takeAcks() (batch []*ack, closing bool) {
 	for len(o.acks) == 0 && !o.closing {
 		o.ackCond.Wait()
 	}
-	n := min(len(o.acks), chunk)
+	// Everybody who enqueues shares a commit with one batch of these. So a
+	// batch grows with what waits, or decisions would fall behind.
+	n := min(len(o.acks), max(chunk, min(len(o.acks)/2, 2*chunk)))
 	batch, o.acks = o.acks[:n:n], o.acks[n:]
 	return batch, o.closing
 }
