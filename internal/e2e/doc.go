@@ -2,4 +2,9 @@
 // user would, gateway, plugins, sandbox and webhook receiver as processes of
 // their own. The tests see them through their doors alone: GraphQL, webhooks,
 // the sandbox's control API and SMTP.
+//
+// TestFaults and TestKills (soak_*_test.go) keep a gateway busy while everything
+// around it fails, and compare everything in the end: soak_run_test.go is their
+// course, soak_check_test.go what must hold. They print their seed; `make soak`
+// runs them in full.
 package e2e
