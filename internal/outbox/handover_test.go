@@ -75,6 +75,36 @@ func TestHandedOverOnceAndInOrder(t *testing.T) {
 	}
 }
 
+// TestHandedOverAfterItWasRead: a delivery may be read from the store after its
+// commit and before the outbox is told of it. It is the same one.
+func TestHandedOverAfterItWasRead(t *testing.T) {
+	inBubble(t, func(t *testing.T, s *bolt.Store) {
+		release := make(chan struct{})
+		c := answering(func(d *store.Delivery) Outcome {
+			if d.Event == "a/2" {
+				<-release
+			}
+			return ok()
+		})
+		r := start(t, s, c, Options{})
+		defer r.stop()
+		r.endpoint("e", true)
+		r.owe("e", "a", true, 1, 1)
+		settle()
+		var late []Handed
+		for _, id := range r.owe("e", "a", true, 2, 2) {
+			late = append(late, Handed{Delivery: r.delivery(id), Body: []byte("body of " + id[len("e:"):])})
+		}
+		settle() // the second is under way, the third was read
+		r.outbox.Hand(late)
+		close(release)
+		settle()
+		if got := c.events("e"); !slices.Equal(got, []string{"a/1", "a/2", "a/3"}) {
+			t.Errorf("sent: %v", got)
+		}
+	})
+}
+
 // TestErasedIsNotSentFromMemory: what was handed over waits behind an attempt;
 // once it is erased, its body is not sent any more.
 func TestErasedIsNotSentFromMemory(t *testing.T) {
