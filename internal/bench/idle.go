@@ -69,10 +69,8 @@ func (w *world) memory(ctx context.Context, b *bench) (all, own int64, err error
 	least := int64(-1)
 	quiet := 0
 	for range b.count(steps, 1) {
-		select {
-		case <-time.After(time.Duration(b.count(5000, 50)) * time.Millisecond):
-		case <-ctx.Done():
-			return 0, 0, ctx.Err()
+		if err := pass(ctx, time.Duration(b.count(5000, 50))*time.Millisecond); err != nil {
+			return 0, 0, err
 		}
 		plugin, err := w.plugin()
 		if err != nil {
