@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -349,9 +350,9 @@ func TestReplayEndsWithItsEndpointAndItsAccount(t *testing.T) {
 // TestReplayWaitsForTheStore: a disk that is full for a while ends no replay.
 func TestReplayWaitsForTheStore(t *testing.T) {
 	inBubble(t, func(t *testing.T, s *bolt.Store) {
-		full := false
+		var full atomic.Bool
 		m := &moody{Store: s, refuse: func() error {
-			if full {
+			if full.Load() {
 				return errors.New("no space left on device")
 			}
 			return nil
@@ -363,9 +364,9 @@ func TestReplayWaitsForTheStore(t *testing.T) {
 		settle()
 		j := r.replay(Replay{Filter: store.DeliveryFilter{Endpoint: "e", State: store.DeliveryDelivered}, PerSecond: 100})
 		pass(time.Second)
-		full = true
+		full.Store(true)
 		pass(time.Hour)
-		full = false
+		full.Store(false)
 		pass(time.Minute)
 		if now := r.job(j.ID); now.State != store.JobDone || now.Done != 300 {
 			t.Errorf("%+v", now)
