@@ -38,8 +38,14 @@ type feed struct {
 	// scope is the mailbox's provider id, empty for account scope.
 	scope string
 	state store.Scope
-	// seen are the messages that a comparison was told of.
-	seen map[string]struct{}
+	// seen are the messages that a comparison was told of, which began at
+	// compared.
+	seen     map[string]struct{}
+	compared time.Time
+	// turn ends the reading where there is more than it has time for, and
+	// stopped is set then; nil never does.
+	turn    *turn
+	stopped bool
 	// refetch are provider ids of messages that need to be read again.
 	refetch map[string]struct{}
 	// perTx is how many items one transaction takes.
@@ -95,11 +101,15 @@ func (f *feed) save(ctx context.Context) error {
 
 func (f *feed) ask(ctx context.Context) error {
 	begun := f.s.now()
+	paused := f.resume()
+	if paused != nil && paused.listing {
+		return f.fetchAndCompare(ctx, paused.want, paused.next)
+	}
 	starting := len(f.state.Cursor) == 0
-	if f.state.Comparing {
+	if f.state.Comparing && paused == nil {
 		// A comparison that was interrupted begins anew: what it had been told
 		// is not known any more.
-		f.state.Cursor, f.seen, starting = nil, map[string]struct{}{}, true
+		f.state.Cursor, f.seen, f.compared, starting = nil, map[string]struct{}{}, begun, true
 	}
 	done := false
 	req := &provider.ChangesRequest{Call: f.call(), Mailbox: f.scope, Cursor: f.state.Cursor}
@@ -111,11 +121,20 @@ func (f *feed) ask(ctx context.Context) error {
 		if starting && !f.info.FeedEnumerates {
 			// Only the place from which changes will be told: everything that
 			// is there is listed next, and what changes meanwhile is told then.
-			f.state.Cursor = b.Next
-			return f.list(ctx, begun)
+			f.compared = begun
+			return f.list(ctx, b.Next)
 		}
-		return f.batch(ctx, b, begun)
+		if err := f.batch(ctx, b, begun); err != nil || done {
+			return err
+		}
+		if f.turn.over() {
+			return f.stop(b.Next)
+		}
+		return nil
 	})
+	if f.stopped {
+		return errTurnOver // whatever a provider makes of it
+	}
 	if err != nil {
 		return err
 	}
@@ -158,7 +177,7 @@ func (f *feed) batch(ctx context.Context, b *mail.Batch, begun time.Time) error 
 		return err
 	}
 	if b.Done && f.state.Comparing {
-		if err := f.missing(ctx, begun); err != nil {
+		if err := f.missing(ctx, f.compared); err != nil {
 			return err
 		}
 	}

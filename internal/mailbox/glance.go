@@ -2,6 +2,7 @@ package mailbox
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -67,8 +68,12 @@ func (s *Service) glance(ctx context.Context, account string) (gap time.Duration
 		if m.Role != mail.RoleInbox {
 			continue
 		}
-		f := &feed{s: s, acct: acct, p: p, info: info, scope: m.ProviderID}
-		switch err := f.read(ctx); mail.KindOf(err) {
+		f := &feed{s: s, acct: acct, p: p, info: info, scope: m.ProviderID, turn: s.turn()}
+		err := f.read(ctx)
+		if errors.Is(err, errTurnOver) {
+			return 0, err
+		}
+		switch mail.KindOf(err) {
 		case "":
 			return roundGap(len(mailboxes)), nil
 		case mail.KindNotFound, mail.KindForbidden, mail.KindInvalid, mail.KindConflict, mail.KindTooLarge:

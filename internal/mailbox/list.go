@@ -22,7 +22,8 @@ type listed struct {
 // list compares the mirror with a full listing, for feeds that tell only
 // changes: every mailbox is enumerated, then what is unknown or different is
 // read newest first, then what was not listed is gone.
-func (f *feed) list(ctx context.Context, begun time.Time) error {
+// next is the cursor that holds once it has ended.
+func (f *feed) list(ctx context.Context, next mail.Cursor) error {
 	f.seen = map[string]struct{}{}
 	all, err := f.enumerate(ctx)
 	if err != nil {
@@ -53,13 +54,19 @@ func (f *feed) list(ctx context.Context, begun time.Time) error {
 	for i, l := range want {
 		ids[i] = l.id
 	}
-	if err := f.fetch(ctx, ids, false); err != nil {
+	return f.fetchAndCompare(ctx, ids, next)
+}
+
+// fetchAndCompare ends a listing: it reads what the mirror lacks, and then
+// takes out what was not listed.
+func (f *feed) fetchAndCompare(ctx context.Context, ids []string, next mail.Cursor) error {
+	if err := f.fetchListed(ctx, ids, next); err != nil {
 		return err
 	}
-	if err := f.missing(ctx, begun); err != nil {
+	if err := f.missing(ctx, f.compared); err != nil {
 		return err
 	}
-	f.state.Complete, f.state.Comparing, f.state.Asked = true, false, begun
+	f.state.Cursor, f.state.Complete, f.state.Comparing, f.state.Asked = next, true, false, f.compared
 	return f.save(ctx)
 }
 
@@ -84,7 +91,12 @@ func (f *feed) enumerate(ctx context.Context) ([]*listed, error) {
 	var all []*listed
 	for _, m := range mailboxes {
 		req := &provider.EnumerateRequest{Call: f.call(), Mailbox: m.ProviderID}
+		var told int64
+		bound := listBound(m)
 		err := f.p.Enumerate(ctx, req, func(b *provider.EnumerateBatch) error {
+			if told += int64(len(b.Messages)); told > bound {
+				return &mail.Error{Kind: mail.KindUnavailable, Op: "list messages", Code: "bad_answer", Message: "the provider lists a mailbox without an end"}
+			}
 			for i := range b.Messages {
 				told := &b.Messages[i]
 				l := byID[told.ProviderID]

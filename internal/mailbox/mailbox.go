@@ -65,6 +65,10 @@ type Options struct {
 	// Workers is how many accounts are synced at once, 8 by default; Feeds is
 	// how many feeds of one account, 3 by default.
 	Workers, Feeds int
+	// Turn is how long a round goes on while its feeds have more to tell, 10 s
+	// by default. Then its worker serves the accounts that wait, and the round
+	// goes on behind them.
+	Turn time.Duration
 	// PollWatched, Poll and PollListened are how often an account is asked:
 	// with a healthy push channel (10 min), without one (30 s), and while
 	// somebody listens to it (10 s).
@@ -90,6 +94,9 @@ func (o *Options) setDefaults() {
 	}
 	if o.Feeds == 0 {
 		o.Feeds = 3
+	}
+	if o.Turn == 0 {
+		o.Turn = 10 * time.Second
 	}
 	if o.PollWatched == 0 {
 		o.PollWatched = 10 * time.Minute
@@ -119,6 +126,7 @@ type Service struct {
 	flights   flights
 	ahead     ahead
 	purges    purges
+	pauses    pauses
 	started   time.Time
 	// listing is held from asking for an account's mailboxes until the answer
 	// is written, and from changing one until that is: a list that was made

@@ -218,6 +218,7 @@ func (s *Service) dropMailbox(ctx context.Context, acct *store.Account, m *store
 			// settled; the round after that removes it.
 			empty = len(keys) == 0
 			if empty {
+				tx.AfterCommit(func() { s.pauses.take(acct.ID, m.ProviderID) })
 				if _, err := b.Add(&event.Event{Type: event.MailboxDeleted, Account: acct.ID, Mailbox: m.ID}); err != nil {
 					return err
 				}

@@ -7,6 +7,7 @@ type metrics struct {
 	failures    *prometheus.CounterVec
 	items       prometheus.Counter
 	comparisons prometheus.Counter
+	turns       prometheus.Counter
 	lag         prometheus.Histogram
 }
 
@@ -21,12 +22,14 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Name: "postern_sync_items_total", Help: "Change items applied to the mirror."}),
 		comparisons: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "postern_sync_comparisons_total", Help: "Full comparisons after a lost cursor."}),
+		turns: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "postern_sync_turns_total", Help: "Sync rounds that made way for other accounts, to go on later."}),
 		lag: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "postern_sync_lag_seconds", Help: "From a message's arrival at the provider to its event.",
 			Buckets: prometheus.ExponentialBuckets(0.1, 2.5, 12)}),
 	}
 	if r != nil {
-		r.MustRegister(m.rounds, m.failures, m.items, m.comparisons, m.lag)
+		r.MustRegister(m.rounds, m.failures, m.items, m.comparisons, m.turns, m.lag)
 	}
 	return m
 }

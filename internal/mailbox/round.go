@@ -19,7 +19,9 @@ import (
 // Round brings the mirror of one account up to date: the list of mailboxes,
 // every change feed, then what only all of them together can tell. It is what
 // push, poll, reconnect and an explicit wish all end in. One round of an
-// account runs at a time; the scheduler sees to it.
+// account runs at a time; the scheduler sees to it. A round whose feeds have
+// more to tell than fits its turn ends with errTurnOver, and what only all of
+// them can tell waits for the round that came to the end of each.
 func (s *Service) Round(ctx context.Context, account string) error {
 	begun := s.now()
 	acct, err := s.account(ctx, account)
@@ -44,11 +46,16 @@ func (s *Service) Round(ctx context.Context, account string) error {
 	if acct, err = s.account(ctx, account); err != nil {
 		return err
 	}
-	asked, err := s.readFeeds(ctx, acct, p, info, mailboxes)
+	turn := s.turn()
+	asked, err := s.readFeeds(ctx, acct, p, info, mailboxes, turn)
 	if err != nil {
 		return fmt.Errorf("read changes: %w", err)
 	}
 	s.grants.GrantWorks(ctx, acct.Provider, acct.ID)
+	if turn.left.Load() {
+		s.metrics.turns.Inc()
+		return errTurnOver
+	}
 	if err := s.settleAbsences(ctx, acct, p, info, hidden, asked); err != nil {
 		return fmt.Errorf("settle absences: %w", err)
 	}
@@ -82,7 +89,7 @@ func (s *Service) hold() error {
 // all of them were asked. A scope that fails for itself (a folder that may not
 // be read) does not keep the others back; what concerns the whole account ends
 // the round.
-func (s *Service) readFeeds(ctx context.Context, acct *store.Account, p provider.Provider, info *provider.Info, mailboxes []*store.Mailbox) (asked time.Time, err error) {
+func (s *Service) readFeeds(ctx context.Context, acct *store.Account, p provider.Provider, info *provider.Info, mailboxes []*store.Mailbox, turn *turn) (asked time.Time, err error) {
 	asked = s.now()
 	scopes := []string{""}
 	if info.Scope == mail.ScopeMailbox {
@@ -94,9 +101,12 @@ func (s *Service) readFeeds(ctx context.Context, acct *store.Account, p provider
 	var g errgroup.Group
 	g.SetLimit(s.opts.Feeds)
 	for _, name := range scopes {
-		f := &feed{s: s, acct: acct, p: p, info: info, scope: name}
+		f := &feed{s: s, acct: acct, p: p, info: info, scope: name, turn: turn}
 		g.Go(func() error {
 			err := f.read(ctx)
+			if errors.Is(err, errTurnOver) {
+				return nil // the turn knows
+			}
 			if err == nil || name == "" {
 				return err
 			}

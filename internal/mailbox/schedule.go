@@ -142,7 +142,7 @@ func (s *schedule) forget(account string) {
 	}
 	delete(s.entries, account)
 	for _, w := range e.waiters {
-		w <- &mail.Error{Kind: mail.KindNotFound, Op: "sync", Message: "the account was disconnected"}
+		w <- errForgotten()
 	}
 }
 
@@ -316,6 +316,12 @@ func (s *Service) runOne(ctx context.Context, t *taken) {
 	round, span := s.opts.Tracer.Start(trace.ContextWithRemoteSpanContext(ctx, t.cause), "sync.round",
 		trace.WithAttributes(attribute.String("account", e.account)))
 	wait, err := s.attend(round, t)
+	if errors.Is(err, errTurnOver) {
+		span.AddEvent("turn over")
+		span.End()
+		s.schedule.yield(t)
+		return
+	}
 	if err != nil {
 		span.SetStatus(codes.Error, string(mail.KindOf(err)))
 	}
@@ -347,7 +353,7 @@ func (s *Service) failed(ctx context.Context, account string, failures int, err 
 	s.metrics.failures.WithLabelValues(string(kind)).Inc()
 	if kind == mail.KindNotFound {
 		if _, aerr := s.account(ctx, account); mail.KindOf(aerr) == mail.KindNotFound {
-			s.schedule.forget(account)
+			s.Forget(account)
 			return
 		}
 	}
@@ -426,7 +432,10 @@ func (s *Service) Anew(account string) { s.schedule.fresh(account) }
 func (s *Service) TouchAll(ctx context.Context) error { return s.trackAll(ctx) }
 
 // Forget stops syncing an account.
-func (s *Service) Forget(account string) { s.schedule.forget(account) }
+func (s *Service) Forget(account string) {
+	s.schedule.forget(account)
+	s.pauses.forget(account)
+}
 
 // Listen tells that somebody waits for changes of accounts, of all where none
 // is named, until stop.
