@@ -32,8 +32,14 @@ func (s *Service) setBack(ctx context.Context, sub *store.Submission, cause erro
 		return s.fail(ctx, sub, cause)
 	}
 	wait := max(backoff(sub.Attempts), mail.RetryAfter(cause))
-	if kind == mail.KindOutcomeUnknown && sub.Attempts <= 3 {
-		wait = time.Second
+	if kind == mail.KindOutcomeUnknown {
+		// Whether it was sent is one question, and somebody waits for the answer.
+		switch age := min(s.now().Sub(sub.CreatedAt), s.now().Sub(sub.SendAt)); {
+		case sub.Attempts <= 3:
+			wait = time.Second
+		case age < time.Hour:
+			wait = max(min(wait, soonAgain), mail.RetryAfter(cause))
+		}
 	}
 	sub.NextAt, sub.Error = s.now().Add(wait), words(cause)
 	err := s.store.Update(ctx, func(tx store.Tx) error {
@@ -48,6 +54,10 @@ func (s *Service) setBack(ctx context.Context, sub *store.Submission, cause erro
 	s.log.WarnContext(ctx, "submission put off", "submission", sub.ID, "account", sub.Account, "kind", kind, "attempts", sub.Attempts, "error", cause)
 	return err
 }
+
+// soonAgain bounds the wait of a submission whose outcome is not known, in its
+// first hour.
+const soonAgain = 15 * time.Second
 
 // doubtful: it may have been sent already.
 func doubtful(sub *store.Submission) bool { return sub.Step == stepSend || sub.Step == stepRestored }
