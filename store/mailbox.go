@@ -58,6 +58,12 @@ type Mailboxes interface {
 	PutMailbox(m *Mailbox) error
 	// DeleteMailbox removes the mailbox, which must hold no message.
 	DeleteMailbox(id string) error
+	// UIDValidityFloor is the least UIDVALIDITY that a new mailbox may have, 0
+	// where any will do: none of those that are there, or were deleted, alone or
+	// with their account, had a greater one, and none of the deleted ones the
+	// same. So one that is made again under a name of before exceeds it, even
+	// where the clock was set back (RFC 9051, 2.3.1.1).
+	UIDValidityFloor() (uint32, error)
 
 	// GiveUIDs gives UIDs, oldest message first, to at most limit messages
 	// that have none, and reports whether there are more. When none are left

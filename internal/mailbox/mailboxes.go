@@ -160,8 +160,12 @@ func (s *Service) putMailbox(tx store.Tx, b *journal.Batch, acct *store.Account,
 	old, err := tx.Mailbox(id)
 	if errors.Is(err, store.ErrNotFound) {
 		now := s.now()
+		validity, err := uidValidity(tx, now)
+		if err != nil {
+			return err
+		}
 		m := described(&store.Mailbox{ID: id, Account: acct.ID, ProviderID: t.ID, ProviderTotal: t.Total,
-			UIDValidity: s.uidValidity(now), CreatedAt: now}, t, told)
+			UIDValidity: validity, CreatedAt: now}, t, told)
 		e := &event.Event{Type: event.MailboxCreated, Account: acct.ID, Mailbox: id, Backfill: acct.SyncedAt.IsZero()}
 		if m.ModSeq, err = b.Add(e); err != nil {
 			return err
@@ -183,9 +187,13 @@ func (s *Service) putMailbox(tx store.Tx, b *journal.Batch, acct *store.Account,
 	return tx.PutMailbox(next)
 }
 
-// uidValidity is the creation time in seconds (RFC 9051, 2.3.1.1), which a
-// mailbox made again under the same id exceeds.
-func (s *Service) uidValidity(now time.Time) uint32 { return uint32(now.Unix()) }
+// uidValidity is the creation time in seconds (RFC 9051, 2.3.1.1), which one
+// that is made again under the same name exceeds; where the clock was set back,
+// the store knows what that is.
+func uidValidity(tx store.Tx, now time.Time) (uint32, error) {
+	floor, err := tx.UIDValidityFloor()
+	return max(uint32(max(now.Unix(), 1)), floor), err
+}
 
 // dropMailbox takes a mailbox that the provider no longer lists out of the
 // mirror. Its messages leave it first; those in no other mailbox wait, as

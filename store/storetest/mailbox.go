@@ -15,6 +15,7 @@ func mailboxCases() []Case {
 		{Name: "a mailbox is deleted only when it is empty", Run: mailboxDelete},
 		{Name: "total and unread are counted", Run: mailboxCounts},
 		{Name: "a mailbox's modseq is the newest and never falls", Run: mailboxModSeq},
+		{Name: "the UIDVALIDITY of what was deleted is exceeded", Run: mailboxUIDValidity},
 		{Name: "UIDs are given oldest first, in steps", Run: uidOldestFirst},
 		{Name: "messages that arrive between steps get UIDs too", Run: uidBetween},
 		{Name: "a UID is never given twice", Run: uidNeverTwice},
@@ -100,6 +101,47 @@ func (w *World) counts(id string, total, unread int64) {
 		}
 		return nil
 	})
+}
+
+func mailboxUIDValidity(w *World) {
+	floor := func(what string, want uint32) {
+		w.Helper()
+		w.view(func(tx store.Tx) error {
+			got, err := tx.UIDValidityFloor()
+			if got != want {
+				w.Errorf("%s: the floor is %d, want %d", what, got, want)
+			}
+			return err
+		})
+	}
+	floor("an empty store", 0)
+	put := func(id, account string, validity uint32) {
+		w.Helper()
+		m := mailbox(id, account)
+		m.UIDValidity = validity
+		w.update(func(tx store.Tx) error { return tx.PutMailbox(m) })
+	}
+	drop := func(id string) {
+		w.Helper()
+		w.update(func(tx store.Tx) error { return tx.DeleteMailbox(id) })
+	}
+	w.settle("a1")
+	w.settle("a2")
+	put("f1", "a1", 1000)
+	put("f2", "a1", 900)
+	put("g1", "a2", 2000)
+	floor("three mailboxes", 2000)
+	drop("f2")
+	floor("one that was not the newest is deleted", 2000)
+	drop("g1")
+	floor("the newest is deleted", 2001)
+	w.Reopen()
+	floor("reopened", 2001)
+	put("g2", "a2", 3000)
+	w.update(func(tx store.Tx) error { return tx.DeleteAccount("a2") })
+	floor("the account of the newest is deleted", 3001)
+	drop("f1")
+	floor("an old one is deleted", 3001)
 }
 
 func mailboxCounts(w *World) {

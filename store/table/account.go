@@ -105,6 +105,9 @@ func (tx *Tx) DeleteAccount(id string) error {
 	if err != nil {
 		return err
 	}
+	if err := tx.outliveMailboxesOf(l); err != nil {
+		return err
+	}
 	if err := tx.dropLookups(a, nil); err != nil {
 		return err
 	}

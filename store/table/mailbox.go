@@ -112,6 +112,9 @@ func (tx *Tx) PutMailbox(m *store.Mailbox) error {
 	case b.life != l:
 		return fmt.Errorf("mailbox %s belongs to another account", m.ID)
 	}
+	if err := tx.raiseUIDValidity(m.UIDValidity); err != nil {
+		return err
+	}
 	b.state.ModSeq = max(b.state.ModSeq, m.ModSeq)
 	if err := tx.putBox(b); err != nil {
 		return err
@@ -128,6 +131,13 @@ func (tx *Tx) DeleteMailbox(id string) error {
 	}
 	if m.state.Total > 0 {
 		return fmt.Errorf("mailbox %s still holds %d messages", id, m.state.Total)
+	}
+	old, err := tx.Mailbox(id)
+	if err != nil {
+		return err
+	}
+	if err := tx.outliveUIDValidity(old); err != nil {
+		return err
 	}
 	if err := tx.del(bMailboxState, m.key()); err != nil {
 		return err
