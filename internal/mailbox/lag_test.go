@@ -126,7 +126,6 @@ func TestComeAndGoneBetweenTwoAnswers(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.must(w.cloud.Remove(ann, id))
-	w.svc.opts.Now = func() time.Time { return time.Now().Add(2 * time.Minute) }
 	w.must(w.svc.Round(w.ctx, w.account))
 	if _, err := w.svc.message(w.ctx, ours); mail.KindOf(err) != mail.KindNotFound {
 		t.Errorf("the message is kept: %v", err)

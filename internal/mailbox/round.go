@@ -146,7 +146,6 @@ func (s *Service) settleAbsences(ctx context.Context, acct *store.Account, p pro
 		}
 		due, orphans = due[:0], orphans[:0]
 		clear(since)
-		waiting := 0
 		for _, ab := range absences {
 			if !ab.Since.Before(asked) && !ab.Since.After(s.now()) { // unless the clock was set back
 				continue
@@ -159,16 +158,10 @@ func (s *Service) settleAbsences(ctx context.Context, acct *store.Account, p pro
 			if err != nil {
 				return err
 			}
-			if asked.Before(ab.Since.Add(s.opts.FeedLag)) && !m.Wrote.At.Before(ab.Since) && m.Wrote.Fields&mail.FieldMailboxes != 0 {
-				// The message itself has told where it is. That no feed tells
-				// otherwise any more is seen when none can lag behind.
-				waiting++
-				continue
-			}
 			due = append(due, m.ProviderID)
 			since[m.ID] = ab.Since
 		}
-		if len(absences) > len(due)+len(orphans)+waiting {
+		if len(absences) > len(due)+len(orphans) {
 			s.schedule.again(acct.ID)
 		}
 		return nil
