@@ -19,7 +19,7 @@ func (a *applier) hidden(it *mail.Item) (bool, error) {
 	if sub == nil || err != nil {
 		return false, err
 	}
-	if sub.State == store.SubmissionScheduled || sub.State == store.SubmissionSending {
+	if sub.Waits() {
 		return true, nil
 	}
 	// What was sent is no draft any more, and what failed or was cancelled is

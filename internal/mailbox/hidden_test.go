@@ -43,6 +43,7 @@ func TestDraftsOfSubmissionsAreHidden(t *testing.T) {
 		{"without any", store.Submission{State: store.SubmissionSending, Step: "send"}, true, false},
 		{"cancelled", store.Submission{State: store.SubmissionCancelled, MessageID: "m@x"}, true, false},
 		{"failed", store.Submission{State: store.SubmissionFailed, MessageID: "m@x"}, true, false},
+		{"cancelled, and the draft still to be found and deleted", store.Submission{State: store.SubmissionCancelled, Step: store.StepDiscard, MessageID: "m@x"}, false, false},
 		{"the owner's own, with the Message-ID of one that failed long ago", store.Submission{State: store.SubmissionFailed, MessageID: "m@x"}, false, true},
 		{"the owner's own", store.Submission{State: store.SubmissionSending, MessageID: "other@x"}, false, true},
 	} {

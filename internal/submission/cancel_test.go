@@ -56,7 +56,7 @@ func TestCancelUntilItIsSent(t *testing.T) {
 			if err != nil || s.State != store.SubmissionCancelled {
 				t.Fatalf("%+v, %v", s, err)
 			}
-			w.svc.discard(w.ctx, <-w.svc.unwanted)
+			w.advance(s.ID)
 			list, err := w.cloud.Messages(ann)
 			w.must(err)
 			if len(list) != 0 || len(w.cloud.Sent()) != 0 {

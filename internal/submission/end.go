@@ -10,7 +10,6 @@ import (
 	"github.com/postern-mail/postern/internal/event"
 	"github.com/postern-mail/postern/internal/journal"
 	"github.com/postern-mail/postern/plugins/sdk/mail"
-	"github.com/postern-mail/postern/plugins/sdk/provider"
 	"github.com/postern-mail/postern/store"
 )
 
@@ -21,8 +20,7 @@ func (s *Service) setBack(ctx context.Context, sub *store.Submission, cause erro
 	}
 	kind := mail.KindOf(cause)
 	final := false
-	switch kind {
-	case mail.KindInvalid, mail.KindForbidden, mail.KindTooLarge, mail.KindNotFound, mail.KindConflict:
+	if hopeless(kind) {
 		final = !doubtful(sub)
 	}
 	if given := s.now().Add(-s.opts.GiveUp); sub.CreatedAt.Before(given) && !sub.SendAt.After(given) {
@@ -59,6 +57,15 @@ func (s *Service) setBack(ctx context.Context, sub *store.Submission, cause erro
 // first hour.
 const soonAgain = 15 * time.Second
 
+// hopeless: no retry can help.
+func hopeless(kind mail.Kind) bool {
+	switch kind {
+	case mail.KindInvalid, mail.KindForbidden, mail.KindTooLarge, mail.KindNotFound, mail.KindConflict:
+		return true
+	}
+	return false
+}
+
 // doubtful: it may have been sent already.
 func doubtful(sub *store.Submission) bool { return sub.Step == stepSend || sub.Step == stepRestored }
 
@@ -67,8 +74,8 @@ func backoff(attempts int) time.Duration {
 	return time.Duration(float64(d) * (0.8 + 0.4*rand.Float64()))
 }
 
-// fail ends a submission; a draft that was prepared is taken away again, unless
-// it may be the message that was sent.
+// fail ends a submission; a draft that was prepared is deleted, unless it may be
+// the message that was sent.
 func (s *Service) fail(ctx context.Context, sub *store.Submission, cause error) error {
 	doubt := doubtful(sub)
 	reason := words(cause)
@@ -76,34 +83,34 @@ func (s *Service) fail(ctx context.Context, sub *store.Submission, cause error) 
 		reason = words(mail.Errorf(mail.KindOutcomeUnknown, "send message",
 			"given up without learning whether the message left; the last answer was: %s", reason))
 	}
-	err := s.done(ctx, sub, store.SubmissionFailed, reason)
+	err := s.done(ctx, sub, store.SubmissionFailed, reason, !doubt && drafted(sub, cause))
 	if errors.Is(err, errEnded) {
 		return nil
 	}
 	s.log.ErrorContext(ctx, "submission failed", "submission", sub.ID, "account", sub.Account, "kind", mail.KindOf(cause), "in_doubt", doubt, "error", cause)
-	if err != nil || sub.DraftID == "" || doubt {
-		return err
+	if err == nil {
+		s.discard(ctx, sub)
 	}
-	acct, _, err := s.account(ctx, sub.Account)
-	if err != nil {
-		return nil // gone, and the draft with it as far as we are concerned
-	}
-	if p, err := s.providers.Provider(acct.Provider); err == nil {
-		call := provider.Call{Account: sub.Account, Priority: provider.Write}
-		if _, err := p.Purge(ctx, &provider.DeleteRequest{Call: call, IDs: []string{sub.DraftID}}); err != nil {
-			s.log.WarnContext(ctx, "draft of a failed submission stays", "submission", sub.ID, "error", err)
-		}
-	}
-	return nil
+	return err
 }
 
-// done ends a submission and tells so, in one transaction.
-func (s *Service) done(ctx context.Context, sub *store.Submission, state store.SubmissionState, reason string) error {
+// drafted reports whether there may be a draft: it was answered, or making it
+// was begun, and the answer was no clear refusal.
+func drafted(sub *store.Submission, cause error) bool {
+	return sub.DraftID != "" || sub.Step == stepPrepare && !hopeless(mail.KindOf(cause))
+}
+
+// done ends a submission and tells so, in one transaction; with discard, its
+// draft is still to be deleted.
+func (s *Service) done(ctx context.Context, sub *store.Submission, state store.SubmissionState, reason string, discard bool) error {
 	err := s.journal.Update(ctx, func(tx store.Tx, b *journal.Batch) error {
 		if err := alive(tx, sub.ID); err != nil {
 			return err
 		}
 		sub.State, sub.Error, sub.DoneAt = state, reason, s.now()
+		if discard {
+			unwanted(sub)
+		}
 		e := &event.Event{Type: event.SubmissionSent, Account: sub.Account, Submission: sub.ID, Reason: reason}
 		if state == store.SubmissionFailed {
 			e.Type = event.SubmissionFailed
@@ -119,7 +126,9 @@ func (s *Service) done(ctx context.Context, sub *store.Submission, state store.S
 	})
 	if err == nil {
 		s.metrics.end(sub)
-		s.dropBytes(ctx, sub)
+		if !sub.Waits() {
+			s.dropBytes(ctx, sub)
+		}
 	}
 	return err
 }

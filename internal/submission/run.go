@@ -27,10 +27,7 @@ func (s *Service) Run(ctx context.Context) error {
 	defer cut()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(s.opts.Grace, cut) })()
 	var wg sync.WaitGroup
-	defer func() {
-		wg.Wait()
-		s.leaveUnwanted()
-	}()
+	defer wg.Wait()
 	slots := make(chan struct{}, s.opts.Workers)
 	busy := &busy{ids: map[string]bool{}}
 	timer := time.NewTimer(0)
@@ -63,8 +60,6 @@ func (s *Service) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-timer.C:
-		case sub := <-s.unwanted:
-			wg.Go(func() { s.discard(work, sub) })
 		case <-s.wake:
 		}
 	}
@@ -123,6 +118,10 @@ func (s *Service) due(ctx context.Context, busy *busy) (due []*store.Submission,
 // work takes one submission as far as it goes now. One that is cut off stays
 // as it was noted, and is gone on with after the next start.
 func (s *Service) work(ctx context.Context, sub *store.Submission) {
+	if sub.Ended() {
+		s.discard(ctx, sub)
+		return
+	}
 	limited, cancel := context.WithTimeout(ctx, workLimit)
 	defer cancel()
 	err := s.advance(limited, sub)

@@ -65,7 +65,7 @@ func alive(tx store.Tx, id string) error {
 	if err != nil {
 		return err
 	}
-	if now.State != store.SubmissionScheduled && now.State != store.SubmissionSending {
+	if now.Ended() {
 		return errEnded
 	}
 	return nil
@@ -87,7 +87,7 @@ func (s *Service) prepare(ctx context.Context, p provider.Provider, sub *store.S
 	}
 	err = s.note(ctx, sub, stepReady)
 	if errors.Is(err, errEnded) {
-		s.discard(ctx, sub) // cancelled while the draft was made
+		s.discardMade(ctx, sub)
 	}
 	return err
 }
@@ -173,7 +173,7 @@ func (s *Service) sent(ctx context.Context, sub *store.Submission, providerID, m
 	if messageID != "" {
 		sub.MessageID = messageID
 	}
-	if err := s.done(ctx, sub, store.SubmissionSent, ""); err != nil {
+	if err := s.done(ctx, sub, store.SubmissionSent, "", false); err != nil {
 		return err
 	}
 	s.mark(ctx, sub)

@@ -9,14 +9,15 @@
 //
 // Until a message is sent nobody sees it but its sender's submission: the
 // mirror leaves out prepared drafts and copies in the outbox. The draft of a
-// submission that failed or was cancelled is deleted; where that does not
-// succeed it stays among the owner's drafts, with a word in the log. One that
-// was given up in doubt is left where it is, since it may be what was sent.
+// submission that failed or was cancelled is deleted: that is a step of its own,
+// noted with the end and tried for a day; a draft that is there even then stays
+// at the provider, with a word in the log. One that was given up in doubt is
+// left where it is, since it may be what was sent.
 //
 // How it fails. What may pass is tried again for three days; what will not is
 // told at once as submission.failed, with the reason in words.
 //
-// Where to start: Submit, then run.go, step.go and end.go.
+// Where to start: Submit, then run.go, step.go, end.go and discard.go.
 package submission
 
 import (
@@ -77,9 +78,7 @@ type Service struct {
 	opts      Options
 	log       *slog.Logger
 	wake      chan struct{}
-	// unwanted are cancelled submissions whose draft is to be deleted.
-	unwanted chan *store.Submission
-	metrics  *metrics
+	metrics   *metrics
 	// bytes is held for reading while a submission is on its way into the
 	// store, and for writing while bytes are deleted.
 	bytes sync.RWMutex
@@ -106,8 +105,7 @@ func New(s store.Store, j *journal.Journal, p Providers, m Mirror, opts Options)
 		opts.Grace = 3 * time.Second
 	}
 	return &Service{store: s, journal: j, providers: p, mirror: m, opts: opts, log: opts.Log, wake: make(chan struct{}, 1),
-		unwanted: make(chan *store.Submission, maxUnwanted),
-		metrics:  newMetrics(opts.Registerer)}
+		metrics: newMetrics(opts.Registerer)}
 }
 
 func (s *Service) now() time.Time { return s.opts.Now().UTC() }

@@ -10,6 +10,7 @@ func submissionCases() []Case {
 	return []Case{
 		{Name: "a submission comes back as it was put", Run: submissionRoundTrip},
 		{Name: "submissions are due until they are done", Run: submissionDue},
+		{Name: "a submission that ended waits while its draft is to be deleted", Run: submissionDiscard},
 		{Name: "a submission is found by what it has", Run: submissionFound},
 		{Name: "submissions that are done are trimmed", Run: submissionTrim},
 	}
@@ -80,6 +81,32 @@ func submissionDue(w *World) {
 	put("s1", store.SubmissionFailed, 5)
 	due(9, 10)
 	next(-1)
+}
+
+func submissionDiscard(w *World) {
+	w.settle("a1")
+	s := &store.Submission{ID: "s1", Account: "a1", State: store.SubmissionCancelled, Step: store.StepDiscard, NextAt: day(3), DoneAt: day(1)}
+	put := func() { w.update(func(tx store.Tx) error { return tx.PutSubmission(s) }) }
+	check := func(what string, wantDue, wantDropped int) {
+		w.Helper()
+		w.update(func(tx store.Tx) error {
+			due, err := tx.DueSubmissions(day(3), 10)
+			if len(due) != wantDue {
+				w.Errorf("%s: %d are due, want %d", what, len(due), wantDue)
+			}
+			dropped, err2 := tx.TrimSubmissions(day(2), 10)
+			if dropped != wantDropped {
+				w.Errorf("%s: %d are dropped, want %d", what, dropped, wantDropped)
+			}
+			return errors.Join(err, err2)
+		})
+	}
+	put()
+	w.Reopen()
+	check("the draft is there", 1, 0)
+	s.Step = ""
+	put()
+	check("the draft is deleted", 0, 1)
 }
 
 func submissionFound(w *World) {

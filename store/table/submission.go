@@ -18,13 +18,9 @@ func (tx *Tx) Submission(id string) (*store.Submission, error) {
 	return record.DecodeSubmission(id, b)
 }
 
-func done(s *store.Submission) bool {
-	return s.State != store.SubmissionScheduled && s.State != store.SubmissionSending
-}
-
 // place is the submission's row among the due or the done ones.
 func place(s *store.Submission) (Bucket, key) {
-	if done(s) {
+	if !s.Waits() {
 		return bSubmissionDone, key(nil).at(s.DoneAt).last(s.ID)
 	}
 	return bSubmissionDue, key(nil).at(s.NextAt).last(s.ID)
