@@ -37,9 +37,10 @@ const (
 	bByThread  // L, thread, t, message
 
 	bJournal   // position -> event
-	bJournalOf // account, sequence -> position
+	bJournalOf // account, sequence -> position; of format 1
+	bJournalBy // account, sequence -> position, packed
 	bJournalID // event id -> position, for ids that do not say it
-	bSequence  // account -> last sequence, once bJournalOf has none
+	bSequence  // account -> last sequence, once bJournalBy has none
 
 	bScope   // L, M(name) -> sealed
 	bAbsence // L, message -> t
@@ -55,7 +56,7 @@ const (
 	bOwedID      // delivery -> p, for ids that do not say it
 	bOwedBody    // p, event, rendition -> sealed
 	bOwedTo      // endpoint, state, ^t, delivery -> p
-	bOwedOf      // account, ^t, delivery -> p
+	bOwedOf      // account, ^t, delivery -> p, packed
 	bOwedDone    // state, t done, p, delivery: what a trim does not pass by
 	bOwedAttempt // p, delivery, t, number -> sealed
 	bOwedLane    // endpoint, lane -> head, last; endpoint, lane, place -> t, p, delivery
@@ -103,7 +104,7 @@ var bucketNames = [buckets]string{
 	bMailbox: "mailbox", bMailboxOf: "mailbox_of", bMailboxState: "mailbox_state", bUID: "uid", bUIDWait: "uid_wait",
 	bMessage: "message", bByAccount: "by_account", bByMailbox: "by_mailbox", bCount: "count",
 	bThread: "thread", bThreadOf: "thread_of", bByThread: "by_thread",
-	bJournal: "journal", bJournalOf: "journal_of", bJournalID: "journal_id", bSequence: "sequence",
+	bJournal: "journal", bJournalOf: "journal_of", bJournalBy: "journal_by", bJournalID: "journal_id", bSequence: "sequence",
 	bScope: "scope", bAbsence: "absence",
 	bEndpoint: "endpoint", bEndpointState: "endpoint_state", bEndpointDue: "endpoint_due",
 	bLaneDue: "lane_due", bOwed: "owed", bOwedID: "owed_id", bOwedBody: "owed_body", bOwedTo: "owed_to", bOwedOf: "owed_of",

@@ -54,14 +54,14 @@ func (tx *Tx) AppendEvent(e *event.Event) error {
 	if err := tx.put(bJournal, k, b); err != nil {
 		return err
 	}
-	return tx.put(bJournalOf, key(nil).str(e.Account).u64(e.Sequence), k)
+	return tx.put(bJournalBy, key(nil).str(e.Account).u64(e.Sequence), k)
 }
 
 // LastSequence is the account's newest sequence. It outlives the account, so
 // that event ids are not used again when it is connected anew.
 func (tx *Tx) LastSequence(account string) (uint64, error) {
 	prefix := key(nil).str(account)
-	p, ok, err := tx.first(bJournalOf, prefix, true)
+	p, ok, err := tx.first(bJournalBy, prefix, true)
 	if ok {
 		return number(p.Key[len(prefix):]), nil
 	}
@@ -113,7 +113,7 @@ func (tx *Tx) EventsAfter(position uint64, limit int) ([]event.Event, error) {
 func (tx *Tx) AccountEventsAfter(account string, sequence uint64, limit int) ([]event.Event, error) {
 	prefix := key(nil).str(account)
 	from := next(key(nil).str(account).u64(sequence))
-	pairs, err := tx.scan(bJournalOf, from, end(prefix), false, limit)
+	pairs, err := tx.scan(bJournalBy, from, end(prefix), false, limit)
 	if err != nil {
 		return nil, err
 	}
@@ -140,7 +140,7 @@ func (tx *Tx) EventByID(id string) (*event.Event, error) {
 		return nil, err
 	}
 	if account, sequence, ok := event.ParseID(id); k == nil && ok {
-		if k, err = tx.get(bJournalOf, key(nil).str(account).u64(sequence)); err != nil {
+		if k, err = tx.get(bJournalBy, key(nil).str(account).u64(sequence)); err != nil {
 			return nil, err
 		}
 	}
@@ -210,10 +210,10 @@ func (tx *Tx) TrimJournal(t time.Time, limit int) (dropped int, err error) {
 // sequence when it was the last of the list.
 func (tx *Tx) trimAccount(e *event.Event) error {
 	prefix := key(nil).str(e.Account)
-	if err := tx.del(bJournalOf, slices.Clone(prefix).u64(e.Sequence)); err != nil {
+	if err := tx.del(bJournalBy, slices.Clone(prefix).u64(e.Sequence)); err != nil {
 		return err
 	}
-	_, ok, err := tx.first(bJournalOf, prefix, true)
+	_, ok, err := tx.first(bJournalBy, prefix, true)
 	if err != nil || ok {
 		return err
 	}

@@ -7,7 +7,13 @@ import (
 )
 
 func (tx *Batch) get(b Bucket, k key) ([]byte, error) {
-	v, err := tx.kv.Get(b, k)
+	var v []byte
+	var err error
+	if b.packed() {
+		v, err = tx.getPacked(b, k)
+	} else {
+		v, err = tx.kv.Get(b, k)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", b, err)
 	}
@@ -31,6 +37,12 @@ func (tx *Batch) put(b Bucket, k key, value []byte) error {
 		value = []byte{}
 	}
 	tx.writes++
+	if b.packed() {
+		if err := tx.putPacked(b, k, value); err != nil {
+			return fmt.Errorf("write %s: %w", b, err)
+		}
+		return nil
+	}
 	if err := tx.kv.Put(b, k, value); err != nil {
 		return fmt.Errorf("write %s: %w", b, err)
 	}
@@ -42,6 +54,12 @@ func (tx *Batch) del(b Bucket, k key) error {
 		return errReadOnly
 	}
 	tx.writes++
+	if b.packed() {
+		if err := tx.delPacked(b, k); err != nil {
+			return fmt.Errorf("delete from %s: %w", b, err)
+		}
+		return nil
+	}
 	if err := tx.kv.Delete(b, k); err != nil {
 		return fmt.Errorf("delete from %s: %w", b, err)
 	}
@@ -52,7 +70,13 @@ func (tx *Batch) scan(b Bucket, from, to []byte, reverse bool, limit int) ([]Pai
 	if limit <= 0 {
 		return nil, nil
 	}
-	pairs, err := tx.kv.Scan(b, from, to, reverse, limit)
+	var pairs []Pair
+	var err error
+	if b.packed() {
+		pairs, err = tx.scanPacked(b, from, to, reverse, limit)
+	} else {
+		pairs, err = tx.kv.Scan(b, from, to, reverse, limit)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("scan %s: %w", b, err)
 	}

@@ -56,13 +56,14 @@ func steps() []Step {
 		{From: 1, Name: "lanes beside their deliveries", Run: (*Tx).outboxLanes},
 		{From: 1, Name: "deliveries by position", Run: (*Tx).outboxDeliveries},
 		{From: 1, Name: "indexes of deliveries by number", Run: (*Tx).outboxIndexes},
+		{From: 1, Name: "accounts' journals in blocks", Run: (*Tx).packJournal},
 	}
 }
 
 // former are buckets that get no new rows: none is left after the migration, or
 // they leave as what they belong to is trimmed.
 func former() []Bucket {
-	return []Bucket{bJournalID, bLane, bLaneItem, bBodyID, bBody, bDeliveryID, bDelivery, bDeliveryTo, bDeliveryOf, bDeliveryDone, bAttempt}
+	return []Bucket{bJournalID, bJournalOf, bLane, bLaneItem, bBodyID, bBody, bDeliveryID, bDelivery, bDeliveryTo, bDeliveryOf, bDeliveryDone, bAttempt}
 }
 
 // Former reports whether only data of an earlier format has rows in the bucket.

@@ -132,7 +132,7 @@ func (v *verifier) counts() error {
 	}{
 		{bMailboxOf, lifeInKey}, {bMailboxState, lifeInKey}, {bUID, lifeInKey}, {bUIDWait, lifeInKey},
 		{bByAccount, lifeInKey}, {bByMailbox, lifeInKey}, {bThreadOf, lifeInKey}, {bByThread, lifeInKey},
-		{bJournalOf, nil}, {bLookup, nil}, {bLife, nil}, {bConnectBy, nil}, {bConnectAt, nil},
+		{bJournalBy, nil}, {bLookup, nil}, {bLife, nil}, {bConnectBy, nil}, {bConnectAt, nil},
 		{bSubmissionOf, lifeInKey}, {bSubmissionDue, lifeInValue}, {bSubmissionDone, lifeInValue},
 		{bJobAt, nil}, {bJobRunning, nil}, {bJobDone, nil}, {bJobOf, nil},
 		{bEndpointState, nil}, {bEndpointDue, nil}, {bLaneDue, nil},

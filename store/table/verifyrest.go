@@ -33,7 +33,7 @@ func (v *verifier) journal() error {
 		if found, err := v.EventByID(e.ID); err != nil || found.Position != e.Position {
 			v.tellf("%s is not found by its id", of)
 		}
-		return v.row(bJournalOf, key(nil).str(e.Account).u64(e.Sequence), p.Key, of)
+		return v.row(bJournalBy, key(nil).str(e.Account).u64(e.Sequence), p.Key, of)
 	})
 }
 
