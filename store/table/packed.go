@@ -241,6 +241,13 @@ func (tx *Batch) scanPackedBack(b Bucket, from, to []byte, limit int) ([]Pair, e
 	var rows opened
 	// take adds a block's rows, and reports whether there may be more.
 	take := func(blk Pair) (bool, error) {
+		if limit == 1 && to != nil {
+			p, ok, err := lastBefore(blk, to)
+			if ok && bytes.Compare(p.Key, from) >= 0 {
+				out = append(out, p)
+			}
+			return !ok, err
+		}
 		if err := rows.open(blk); err != nil {
 			return false, err
 		}
@@ -278,6 +285,30 @@ func (tx *Batch) scanPackedBack(b Bucket, from, to []byte, limit int) ([]Pair, e
 		}
 		before = blocks[len(blocks)-1].Key
 	}
+}
+
+// lastBefore gives a block's last row before a key.
+func lastBefore(blk Pair, to []byte) (p Pair, ok bool, err error) {
+	n, err := prefixOf(blk.Key)
+	if err != nil {
+		return p, false, err
+	}
+	o := opened{prefix: blk.Key[:n], entries: make([]entry, 1)}
+	var found entry
+	for rest := blk.Value; len(rest) > 0; {
+		if o.entries[0], rest, err = readEntry(rest); err != nil {
+			return p, false, err
+		}
+		if o.compare(0, to) >= 0 {
+			break
+		}
+		found, ok = o.entries[0], true
+	}
+	if !ok {
+		return p, false, nil
+	}
+	o.entries[0] = found
+	return o.pair(0), true, nil
 }
 
 // opened is a block that is being read.
