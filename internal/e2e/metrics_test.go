@@ -90,6 +90,8 @@ var movedElsewhere = map[string]string{
 	// failed after it had written something. Every update of ours checks before
 	// it writes.
 	"postern_store_reruns_total": "TestRerunsAreCounted in internal/gateway",
+	// It takes a mailbox that is read for longer than a turn of ten seconds.
+	"postern_sync_turns_total": "TestALongSyncTakesManyTurns in internal/mailbox",
 }
 
 // TestEveryMetricMoves drives each metric that README.md lists and sees it
