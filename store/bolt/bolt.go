@@ -76,6 +76,7 @@ type Observer struct {
 // Store is the backend.
 type Store struct {
 	opts   Options
+	lock   *folderLock
 	db     *bbolt.DB
 	tables *table.Tables
 	writer *writer
@@ -169,5 +170,6 @@ func (s *Store) close() error {
 		err = fmt.Errorf("close store: %w", dbErr)
 	}
 	s.pid.remove()
+	s.lock.release()
 	return err
 }

@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
 	"testing"
 	"time"
 
+	"github.com/postern-mail/postern/internal/seal"
 	"github.com/postern-mail/postern/store"
 )
 
@@ -102,25 +104,137 @@ func TestARestoreThatWasKilledEarlierIsForgotten(t *testing.T) {
 	for _, e := range entries {
 		names = append(names, e.Name())
 	}
-	if want := []string{blobsDir, fileName}; err != nil || !slices.Equal(names, want) {
+	if want := []string{blobsDir, fileName, lockName}; err != nil || !slices.Equal(names, want) {
 		t.Errorf("the folder has %v, want %v; %v", names, want, err)
 	}
 }
 
-// TestAGatewayThatStartsDuringARestoreKeepsItsData, though the folder was empty
-// when the restore began.
-func TestAGatewayThatStartsDuringARestoreKeepsItsData(t *testing.T) {
-	ctx, key, dir := context.Background(), newKey(t), filepath.Join(t.TempDir(), "data")
+// restorable makes a backup of a store with a setting.
+func restorable(t *testing.T, key seal.MasterKey, says string) *bytes.Buffer {
+	t.Helper()
 	s := open(t, Options{Path: t.TempDir(), Keyring: ring(t, key)})
-	var backup bytes.Buffer
-	if _, err := s.Backup(ctx, &backup, false); err != nil {
+	if err := s.Update(context.Background(), func(tx store.Tx) error { return tx.PutSetting("says", []byte(says)) }); err != nil {
 		t.Fatal(err)
 	}
-	_, err := Restore(ctx, Options{Path: dir, Keyring: ring(t, key)}, &backup, false, func(context.Context, *Store) error {
-		return open(t, Options{Path: dir, Keyring: ring(t, key)}).Close()
+	var backup bytes.Buffer
+	if _, err := s.Backup(context.Background(), &backup, false); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return &backup
+}
+
+func saying(t *testing.T, s *Store) (got string) {
+	t.Helper()
+	err := s.View(context.Background(), func(tx store.Tx) error {
+		b, err := tx.Setting("says")
+		got = string(b)
+		return err
 	})
-	var full *NotEmptyError
-	if !errors.As(err, &full) {
-		t.Errorf("restored over it: %v", err)
+	if err != nil {
+		t.Error(err)
+	}
+	return got
+}
+
+// TestAGatewayThatStartsDuringARestoreIsRefused, in a folder that was empty as
+// in one that was not: what it would open is about to be moved aside.
+func TestAGatewayThatStartsDuringARestoreIsRefused(t *testing.T) {
+	ctx, key := context.Background(), newKey(t)
+	for _, full := range []bool{false, true} {
+		dir := filepath.Join(t.TempDir(), "data")
+		if full {
+			if err := open(t, Options{Path: dir, Keyring: ring(t, key)}).Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var during error
+		_, err := Restore(ctx, Options{Path: dir, Keyring: ring(t, key)}, restorable(t, key, "restored"), full, func(context.Context, *Store) error {
+			s, err := Open(Options{Path: dir, Keyring: ring(t, key)})
+			if err == nil {
+				_ = s.Close()
+			}
+			during = err
+			return nil
+		})
+		var use *InUseError
+		if err != nil || !errors.As(during, &use) || use.PID != os.Getpid() {
+			t.Errorf("full %v: restore: %v; a gateway meanwhile: %v", full, err, during)
+		}
+		if got := saying(t, open(t, Options{Path: dir, Keyring: ring(t, key)})); got != "restored" {
+			t.Errorf("full %v: the folder says %q", full, got)
+		}
+	}
+}
+
+// TestAGatewayThatWaitsForARestoreOpensWhatItRestored: it was started before
+// the old database was moved aside, and gets the folder after.
+func TestAGatewayThatWaitsForARestoreOpensWhatItRestored(t *testing.T) {
+	ctx, key, dir := context.Background(), newKey(t), t.TempDir()
+	s := open(t, Options{Path: dir, Keyring: ring(t, key)})
+	if err := s.Update(ctx, func(tx store.Tx) error { return tx.PutSetting("says", []byte("old")) }); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	type opened struct {
+		s   *Store
+		err error
+	}
+	started, got := make(chan struct{}), make(chan opened, 1)
+	_, err := Restore(ctx, Options{Path: dir, Keyring: ring(t, key)}, restorable(t, key, "restored"), true, func(context.Context, *Store) error {
+		go func() {
+			close(started)
+			s, err := Open(Options{Path: dir, Keyring: ring(t, key), Log: slog.New(slog.DiscardHandler)})
+			got <- opened{s, err}
+		}()
+		<-started
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := <-got
+	var use *InUseError
+	if errors.As(o.err, &use) {
+		return // it waited in vain, which is as good
+	}
+	if o.err != nil {
+		t.Fatal(o.err)
+	}
+	if says := saying(t, o.s); says != "restored" {
+		t.Errorf("it works on what was moved aside: %q", says)
+	}
+	if err := o.s.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestARestoreOverOneThatWasKilledStands: what the first had made ready is not
+// put in the place of the second by whoever opens the store next.
+func TestARestoreOverOneThatWasKilledStands(t *testing.T) {
+	ctx, key, dir := context.Background(), newKey(t), t.TempDir()
+	opts := Options{Path: dir, Keyring: ring(t, key)}
+	none := func(context.Context, *Store) error { return nil }
+	if _, err := Restore(ctx, opts, restorable(t, key, "first"), false, none); err != nil {
+		t.Fatal(err)
+	}
+	ready := filepath.Join(dir, readyDir+"20260301T120000.000Z")
+	if err := os.Mkdir(ready, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{blobsDir, fileName} { // as if it had been killed just before
+		if err := os.Rename(filepath.Join(dir, name), filepath.Join(ready, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := Restore(ctx, opts, restorable(t, key, "second"), true, none); err != nil {
+		t.Fatal(err)
+	}
+	if got := saying(t, open(t, opts)); got != "second" {
+		t.Errorf("the store says %q", got)
 	}
 }

@@ -17,8 +17,9 @@ import (
 )
 
 // Open opens the store of a data folder, and makes it where there is none. One
-// of an earlier format is migrated first.
-func Open(opts Options) (*Store, error) {
+// of an earlier format is migrated first. A folder that another process holds,
+// with a store or with a restore, is an InUseError.
+func Open(opts Options) (_ *Store, err error) {
 	if opts.Path == "" || opts.Keyring == nil {
 		return nil, errors.New("open store: a path and a keyring are needed")
 	}
@@ -31,6 +32,15 @@ func Open(opts Options) (*Store, error) {
 	if err := privateFolder(opts.Path); err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
+	lock, err := lockFolder(opts.Path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			lock.release()
+		}
+	}()
 	if err := install(opts.Path); err != nil {
 		return nil, fmt.Errorf("open store: finish a restore: %w", err)
 	}
@@ -42,7 +52,7 @@ func Open(opts Options) (*Store, error) {
 	if opts.layout != nil {
 		layout = *opts.layout
 	}
-	s := &Store{opts: opts, db: db, tables: table.NewWith(opts.Keyring, opts.Now, layout)}
+	s := &Store{opts: opts, lock: lock, db: db, tables: table.NewWith(opts.Keyring, opts.Now, layout)}
 	if err := s.start(); err != nil {
 		_ = db.Close()
 		return nil, fmt.Errorf("open store %s: %w", opts.Path, err)

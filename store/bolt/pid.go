@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// pidName is the file that tells who holds the data folder. The lock is
-// bbolt's, on the database; this is only for the message.
+// pidName is the file that tells who holds the data folder. What holds it is a
+// lock (lock.go); this is only for the message.
 const pidName = "postern.pid"
 
 // InUseError says that another process holds the data folder.

@@ -68,6 +68,19 @@ func restore(ctx context.Context, opts Options, r io.Reader, force bool, settle 
 	if err := privateFolder(opts.Path); err != nil {
 		return done, err
 	}
+	lock, err := lockFolder(opts.Path)
+	if err != nil {
+		return done, err
+	}
+	defer lock.release()
+	pid, err := writePID(opts.Path)
+	if err != nil {
+		return done, err
+	}
+	defer pid.remove()
+	if err := install(opts.Path); err != nil { // of a restore that was killed
+		return done, err
+	}
 	before, release, err := occupants(opts.Path)
 	if err != nil {
 		return done, err
@@ -87,17 +100,6 @@ func restore(ctx context.Context, opts Options, r io.Reader, force bool, settle 
 	if done.Epoch, err = awaken(ctx, opts, part, done.Manifest, settle); err != nil {
 		return done, err
 	}
-	if len(before) == 0 {
-		// A gateway may have been started in the meantime.
-		again, release, err := occupants(opts.Path)
-		if err != nil {
-			return done, err
-		}
-		release()
-		if len(again) > 0 {
-			return done, &NotEmptyError{opts.Path}
-		}
-	}
 	stamp := now().UTC().Format("20060102T150405.000Z")
 	if err := os.Rename(part, filepath.Join(opts.Path, readyDir+stamp)); err != nil {
 		return done, err
@@ -111,8 +113,9 @@ func restore(ctx context.Context, opts Options, r io.Reader, force bool, settle 
 	return done, install(opts.Path)
 }
 
-// occupants lists what stands in a data folder of a store's. The folder must
-// not be in use, and is not while release was not called.
+// occupants lists what stands in a data folder of a store's. The database must
+// not be in use, by a Postern that knows of no lock on the folder, and is not
+// while release was not called.
 func occupants(path string) (names []string, release func(), err error) {
 	release = func() {}
 	entries, err := os.ReadDir(path)
