@@ -27,6 +27,9 @@ type Endpoint struct {
 	ToldDead  int64
 	LastOKAt  time.Time
 	CreatedAt time.Time
+	// Edition counts what its owner has changed: what was found out about an
+	// earlier one says nothing of this.
+	Edition int64
 }
 
 // DeliveryState is where a delivery stands.
@@ -55,7 +58,7 @@ type Delivery struct {
 	Position uint64
 	Sequence uint64
 	// Previous is the sequence of the lane's delivery before this one, 0 for
-	// the first.
+	// the first, and for one that is owed after others with a greater sequence.
 	Previous uint64
 	// Rendition names the body: several endpoints may share one.
 	Rendition string
@@ -70,8 +73,10 @@ type Delivery struct {
 	LastStatus int
 	LastError  string
 	DoneAt     time.Time
-	// Replays counts redeliveries by an operator.
-	Replays int
+	// Replays counts redeliveries by an operator, RequeuedAt is when the last
+	// was asked for: its time to be delivered begins anew.
+	Replays    int
+	RequeuedAt time.Time
 	// Replay is the job that put it back last, "" where none did.
 	Replay string
 	// Trace is the W3C traceparent of what led to the event, where it is traced.

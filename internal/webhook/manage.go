@@ -206,6 +206,7 @@ func (s *Service) modify(ctx context.Context, op, id string, fn func(store.Tx, *
 		if r.Config, err = c.encode(); err != nil {
 			return err
 		}
+		r.Edition++
 		if err := tx.PutEndpoint(r); err != nil {
 			return fmt.Errorf("%s: %w", op, err)
 		}

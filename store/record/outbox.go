@@ -13,6 +13,7 @@ func EncodeEndpoint(e *store.Endpoint) ([]byte, error) {
 		Config: e.Config, Ordered: e.Ordered, Disabled: e.Disabled, Reason: text(e.Reason),
 		PausedUntil: putTime(e.PausedUntil), Failing: putTime(e.Failing), Failures: int64(e.Failures),
 		LastOkAt: putTime(e.LastOKAt), CreatedAt: putTime(e.CreatedAt), Told: int64(e.Told), ToldDead: e.ToldDead,
+		Edition: e.Edition,
 	})
 }
 
@@ -26,6 +27,7 @@ func DecodeEndpoint(id string, b []byte) (*store.Endpoint, error) {
 		ID: id, Config: r.Config, Ordered: r.Ordered, Disabled: r.Disabled, Reason: r.Reason,
 		PausedUntil: getTime(r.PausedUntil), Failing: getTime(r.Failing), Failures: int(r.Failures),
 		LastOKAt: getTime(r.LastOkAt), CreatedAt: getTime(r.CreatedAt), Told: int(r.Told), ToldDead: r.ToldDead,
+		Edition: r.Edition,
 	}, nil
 }
 
@@ -52,6 +54,7 @@ func EncodeDelivery(d *store.Delivery, place uint64, last []byte) ([]byte, error
 		State: text(string(d.State)), CreatedAt: putNano(d.CreatedAt), NextAt: putNano(d.NextAt),
 		Attempts: int64(d.Attempts), FirstFailAt: putNano(d.FirstFailAt), LastStatus: int64(d.LastStatus),
 		LastError: text(d.LastError), DoneAt: putNano(d.DoneAt), Replays: int64(d.Replays), Trace: text(d.Trace), Place: place, Id: text(d.ID), Replay: text(d.Replay), Last: last,
+		RequeuedAt: putNano(d.RequeuedAt),
 	})
 }
 
@@ -67,6 +70,7 @@ func DecodeDelivery(b []byte) (d *store.Delivery, place uint64, last []byte, err
 		State: store.DeliveryState(r.State), CreatedAt: getNano(r.CreatedAt), NextAt: getNano(r.NextAt),
 		Attempts: int(r.Attempts), FirstFailAt: getNano(r.FirstFailAt), LastStatus: int(r.LastStatus),
 		LastError: r.LastError, DoneAt: getNano(r.DoneAt), Replays: int(r.Replays), Trace: r.Trace, Replay: r.Replay,
+		RequeuedAt: getNano(r.RequeuedAt),
 	}, r.Place, r.Last, nil
 }
 

@@ -15,6 +15,7 @@ func concludeCases() []Case {
 		{Name: "what waits is counted by endpoint", Run: endpointStats},
 		{Name: "trimming comes to everything at last", Run: trimAtLast},
 		{Name: "erasing an account reaches bodies and attempts", Run: eraseReachesAttempts},
+		{Name: "the log of a delivery is bounded, and goes with it", Run: longLog},
 	}
 }
 
@@ -52,13 +53,13 @@ func concludes(w *World) {
 	w.Reopen()
 	w.attempts("d1", *first, *second)
 	// Put back, it keeps its log, and gets another last attempt.
-	d.State, d.Replays, d.Replay, d.NextAt = store.DeliveryPending, 1, "job", day(3)
+	d.State, d.Replays, d.Replay, d.NextAt, d.RequeuedAt = store.DeliveryPending, 1, "job", day(3), day(3)
 	w.update(func(tx store.Tx) error { return tx.Requeue(d) })
 	w.attempts("d1", *first, *second)
 	d.State, d.DoneAt = store.DeliveryDead, day(4)
 	w.update(func(tx store.Tx) error { return tx.Conclude(d, third) })
 	w.attempts("d1", *first, *second, *third)
-	if got := w.delivery("d1"); got.Replay != "job" || got.Replays != 1 {
+	if got := w.delivery("d1"); got.Replay != "job" || got.Replays != 1 || !got.RequeuedAt.Equal(day(3)) {
 		w.Errorf("put back by %q, %d times", got.Replay, got.Replays)
 	}
 	w.absent("concluding what is settled", w.refused("settled", func(tx store.Tx) error { return tx.Conclude(d, third) }))
@@ -196,4 +197,50 @@ func eraseReachesAttempts(w *World) {
 	w.attempts("d1")
 	w.attempts("d2", *attempt("d2", 1, day(1)))
 	w.stats(1, 0, Start)
+}
+
+// longLog: a delivery that is tried for ever keeps its newest attempts, and
+// one that has more of them than that leaves none behind.
+func longLog(w *World) {
+	const most, part = 1000, 250
+	w.endpoints("e1")
+	w.enqueue(delivery("d1", "e1", "a1", day(1)))
+	log := func(from, until int, number func(i int) int) {
+		for ; from < until; from += part {
+			w.update(func(tx store.Tx) error {
+				for i := from; i < from+part; i++ {
+					at := day(1).Add(time.Duration(i) * time.Minute)
+					if err := tx.PutAttempt(&store.Attempt{Delivery: "d1", Number: number(i), At: at}); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		}
+	}
+	numbers := func() (list []int) {
+		w.view(func(tx store.Tx) error {
+			attempts, err := tx.AttemptsOf("d1")
+			for _, a := range attempts {
+				list = append(list, a.Number)
+			}
+			return err
+		})
+		return list
+	}
+	log(0, most+part, func(i int) int { return i + 1 })
+	if got := numbers(); len(got) != most || got[0] != part+1 || got[most-1] != most+part {
+		w.Errorf("%d attempts are kept of %d", len(got), most+part)
+	}
+	log(most+part, 2*most+part, func(int) int { return 1 })
+	w.update(func(tx store.Tx) error { return drop(tx, "e1") })
+	w.enqueue(delivery("d1", "e1", "a1", day(1)))
+	if got := numbers(); len(got) != 0 {
+		w.Errorf("%d attempts have outlived their delivery", len(got))
+	}
+}
+
+func drop(tx store.Tx, endpoint string) error {
+	_, err := tx.DropDeliveries(endpoint, 100)
+	return err
 }

@@ -182,6 +182,9 @@ func lanePrevious(w *World) {
 		w.Errorf("requeued: previous %d", got.Previous)
 	}
 	put("d7", "e1", "a1", 10, 9)
+	// What is owed late, by a replay, moves nothing.
+	put("d8", "e1", "a1", 4, 0)
+	put("d9", "e1", "a1", 11, 10)
 }
 
 func laneHeadsDue(w *World) {

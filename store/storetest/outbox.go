@@ -36,7 +36,7 @@ func sortLanes(lanes []store.Lane) {
 func endpointRoundTrip(w *World) {
 	e := &store.Endpoint{
 		ID: "e2", Config: []byte("config \x00"), Ordered: true, Disabled: true, Reason: "410", PausedUntil: day(1),
-		Failing: day(2), Failures: 7, LastOKAt: day(3), CreatedAt: Start,
+		Failing: day(2), Failures: 7, LastOKAt: day(3), CreatedAt: Start, Edition: 4,
 	}
 	w.update(func(tx store.Tx) error {
 		return errors.Join(tx.PutEndpoint(e), tx.PutEndpoint(&store.Endpoint{ID: "e3"}), tx.PutEndpoint(&store.Endpoint{ID: "e1"}))
@@ -69,7 +69,7 @@ func deliveryRoundTrip(w *World) {
 	w.endpoints("e1")
 	d := &store.Delivery{
 		ID: "d1", Endpoint: "e1", Lane: "a1", Account: "a1", Event: "evt", Type: "message.created", Position: 5, Sequence: 4,
-		Rendition: "full", CreatedAt: Start, NextAt: day(1), Attempts: 2, FirstFailAt: day(2), LastStatus: 500, LastError: "words", Replays: 3, Trace: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+		Rendition: "full", CreatedAt: Start, NextAt: day(1), Attempts: 2, FirstFailAt: day(2), LastStatus: 500, LastError: "words", Replays: 3, RequeuedAt: day(3), Trace: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
 	}
 	w.enqueue(d)
 	w.Reopen()

@@ -1,6 +1,10 @@
 package table
 
 import (
+	"errors"
+	"fmt"
+
+	"github.com/postern-mail/postern/internal/seal"
 	"github.com/postern-mail/postern/store"
 	"github.com/postern-mail/postern/store/record"
 )
@@ -28,11 +32,17 @@ func (tx *Tx) PutBody(d *store.Delivery, body []byte) error {
 // Body reads a body.
 func (tx *Tx) Body(d *store.Delivery) ([]byte, error) {
 	b, _, err := tx.getSealed(bOwedBody, bodyKey(d))
+	if errors.Is(err, seal.ErrDamaged) {
+		return nil, fmt.Errorf("%w: %w", store.ErrDamaged, err)
+	}
 	if err != nil {
 		return nil, err
 	}
 	_, body, err := record.DecodeBody(b)
-	return body, err
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", store.ErrDamaged, err)
+	}
+	return body, nil
 }
 
 // dropBody removes the body of a delivery that was dropped, unless another one

@@ -212,10 +212,15 @@ func (tx *Tx) Enqueue(d *store.Delivery) error {
 	if d.CreatedAt.IsZero() {
 		d.CreatedAt = tx.t.now().UTC()
 	}
-	d.Previous = ln.last
+	// What a replay owes late takes no part in the row of sequences: the lane
+	// is past it, and what is owed next follows what was owed last.
 	last := ln.last
-	if d.Lane != d.ID {
-		last = d.Sequence
+	d.Previous = 0
+	if d.Sequence > last {
+		d.Previous = last
+		if d.Lane != d.ID {
+			last = d.Sequence
+		}
 	}
 	r := row{Delivery: d}
 	if r.place, err = tx.queue(ln, d, last); err != nil {
@@ -240,7 +245,7 @@ func merge(stored, d *store.Delivery) *store.Delivery {
 	m := *stored
 	m.NextAt, m.Attempts, m.FirstFailAt = d.NextAt, d.Attempts, d.FirstFailAt
 	m.LastStatus, m.LastError, m.Replays, m.Replay = d.LastStatus, d.LastError, d.Replays, d.Replay
-	m.State, m.DoneAt = d.State, d.DoneAt
+	m.State, m.DoneAt, m.RequeuedAt = d.State, d.DoneAt, d.RequeuedAt
 	return &m
 }
 

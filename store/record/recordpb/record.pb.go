@@ -1686,18 +1686,20 @@ func (x *Scope) GetAsked() *Time {
 }
 
 type Endpoint struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Config        []byte                 `protobuf:"bytes,1,opt,name=config,proto3" json:"config,omitempty"`
-	Ordered       bool                   `protobuf:"varint,2,opt,name=ordered,proto3" json:"ordered,omitempty"`
-	Disabled      bool                   `protobuf:"varint,3,opt,name=disabled,proto3" json:"disabled,omitempty"`
-	Reason        string                 `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
-	PausedUntil   *Time                  `protobuf:"bytes,5,opt,name=paused_until,json=pausedUntil,proto3" json:"paused_until,omitempty"`
-	Failing       *Time                  `protobuf:"bytes,6,opt,name=failing,proto3" json:"failing,omitempty"`
-	Failures      int64                  `protobuf:"varint,7,opt,name=failures,proto3" json:"failures,omitempty"`
-	LastOkAt      *Time                  `protobuf:"bytes,8,opt,name=last_ok_at,json=lastOkAt,proto3" json:"last_ok_at,omitempty"`
-	CreatedAt     *Time                  `protobuf:"bytes,9,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
-	Told          int64                  `protobuf:"varint,10,opt,name=told,proto3" json:"told,omitempty"`
-	ToldDead      int64                  `protobuf:"varint,11,opt,name=told_dead,json=toldDead,proto3" json:"told_dead,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Config      []byte                 `protobuf:"bytes,1,opt,name=config,proto3" json:"config,omitempty"`
+	Ordered     bool                   `protobuf:"varint,2,opt,name=ordered,proto3" json:"ordered,omitempty"`
+	Disabled    bool                   `protobuf:"varint,3,opt,name=disabled,proto3" json:"disabled,omitempty"`
+	Reason      string                 `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	PausedUntil *Time                  `protobuf:"bytes,5,opt,name=paused_until,json=pausedUntil,proto3" json:"paused_until,omitempty"`
+	Failing     *Time                  `protobuf:"bytes,6,opt,name=failing,proto3" json:"failing,omitempty"`
+	Failures    int64                  `protobuf:"varint,7,opt,name=failures,proto3" json:"failures,omitempty"`
+	LastOkAt    *Time                  `protobuf:"bytes,8,opt,name=last_ok_at,json=lastOkAt,proto3" json:"last_ok_at,omitempty"`
+	CreatedAt   *Time                  `protobuf:"bytes,9,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	Told        int64                  `protobuf:"varint,10,opt,name=told,proto3" json:"told,omitempty"`
+	ToldDead    int64                  `protobuf:"varint,11,opt,name=told_dead,json=toldDead,proto3" json:"told_dead,omitempty"`
+	// Edition counts what its owner has changed.
+	Edition       int64 `protobuf:"varint,12,opt,name=edition,proto3" json:"edition,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1809,6 +1811,13 @@ func (x *Endpoint) GetToldDead() int64 {
 	return 0
 }
 
+func (x *Endpoint) GetEdition() int64 {
+	if x != nil {
+		return x.Edition
+	}
+	return 0
+}
+
 type Body struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Account       string                 `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
@@ -1891,7 +1900,9 @@ type Delivery struct {
 	// Replay is the job that put it back last.
 	Replay string `protobuf:"bytes,31,opt,name=replay,proto3" json:"replay,omitempty"`
 	// Last is the attempt that settled it, an Attempt.
-	Last          []byte `protobuf:"bytes,32,opt,name=last,proto3" json:"last,omitempty"`
+	Last []byte `protobuf:"bytes,32,opt,name=last,proto3" json:"last,omitempty"`
+	// RequeuedAt is when it was last put back into its lane.
+	RequeuedAt    int64 `protobuf:"fixed64,33,opt,name=requeued_at,json=requeuedAt,proto3" json:"requeued_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2085,6 +2096,13 @@ func (x *Delivery) GetLast() []byte {
 		return x.Last
 	}
 	return nil
+}
+
+func (x *Delivery) GetRequeuedAt() int64 {
+	if x != nil {
+		return x.RequeuedAt
+	}
+	return 0
 }
 
 type Attempt struct {
@@ -2857,7 +2875,7 @@ const file_store_record_recordpb_record_proto_rawDesc = "" +
 	"\x06cursor\x18\x02 \x01(\fR\x06cursor\x12\x1a\n" +
 	"\bcomplete\x18\x03 \x01(\bR\bcomplete\x12\x1c\n" +
 	"\tcomparing\x18\x04 \x01(\bR\tcomparing\x12-\n" +
-	"\x05asked\x18\x05 \x01(\v2\x17.postern.record.v1.TimeR\x05asked\"\x9b\x03\n" +
+	"\x05asked\x18\x05 \x01(\v2\x17.postern.record.v1.TimeR\x05asked\"\xb5\x03\n" +
 	"\bEndpoint\x12\x16\n" +
 	"\x06config\x18\x01 \x01(\fR\x06config\x12\x18\n" +
 	"\aordered\x18\x02 \x01(\bR\aordered\x12\x1a\n" +
@@ -2872,10 +2890,11 @@ const file_store_record_recordpb_record_proto_rawDesc = "" +
 	"created_at\x18\t \x01(\v2\x17.postern.record.v1.TimeR\tcreatedAt\x12\x12\n" +
 	"\x04told\x18\n" +
 	" \x01(\x03R\x04told\x12\x1b\n" +
-	"\ttold_dead\x18\v \x01(\x03R\btoldDead\"4\n" +
+	"\ttold_dead\x18\v \x01(\x03R\btoldDead\x12\x18\n" +
+	"\aedition\x18\f \x01(\x03R\aedition\"4\n" +
 	"\x04Body\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x12\n" +
-	"\x04body\x18\x02 \x01(\fR\x04body\"\xd9\x04\n" +
+	"\x04body\x18\x02 \x01(\fR\x04body\"\xfa\x04\n" +
 	"\bDelivery\x12\x1a\n" +
 	"\bendpoint\x18\x01 \x01(\tR\bendpoint\x12\x12\n" +
 	"\x04lane\x18\x02 \x01(\tR\x04lane\x12\x18\n" +
@@ -2903,7 +2922,9 @@ const file_store_record_recordpb_record_proto_rawDesc = "" +
 	"\x02id\x18\x14 \x01(\tR\x02id\x12\x14\n" +
 	"\x05trace\x18\x1e \x01(\tR\x05trace\x12\x16\n" +
 	"\x06replay\x18\x1f \x01(\tR\x06replay\x12\x12\n" +
-	"\x04last\x18  \x01(\fR\x04last\"\xdf\x02\n" +
+	"\x04last\x18  \x01(\fR\x04last\x12\x1f\n" +
+	"\vrequeued_at\x18! \x01(\x10R\n" +
+	"requeuedAt\"\xdf\x02\n" +
 	"\aAttempt\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x03R\x06number\x12\x0e\n" +
 	"\x02at\x18\x02 \x01(\x10R\x02at\x12\x1f\n" +
