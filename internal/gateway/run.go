@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"net"
+	"runtime"
 	"syscall"
 	"time"
 
@@ -67,8 +68,16 @@ func (s *stage) stop() error {
 	}
 }
 
+// heapFloor is the size that the heap has at the least for the collector.
+const heapFloor = 32 << 20
+
 // Run opens the doors and works until ctx ends, then stops in order.
 func (g *Gateway) Run(ctx context.Context) error {
+	// The live heap of a gateway is small and its transactions allocate much, so
+	// that the collector would run many times a second. Bytes that nobody touches
+	// take no memory, and let it run as if the heap were this large.
+	floor := make([]byte, heapFloor)
+	defer runtime.KeepAlive(floor)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	fail := func(err error) { cancel(err) }
