@@ -54,8 +54,8 @@ type Job struct {
 	// Reason says why it failed.
 	Reason string
 	// Last is the place of the last one that is behind it: the event's
-	// Position; before that LastAt, the delivery's CreatedAt, and after it
-	// LastID, its id, where deliveries are read.
+	// Position; after that LastAt, the delivery's CreatedAt, and LastID, its id,
+	// where deliveries are read.
 	Last   uint64
 	LastAt time.Time
 	LastID string

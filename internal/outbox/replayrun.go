@@ -242,7 +242,7 @@ func (o *Outbox) count(ctx context.Context, j *store.Job) (int64, error) {
 	if j.Source == store.JobJournal {
 		return o.countJournal(ctx, j)
 	}
-	_, n, err := o.windows(ctx, j)
+	_, n, err := o.stretches(ctx, j)
 	return n, err
 }
 
@@ -271,6 +271,6 @@ func putBack(tx store.Tx, d *store.Delivery, job string, now time.Time) error {
 		return tx.Reschedule(d)
 	}
 	d.State, d.Attempts, d.LastError, d.Replays = store.DeliveryPending, 0, "", d.Replays+1
-	d.FirstFailAt, d.DoneAt = time.Time{}, time.Time{}
+	d.FirstFailAt, d.DoneAt, d.RequeuedAt = time.Time{}, time.Time{}, now
 	return tx.Requeue(d)
 }

@@ -12,33 +12,43 @@ import (
 	"github.com/postern-mail/postern/store"
 )
 
-// A replay of deliveries goes from the oldest to the newest, so that lanes keep
-// their order, over a store that lists them newest first. So it first reads
-// them all once, which counts them, and keeps of every page only the time at
-// which it ends. Then it reads the stretches between these times again, the
-// oldest first, sorts each and puts it back, some at a time. Where it stands is
-// a place in that order; what is behind it is never looked at again, whatever
-// has become of it.
+// A replay of deliveries goes in the order of the events, by position, so that
+// lanes keep theirs whatever the clock said when it was owed, over a store that
+// lists deliveries by that time, newest first. So it first reads them all once,
+// which counts them, and keeps of every page only its stretch: from which time
+// to which, and the positions in it. Then it goes through the positions, from
+// one border of a page to the next, reads those pages again that have some of
+// them, sorts what it finds and puts it back, some at a time. As long as nobody
+// set the clock back, positions rise with time and each page is read again once
+// or twice. Where it stands is a place in that order; what is behind it is never
+// looked at again, whatever has become of it.
 
 // place is where a delivery stands in the order of a replay.
 type place struct {
-	at       time.Time
 	position uint64
+	at       time.Time
 	id       string
 }
 
-func placeOf(d *store.Delivery) place { return place{d.CreatedAt, d.Position, d.ID} }
+func placeOf(d *store.Delivery) place { return place{d.Position, d.CreatedAt, d.ID} }
+
+// lastOf is how far a job has come.
+func lastOf(j *store.Job) place { return place{j.Last, j.LastAt, j.LastID} }
 
 func comparePlaces(a, b place) int {
-	return cmp.Or(a.at.Compare(b.at), cmp.Compare(a.position, b.position), strings.Compare(a.id, b.id))
+	return cmp.Or(cmp.Compare(a.position, b.position), a.at.Compare(b.at), strings.Compare(a.id, b.id))
+}
+
+// stretch is a page of a listing: the filter that gives it again, and the
+// positions that are in it.
+type stretch struct {
+	filter    store.DeliveryFilter
+	low, high uint64
 }
 
 // filters are those by which a job's deliveries are listed: one for each state.
 func filters(j *store.Job) []store.DeliveryFilter {
 	f := store.DeliveryFilter{Endpoint: j.Endpoint, Account: j.Account, Type: j.Type, Since: j.Since, Until: j.Until}
-	if j.LastAt.After(f.Since) {
-		f.Since = j.LastAt
-	}
 	list := make([]store.DeliveryFilter, len(j.States))
 	for i, s := range j.States {
 		list[i] = f
@@ -70,38 +80,48 @@ func (o *Outbox) each(ctx context.Context, f store.DeliveryFilter, fn func(page 
 	}
 }
 
-// windows gives the times at which the stretches of a job begin, oldest first,
-// and counts what is still ahead of it.
-func (o *Outbox) windows(ctx context.Context, j *store.Job) (starts []time.Time, matched int64, err error) {
-	last := place{j.LastAt, j.Last, j.LastID}
+// stretches reads what a job is about, and counts what is still ahead of it.
+func (o *Outbox) stretches(ctx context.Context, j *store.Job) (list []stretch, matched int64, err error) {
+	last := lastOf(j)
 	for _, f := range filters(j) {
 		err := o.each(ctx, f, func(page []*store.Delivery) {
+			st := stretch{filter: f, low: page[0].Position, high: page[0].Position}
 			for _, d := range page {
+				st.low, st.high = min(st.low, d.Position), max(st.high, d.Position)
 				if comparePlaces(placeOf(d), last) > 0 {
 					matched++
 				}
 			}
-			starts = append(starts, page[len(page)-1].CreatedAt)
+			st.filter.Since, st.filter.Until = page[len(page)-1].CreatedAt, page[0].CreatedAt.Add(1)
+			list = append(list, st)
 		})
 		if err != nil {
 			return nil, 0, err
 		}
 	}
-	slices.SortFunc(starts, time.Time.Compare)
-	return slices.CompactFunc(starts, time.Time.Equal), matched, nil
+	return list, matched, nil
 }
 
-// stretch lists the places of a job from a time until another, in order.
-func (o *Outbox) stretch(ctx context.Context, j *store.Job, from, until time.Time) (list []place, err error) {
-	last := place{j.LastAt, j.Last, j.LastID}
-	for _, f := range filters(j) {
-		if from.After(f.Since) {
-			f.Since = from
+// borders are the positions at which stretches begin, or have ended.
+func borders(list []stretch) []uint64 {
+	var at []uint64
+	for _, st := range list {
+		at = append(at, st.low, st.high+1)
+	}
+	slices.Sort(at)
+	return slices.Compact(at)
+}
+
+// between lists the places of a job from a position until another, in order.
+func (o *Outbox) between(ctx context.Context, j *store.Job, all []stretch, from, until uint64) (list []place, err error) {
+	last := lastOf(j)
+	for _, st := range all {
+		if st.high < from || st.low >= until {
+			continue
 		}
-		f.Until = until
-		err := o.each(ctx, f, func(page []*store.Delivery) {
+		err := o.each(ctx, st.filter, func(page []*store.Delivery) {
 			for _, d := range page {
-				if p := placeOf(d); comparePlaces(p, last) > 0 {
+				if p := placeOf(d); p.position >= from && p.position < until && comparePlaces(p, last) > 0 {
 					list = append(list, p)
 				}
 			}
@@ -111,21 +131,23 @@ func (o *Outbox) stretch(ctx context.Context, j *store.Job, from, until time.Tim
 		}
 	}
 	slices.SortFunc(list, comparePlaces)
-	// One that changed its state between two listings is there twice.
+	// One is there twice that changed its state between two listings, or whose
+	// time is that of a page's end.
 	return slices.CompactFunc(list, func(a, b place) bool { return a.id == b.id }), nil
 }
 
 func (o *Outbox) replayDeliveries(ctx context.Context, j *store.Job) (*store.Job, error) {
-	starts, _, err := o.windows(ctx, j)
+	all, _, err := o.stretches(ctx, j)
 	if err != nil {
 		return j, err
 	}
-	for i, from := range starts {
-		until := j.Until
-		if i+1 < len(starts) {
-			until = starts[i+1]
+	var from uint64
+	for i, until := range borders(all) {
+		if i == 0 || until <= j.Last {
+			from = until
+			continue
 		}
-		list, err := o.stretch(ctx, j, from, until)
+		list, err := o.between(ctx, j, all, from, until)
 		if err != nil {
 			return j, err
 		}
@@ -139,6 +161,7 @@ func (o *Outbox) replayDeliveries(ctx context.Context, j *store.Job) (*store.Job
 				return j, ctx.Err()
 			}
 		}
+		from = until
 	}
 	return j, nil
 }
