@@ -16,7 +16,8 @@
 // removes of it what was not read for longest.
 //
 // How it fails. What was put without sync may be lost, or torn, by a power
-// cut. What is found to be damaged when it is opened is ErrNotFound and
+// cut. After a failed sync nothing is written any more, here and in the whole
+// store: a second sync would not say again what the first one has lost. What is found to be damaged when it is opened is ErrNotFound and
 // ErrDamaged at once, since there is nothing to read; a chunk that is found to
 // be so later is ErrDamaged. Putting it again mends it.
 //
@@ -58,6 +59,9 @@ type Index interface {
 	View(ctx context.Context, fn func(*table.Tx) error) error
 	Update(ctx context.Context, fn func(*table.Tx) error) error
 	UpdateSoon(ctx context.Context, fn func(*table.Tx) error) error
+	// Fail ends all updates: nobody knows any more what is on the disk. It gives
+	// the error with which they are refused from now on.
+	Fail(err error) error
 }
 
 // Blobs is store.Blobs over a folder.
@@ -65,6 +69,10 @@ type Blobs struct {
 	dir   string
 	index Index
 	log   *slog.Logger
+	// fsync makes a file or a folder durable; a test may let it fail. The kernel
+	// tells of what it could not write once, and takes it for written then: a
+	// second sync of the same bytes succeeds, and says nothing.
+	fsync func(*os.File) error
 	enc   *zstd.Encoder
 	dec   *zstd.Decoder
 	packs *packs
@@ -89,14 +97,14 @@ var _ store.Blobs = (*Blobs)(nil)
 // written when the process ended is removed, and so is what belongs to
 // accounts that are gone.
 func Open(dir string, index Index, log *slog.Logger) (*Blobs, error) {
-	b := &Blobs{dir: dir, index: index, log: log}
+	b := &Blobs{dir: filepath.Clean(dir), index: index, log: log, fsync: (*os.File).Sync}
 	for _, d := range []string{dir, b.tmpDir(), b.packDir()} {
 		if err := os.MkdirAll(d, 0o700); err != nil {
 			return nil, fmt.Errorf("open blobs: %w", err)
 		}
 	}
 	// Whoever puts with sync syncs the names from dir downwards.
-	if err := syncFolders(filepath.Dir(dir), filepath.Join(b.packDir(), "any")); err != nil {
+	if err := syncFolders(filepath.Dir(b.dir), filepath.Join(b.packDir(), "any")); err != nil {
 		return nil, fmt.Errorf("open blobs: %w", err)
 	}
 	var err error

@@ -109,7 +109,7 @@ func (p *packs) move(ctx context.Context, number uint32) error {
 				return err
 			}
 		}
-		if err := p.syncActive(); err != nil {
+		if err := p.sync(); err != nil {
 			return err
 		}
 		err = p.blobs.index.Update(ctx, func(tx *table.Tx) error {

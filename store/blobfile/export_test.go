@@ -1,6 +1,18 @@
 package blobfile
 
-import "context"
+import (
+	"context"
+	"os"
+)
+
+// SetSync puts a function in the place of a file's Sync.
+func (b *Blobs) SetSync(fn func(*os.File) error) {
+	b.packs.syncing.Lock()
+	defer b.packs.syncing.Unlock()
+	b.packs.mu.Lock()
+	defer b.packs.mu.Unlock()
+	b.fsync = fn
+}
 
 // SetSegmentSize makes segments end earlier.
 func (b *Blobs) SetSegmentSize(n int64) {

@@ -96,8 +96,8 @@ func (b *Blobs) putFile(ctx context.Context, life uint64, k *seal.DataKey, head 
 		return ref, err
 	}
 	if sync {
-		if err := f.Sync(); err != nil {
-			return ref, err
+		if err := b.fsync(f); err != nil {
+			return ref, err // and the file goes
 		}
 	}
 	return ref, b.place(ctx, f.Name(), table.NameOf(life, k, ref.Digest), sync)
@@ -124,7 +124,7 @@ func (b *Blobs) place(ctx context.Context, tmp string, n table.BlobName, sync bo
 		return err
 	}
 	if sync {
-		if err := syncFolders(b.dir, path); err != nil {
+		if err := b.syncNames(path); err != nil {
 			return err
 		}
 	}
@@ -139,7 +139,27 @@ func (b *Blobs) place(ctx context.Context, tmp string, n table.BlobName, sync bo
 	})
 }
 
-// syncFolders makes the names on the way from root to path durable.
+// syncNames makes the names on the way to path durable, of a file that will be
+// said to be stored. Where that fails nothing is written any more.
+func (b *Blobs) syncNames(path string) error {
+	for d := filepath.Dir(path); ; d = filepath.Dir(d) {
+		f, err := os.Open(d)
+		if err != nil {
+			return err
+		}
+		err = b.fsync(f)
+		_ = f.Close()
+		if err != nil {
+			return b.index.Fail(err)
+		}
+		if d == b.dir {
+			return nil
+		}
+	}
+}
+
+// syncFolders makes the names on the way from root to path durable, of a folder
+// that is not in use.
 func syncFolders(root, path string) error {
 	for d := filepath.Dir(path); ; d = filepath.Dir(d) {
 		f, err := os.Open(d)

@@ -41,6 +41,18 @@ type packs struct {
 	active  *os.File
 	number  uint32
 	size    int64
+	// appended is how much was ever appended. broken is why nothing is any more.
+	appended int64
+	broken   error
+
+	// syncing is held while the active segment is synced, so that one sync does
+	// for all who wait for it; synced is how much of appended was durable then.
+	// Whoever holds it may take mu.
+	syncing sync.Mutex
+	synced  int64
+
+	// moving is held while segments are emptied and removed.
+	moving sync.Mutex
 
 	segmentSize int64
 
@@ -62,7 +74,7 @@ func openPacks(b *Blobs) (*packs, error) {
 	if n := len(numbers); n > 0 {
 		p.number = numbers[n-1]
 	}
-	if err := p.openActive(); err != nil {
+	if p.active, p.size, err = p.openSegment(p.number); err != nil {
 		return nil, err
 	}
 	p.kick <- struct{}{} // segments may have died since
@@ -89,26 +101,22 @@ func (p *packs) segments() ([]uint32, error) {
 	return out, nil
 }
 
-// openActive opens the segment that is appended to. What a crash left torn at
-// its end is nobody's: no place names it.
-func (p *packs) openActive() error {
-	f, err := os.OpenFile(p.path(p.number), os.O_RDWR|os.O_CREATE, 0o600)
+// openSegment opens a segment to append to it. What a crash left torn at its
+// end is nobody's: no place names it.
+func (p *packs) openSegment(number uint32) (f *os.File, size int64, err error) {
+	f, err = os.OpenFile(p.path(number), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return err
+		return nil, 0, err
 	}
 	info, err := f.Stat()
+	if err == nil && info.Size() == 0 {
+		err = p.blobs.syncNames(f.Name())
+	}
 	if err != nil {
 		_ = f.Close()
-		return err
+		return nil, 0, err
 	}
-	if info.Size() == 0 {
-		if err := syncFolders(p.blobs.dir, f.Name()); err != nil {
-			_ = f.Close()
-			return err
-		}
-	}
-	p.active, p.size = f, info.Size()
-	return nil
+	return f, info.Size(), nil
 }
 
 func packAAD(n table.BlobName) []byte {
@@ -117,6 +125,9 @@ func packAAD(n table.BlobName) []byte {
 
 // append writes sealed bytes to the active segment. The lock is held.
 func (p *packs) append(sealed []byte, size int) (table.Place, error) {
+	if p.broken != nil {
+		return table.Place{}, p.broken
+	}
 	if p.size >= p.segmentSize {
 		if err := p.turn(); err != nil {
 			return table.Place{}, err
@@ -127,20 +138,32 @@ func (p *packs) append(sealed []byte, size int) (table.Place, error) {
 	}
 	place := table.Place{Segment: p.number, Offset: p.size, Length: uint32(len(sealed)), Size: uint32(size)}
 	p.size += int64(len(sealed))
+	p.appended += int64(len(sealed))
 	p.blobs.atRest.Add(int64(len(sealed)))
 	return place, nil
 }
 
-// turn closes the active segment and opens the next. The lock is held.
+// turn opens the next segment and closes the active one. The lock is held.
 func (p *packs) turn() error {
-	if err := p.active.Sync(); err != nil {
+	if err := p.blobs.fsync(p.active); err != nil {
+		return p.fail(err)
+	}
+	f, size, err := p.openSegment(p.number + 1)
+	if err != nil {
 		return err
 	}
-	if err := p.active.Close(); err != nil {
-		return err
-	}
+	_ = p.active.Close() // it is durable
+	p.active, p.size = f, size
 	p.number++
-	return p.openActive()
+	return nil
+}
+
+// fail ends writing after a sync has failed. The lock is held.
+func (p *packs) fail(err error) error {
+	if p.broken == nil {
+		p.broken = p.blobs.index.Fail(err)
+	}
+	return p.broken
 }
 
 // put stores a small blob.
@@ -187,7 +210,7 @@ func (p *packs) settle(ctx context.Context, n table.BlobName) error {
 	if !ok {
 		return p.blobs.keep(ctx, n)
 	}
-	if err := p.syncActive(); err != nil {
+	if err := p.sync(); err != nil {
 		return err
 	}
 	err := p.blobs.index.Update(ctx, func(tx *table.Tx) error {
@@ -207,15 +230,33 @@ func (p *packs) settle(ctx context.Context, n table.BlobName) error {
 	return nil
 }
 
-// syncActive makes durable what was appended until now. A segment that is full
-// was synced when it was closed.
-func (p *packs) syncActive() error {
+// sync makes durable what was appended until now. A segment that is full was
+// synced when it was closed.
+func (p *packs) sync() error {
 	p.mu.Lock()
-	active := p.active
+	want := p.appended
 	p.mu.Unlock()
-	if err := active.Sync(); err != nil && !errors.Is(err, os.ErrClosed) {
-		return err
+	p.syncing.Lock()
+	defer p.syncing.Unlock()
+	p.mu.Lock()
+	active, appended, broken := p.active, p.appended, p.broken
+	p.mu.Unlock()
+	if broken != nil || p.synced >= want {
+		return broken
 	}
+	err := p.blobs.fsync(active)
+	if errors.Is(err, os.ErrClosed) {
+		err = nil // its turn came meanwhile
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err != nil {
+		return p.fail(err)
+	}
+	if p.broken != nil { // the turn was told what this sync then was not
+		return p.broken
+	}
+	p.synced = appended
 	return nil
 }
 
@@ -313,7 +354,7 @@ func (p *packs) flush(ctx context.Context, update updater) error {
 		if len(batch) == 0 {
 			return nil
 		}
-		if err := p.syncActive(); err != nil {
+		if err := p.sync(); err != nil {
 			return err
 		}
 		err := update(ctx, func(tx *table.Tx) error {

@@ -23,3 +23,6 @@ func (i *blobIndex) Update(ctx context.Context, fn func(*table.Tx) error) error 
 func (i *blobIndex) UpdateSoon(ctx context.Context, fn func(*table.Tx) error) error {
 	return i.store.writer.do(ctx, fn, true)
 }
+
+// Fail ends writing: what the blobs have on the disk is not known any more.
+func (i *blobIndex) Fail(err error) error { return i.store.writer.breakOff(err) }

@@ -10,8 +10,8 @@ import (
 	berrors "go.etcd.io/bbolt/errors"
 )
 
-// ErrBroken is in the chain of every error after a commit has failed in a way
-// that leaves open what is on the disk.
+// ErrBroken is in the chain of every error after a commit, or a sync of blobs,
+// has failed in a way that leaves open what is on the disk.
 var ErrBroken = errors.New("the store takes no more writes, because a commit failed; see what the disk says, then start again")
 
 // ErrFull is in the chain of an error of an update that found no room.
@@ -25,6 +25,11 @@ func (w *writer) failed(err error) error {
 	if full(err) {
 		return fmt.Errorf("%w: %w", ErrFull, err)
 	}
+	return w.breakOff(err)
+}
+
+// breakOff ends writing for good.
+func (w *writer) breakOff(err error) error {
 	broken := fmt.Errorf("%w: %w", ErrBroken, err)
 	w.mu.Lock()
 	if w.broken == nil {
