@@ -36,12 +36,15 @@ func (p *packs) run() {
 // tend flushes, then removes dead segments and moves what is left of mostly
 // dead ones.
 func (p *packs) tend(ctx context.Context) error {
-	p.flushing.Lock()
-	defer p.flushing.Unlock()
+	p.moving.Lock()
+	defer p.moving.Unlock()
 	p.mu.Lock()
 	active := p.number
 	p.mu.Unlock()
-	if err := p.flush(ctx, p.blobs.index.UpdateSoon); err != nil {
+	p.flushing.Lock()
+	err := p.flush(ctx, p.blobs.index.UpdateSoon)
+	p.flushing.Unlock()
+	if err != nil {
 		return err
 	}
 	numbers, err := p.segments()
@@ -73,15 +76,16 @@ func (p *packs) tendSegment(ctx context.Context, number uint32) error {
 		return err
 	}
 	if live > 0 {
-		if err := p.move(ctx, number); err != nil {
+		if _, err := p.move(ctx, number); err != nil {
 			return err
 		}
 	}
 	return os.Remove(p.path(number))
 }
 
-// move copies what is needed of a segment to the active one.
-func (p *packs) move(ctx context.Context, number uint32) error {
+// move copies what is needed of a segment to the active one, and tells how many
+// bytes that was.
+func (p *packs) move(ctx context.Context, number uint32) (copied int64, err error) {
 	for offset := int64(0); ; {
 		var items []table.SegmentItem
 		err := p.blobs.index.View(ctx, func(tx *table.Tx) (err error) {
@@ -89,7 +93,7 @@ func (p *packs) move(ctx context.Context, number uint32) error {
 			return err
 		})
 		if err != nil || len(items) == 0 {
-			return err
+			return copied, err
 		}
 		offset = items[len(items)-1].Place.Offset + 1
 		moved := make([]table.Place, len(items)) // the zero place: lost
@@ -100,17 +104,18 @@ func (p *packs) move(ctx context.Context, number uint32) error {
 				continue
 			}
 			if err != nil {
-				return err
+				return copied, err
 			}
 			p.mu.Lock()
 			moved[i], err = p.append(sealed, int(item.Place.Size))
 			p.mu.Unlock()
 			if err != nil {
-				return err
+				return copied, err
 			}
+			copied += int64(len(sealed))
 		}
 		if err := p.sync(); err != nil {
-			return err
+			return copied, err
 		}
 		err = p.blobs.index.Update(ctx, func(tx *table.Tx) error {
 			var errs []error
@@ -124,7 +129,7 @@ func (p *packs) move(ctx context.Context, number uint32) error {
 			return errors.Join(errs...)
 		})
 		if err != nil {
-			return err
+			return copied, err
 		}
 	}
 }

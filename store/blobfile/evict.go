@@ -183,41 +183,25 @@ func used(path string, info fs.FileInfo, now time.Time) {
 	}
 }
 
-// evict forgets what may go of a segment; what must stay moves. The active
-// segment is closed first, and goes like any other.
+// evict forgets what may go of a segment, and removes it; what must stay moves.
+// A segment of which most must stay is left as it is, with all its places: to
+// forget them would free nothing. The active segment is closed first, and goes
+// like any other. New blobs that must stay wait for single steps of this, not
+// for all of it.
 func (p *packs) evict(ctx context.Context, number uint32) (freed int64, err error) {
-	p.blobs.keeping.Lock()
-	defer p.blobs.keeping.Unlock()
-	p.flushing.Lock()
-	defer p.flushing.Unlock()
-	if retired, err := p.retire(number); err != nil || !retired {
+	p.moving.Lock()
+	defer p.moving.Unlock()
+	if err := p.settleAll(ctx, 0); err != nil {
 		return 0, err
 	}
-	if err := p.flush(ctx, p.blobs.index.Update); err != nil {
+	if worth, err := p.worth(ctx, number); err != nil || !worth {
+		return 0, err
+	}
+	if err := p.settleAll(ctx, number); err != nil {
 		return 0, err
 	}
 	for offset, more := int64(0), true; more; {
-		err := p.blobs.index.Update(ctx, func(tx *table.Tx) error {
-			items, err := tx.SegmentItems(number, offset, flushStep)
-			if more = len(items) == flushStep; err != nil {
-				return err
-			}
-			for _, item := range items {
-				if kept, err := tx.BlobKept(item.Name); err != nil {
-					return err
-				} else if kept {
-					continue
-				}
-				if err := tx.DeleteBlobPlace(item.Name); err != nil {
-					return err
-				}
-			}
-			if len(items) > 0 {
-				offset = items[len(items)-1].Place.Offset + 1
-			}
-			return nil
-		})
-		if err != nil {
+		if offset, more, err = p.forget(ctx, number, offset); err != nil {
 			return 0, err
 		}
 	}
@@ -228,25 +212,97 @@ func (p *packs) evict(ctx context.Context, number uint32) (freed int64, err erro
 	if err != nil {
 		return 0, err
 	}
-	if err := p.tendSegment(ctx, number); err != nil {
+	moved, err := p.move(ctx, number)
+	if err != nil {
 		return 0, err
 	}
-	if _, err := os.Stat(p.path(number)); errors.Is(err, fs.ErrNotExist) {
-		return info.Size(), nil
-	}
-	return 0, nil
+	// What was moved was counted anew when it was appended.
+	p.blobs.atRest.Add(-moved)
+	return info.Size() - moved, os.Remove(p.path(number))
 }
 
-// retire begins a new segment where number is the active one. An empty active
-// one stays.
-func (p *packs) retire(number uint32) (bool, error) {
+// settleAll brings all places into the index; those of a segment that is to be
+// retired are then there for good.
+func (p *packs) settleAll(ctx context.Context, retire uint32) error {
+	p.flushing.Lock()
+	defer p.flushing.Unlock()
+	if retire != 0 {
+		if err := p.retire(retire); err != nil {
+			return err
+		}
+	}
+	return p.flush(ctx, p.blobs.index.Update)
+}
+
+// worth reports whether evicting a segment frees a quarter of it at least.
+func (p *packs) worth(ctx context.Context, number uint32) (bool, error) {
+	info, err := os.Stat(p.path(number))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	var stays int64
+	for offset, more := int64(0), true; more; {
+		err := p.blobs.index.View(ctx, func(tx *table.Tx) error {
+			items, err := tx.SegmentItems(number, offset, flushStep)
+			if more = len(items) == flushStep; err != nil {
+				return err
+			}
+			for _, item := range items {
+				offset = item.Place.Offset + 1
+				kept, err := tx.BlobKept(item.Name)
+				if err != nil {
+					return err
+				}
+				if kept {
+					stays += int64(item.Place.Length)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return false, err
+		}
+	}
+	return (info.Size()-stays)*4 >= info.Size() && info.Size() > 0, nil
+}
+
+// forget forgets the places from an offset on of what may go, some of them.
+// Whoever was about to say of such a blob that it must stay has said so by
+// now, or finds that it is gone.
+func (p *packs) forget(ctx context.Context, number uint32, from int64) (offset int64, more bool, err error) {
+	p.blobs.keeping.Lock()
+	defer p.blobs.keeping.Unlock()
+	err = p.blobs.index.Update(ctx, func(tx *table.Tx) error {
+		offset = from
+		items, err := tx.SegmentItems(number, from, flushStep)
+		if more = len(items) == flushStep; err != nil {
+			return err
+		}
+		for _, item := range items {
+			offset = item.Place.Offset + 1
+			if kept, err := tx.BlobKept(item.Name); err != nil {
+				return err
+			} else if kept {
+				continue
+			}
+			if err := tx.DeleteBlobPlace(item.Name); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return offset, more, err
+}
+
+// retire begins a new segment where number is the active one.
+func (p *packs) retire(number uint32) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.number != number {
-		return true, nil
+		return nil
 	}
-	if p.size == 0 {
-		return false, nil
-	}
-	return true, p.turn()
+	return p.turn()
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -156,4 +157,68 @@ func TestTrimRace(t *testing.T) {
 	puts.Wait()
 	stop()
 	trimmer.Wait()
+}
+
+// TestTrimForgetsNothingInVain: a segment is forgotten only with what that
+// frees, however much of it must stay, and the rest of the cache is left alone.
+func TestTrimForgetsNothingInVain(t *testing.T) {
+	ctx, w := context.Background(), newWorld(t, "a1")
+	w.blobs().SetSegmentSize(50_000)
+	kept := [...]int{4, 8, 0, 0, 0} // of ten in each segment
+	var segments [5][]store.BlobRef
+	for n := range segments {
+		for i := range 10 {
+			segments[n] = append(segments[n], w.cache(random(5_000, uint64(10*n+i)), i < kept[n]))
+		}
+	}
+	there := func() (out [5]int) {
+		for n, refs := range segments {
+			for _, r := range refs {
+				if w.has(r) {
+					out[n]++
+				}
+			}
+		}
+		return out
+	}
+	path := func(n int) string { return filepath.Join(w.dir, "blobs", "pack", fmt.Sprintf("%08x", n+1)) }
+	for n := range segments { // the first is unused for longest
+		at := time.Now().Add(time.Duration(n-10) * time.Hour)
+		if err := os.Chtimes(path(n), at, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		limit   int64
+		freed   int64
+		want    [5]int
+		segment int
+	}{
+		{250_000, 30_000, [5]int{4, 10, 10, 10, 10}, 0},
+		{220_000, 50_000, [5]int{4, 10, 0, 10, 10}, 2}, // the second would free too little
+	} {
+		if _, err := os.Stat(path(c.segment)); err != nil {
+			t.Fatal(err)
+		}
+		dropped, err := w.blobs().Trim(ctx, c.limit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := there(); got != c.want || dropped < c.freed || dropped > c.freed+2_000 {
+			t.Errorf("trimmed to %d: %d bytes dropped, there are %v, want %v", c.limit, dropped, got, c.want)
+		}
+		if _, err := os.Stat(path(c.segment)); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("segment %d is still there: %v", c.segment, err)
+		}
+		var size int64
+		left, err := filepath.Glob(filepath.Join(w.dir, "blobs", "pack", "*"))
+		for _, p := range left {
+			if info, statErr := os.Stat(p); statErr == nil {
+				size += info.Size()
+			}
+		}
+		if at := w.blobs().AtRest(); err != nil || at != size {
+			t.Errorf("%d bytes are said to be at rest, %d are; %v", at, size, err)
+		}
+	}
 }

@@ -32,7 +32,7 @@ type packs struct {
 	blobs *Blobs
 
 	// flushing is held while places go from memory to the index, by whoever
-	// needs that to be over.
+	// needs that to be over. Whoever deletes a blob waits for it.
 	flushing sync.Mutex
 
 	mu sync.Mutex
@@ -51,7 +51,8 @@ type packs struct {
 	syncing sync.Mutex
 	synced  int64
 
-	// moving is held while segments are emptied and removed.
+	// moving is held while segments are emptied and removed. Whoever holds it
+	// may take flushing, and keeping for a moment.
 	moving sync.Mutex
 
 	segmentSize int64
