@@ -27,6 +27,8 @@ type job struct {
 	erased bool
 	// deleted: the endpoint is not there any more.
 	deleted bool
+	// edition is the endpoint's when the attempt began.
+	edition int
 }
 
 // attempt takes a lane from its head to the decision what follows.
@@ -64,7 +66,7 @@ func (o *Outbox) read(l *lane) (job, error) {
 	o.mu.Lock()
 	ep, head, record, edition, limits := l.ep, l.head, l.ep.record, l.ep.edition, l.ep.limits
 	if len(head) > 0 && record != nil && head[0].body != nil && o.steady().Sub(head[0].at) <= fresh {
-		j := job{record: record, limits: limits, delivery: head[0], body: head[0].body}
+		j := job{record: record, limits: limits, delivery: head[0], body: head[0].body, edition: edition}
 		o.mu.Unlock()
 		return j, nil
 	}
@@ -85,7 +87,7 @@ func (o *Outbox) read(l *lane) (job, error) {
 	var j job
 	var whole bool
 	err := o.store.View(o.attemptCtx, func(tx store.Tx) error {
-		j = job{record: record, limits: limits}
+		j = job{record: record, limits: limits, edition: edition}
 		if record == nil {
 			found, err := tx.Endpoint(ep.id)
 			if errors.Is(err, store.ErrNotFound) {
@@ -126,10 +128,10 @@ func (o *Outbox) read(l *lane) (job, error) {
 				return nil
 			}
 			j.spoilt = "the body is not in the store any more"
-		case errors.Is(err, store.ErrClosed), o.attemptCtx.Err() != nil:
-			return err
-		case err != nil:
+		case errors.Is(err, store.ErrDamaged):
 			j.spoilt = "read the body: " + err.Error()
+		case err != nil:
+			return fmt.Errorf("read the body: %w", err) // that is the store, and not the delivery
 		case len(body) == 0:
 			j.spoilt = "the body is empty"
 		}
@@ -147,26 +149,23 @@ func (o *Outbox) read(l *lane) (job, error) {
 	if len(l.head) == 0 {
 		l.head, l.whole = head, whole && !l.noticed
 	}
-	if ep.edition == edition {
-		o.adopt(ep, j)
-		if record == nil && j.record != nil && !j.record.Failing.IsZero() {
-			// It was failing when we last ran: one more failure is enough.
-			ep.breaker.failures = max(ep.breaker.failures, ep.breaker.threshold-1)
+	// A record that is there is ahead of the one that this attempt began with.
+	if ep.edition == edition && ep.record == nil {
+		if j.record != nil {
+			o.adopt(ep, j)
 		}
-		if record == nil {
-			o.list(ep, o.steady())
-			o.dispatch(o.steady())
-		}
+		o.list(ep, o.steady())
+		o.dispatch(o.steady())
 	}
 	return j, nil
 }
 
 // adopt takes over what was read of an endpoint.
 func (o *Outbox) adopt(ep *endpoint, j job) {
-	fresh := ep.record == nil
 	ep.record, ep.limits = j.record, j.limits
-	if !fresh || j.record == nil {
-		return
+	if !j.record.Failing.IsZero() {
+		// It was failing when we last ran: one more failure is enough.
+		ep.breaker.failures = max(ep.breaker.failures, ep.breaker.threshold-1)
 	}
 	now, wall := o.steady(), o.opts.Now()
 	ep.paused = time.Time{}
@@ -195,12 +194,14 @@ func waits(d *store.Delivery, now time.Time) bool {
 func (o *Outbox) park(l *lane, j job, unread bool) {
 	now := o.steady()
 	switch {
+	case l.ep.dropping:
+		o.abandon(l)
 	case unread:
 		o.unread(l)
 		o.waitFor(l, now.Add(time.Second))
-	case l.ep.dropping:
 	case j.deleted:
 		o.drop(l.ep)
+		o.abandon(l)
 	case j.erased:
 		o.discard(l)
 		o.ready(l)
@@ -275,6 +276,13 @@ func (o *Outbox) conclude(l *lane, class trust, j job, out Outcome) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.land(l, class)
+	if l.ep.dropping {
+		// What it was owed goes with it, whatever became of this.
+		o.metrics.attempt(out.Class)
+		o.abandon(l)
+		o.dispatch(o.steady())
+		return
+	}
 	if !out.OK && o.attemptCtx.Err() != nil {
 		o.cut++ // we did that, not the receiver: it counts for nothing
 		return
@@ -308,6 +316,10 @@ func (o *Outbox) conclude(l *lane, class trust, j job, out Outcome) {
 	if l.ep.record != nil {
 		record = *l.ep.record
 	}
+	stale := o.stale(l.ep, j)
+	if stale {
+		record.Disabled, record.Failing, record.Failures, record.Told = false, time.Time{}, 0, 0
+	}
 	judged := record
 	if !out.OK && out.Class != ClassLocal && judged.Failing.IsZero() {
 		judged.Failing = now
@@ -322,7 +334,9 @@ func (o *Outbox) conclude(l *lane, class trust, j job, out Outcome) {
 		Status: out.Status, Class: string(out.Class), Error: out.Error, Answer: out.Answer, Peer: out.Peer, Header: out.Header,
 		DNS: out.DNS, Connect: out.Connect, TLS: out.TLS, FirstByte: out.FirstByte, Keys: out.Keys,
 	}}
-	a.health = o.health(l.ep, &record, out, v, now)
+	if !stale {
+		a.health = o.health(l.ep, &record, out, v, now)
+	}
 	o.metrics.attempt(out.Class)
 
 	l.newest = a
@@ -360,6 +374,12 @@ func (o *Outbox) conclude(l *lane, class trust, j job, out Outcome) {
 	o.ackCond.Signal()
 	o.list(l.ep, steady)
 	o.dispatch(steady)
+}
+
+// stale reports whether an endpoint was changed or enabled since an attempt
+// began: what that says of the endpoint's health is about another one.
+func (o *Outbox) stale(ep *endpoint, j job) bool {
+	return j.edition != ep.edition || ep.record != nil && ep.record.Edition != j.record.Edition
 }
 
 // keep makes what was decided about a lane's head known to the lane, alone:

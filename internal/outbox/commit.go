@@ -174,7 +174,7 @@ func (o *Outbox) apply(tx store.Tx, batch []*ack) error {
 			return fmt.Errorf("write delivery: %w", err)
 		}
 		if a.health != nil {
-			if before := newest[d.Endpoint]; before != nil && before.health.Disabled && !a.health.Disabled {
+			if before := newest[d.Endpoint]; before != nil && before.health.Disabled && !a.health.Disabled && before.health.Edition == a.health.Edition {
 				continue
 			}
 			newest[d.Endpoint] = a
@@ -236,6 +236,9 @@ func (o *Outbox) applyHealth(tx store.Tx, id string, h *store.Endpoint) error {
 	e, gone, err := readEndpoint(tx, id)
 	if gone || err != nil {
 		return err
+	}
+	if e.Edition != h.Edition {
+		return nil // its owner has changed it since
 	}
 	before := *e
 	e.Failing, e.Failures, e.PausedUntil, e.Told = h.Failing, h.Failures, h.PausedUntil, h.Told

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/postern-mail/postern/store"
 )
@@ -13,6 +14,9 @@ import (
 // dropSetting lists endpoints that were deleted and whose deliveries are not
 // all removed yet, so that a crash in between leaves nothing behind.
 const dropSetting = "outbox.drop"
+
+// retryDrop is how long after trouble with the store that is gone on with.
+const retryDrop = 5 * time.Second
 
 // Remove deletes an endpoint in a transaction, and remembers there that what
 // it was owed is still to be removed. Call Forget after the commit.
@@ -69,26 +73,40 @@ func (o *Outbox) resumeDrops(ctx context.Context) error {
 func (o *Outbox) drop(ep *endpoint) {
 	ep.dropping = true
 	for _, l := range ep.lanes {
-		if l.timer != nil {
-			o.unsetTimer(l.timer)
-			l.timer = nil
-		}
-		if l.state != laneBusy {
-			o.discard(l)
+		if l.state != laneBusy { // or its attempt sees to it
+			o.abandon(l)
 		}
 	}
-	ep.lanes, ep.queue, ep.more = map[string]*lane{}, fifo[*lane]{}, false
+	ep.lanes, ep.queue, ep.more, ep.overdue = map[string]*lane{}, fifo[*lane]{}, false, nil
 	if !o.running {
 		return // the next run does it
 	}
 	o.chores.Go(func() {
-		if err := o.dropAll(o.choreCtx, ep.id); err != nil && o.choreCtx.Err() == nil {
+		for {
+			err := o.dropAll(o.choreCtx, ep.id)
+			if err == nil || o.choreCtx.Err() != nil {
+				break // what is left is dropped by the next run
+			}
 			o.opts.Log.Error("outbox cannot drop the deliveries of a deleted endpoint", "endpoint", ep.id, "error", err)
+			if pause(o.choreCtx, retryDrop) != nil {
+				break
+			}
 		}
 		o.mu.Lock()
 		delete(o.endpoints, ep.id)
 		o.mu.Unlock()
 	})
+}
+
+// abandon lets go of a lane of an endpoint that was deleted.
+func (o *Outbox) abandon(l *lane) {
+	if l.timer != nil {
+		o.unsetTimer(l.timer)
+		l.timer = nil
+	}
+	o.discard(l)
+	l.wait.reset(l)
+	l.state = laneIdle
 }
 
 func (o *Outbox) dropAll(ctx context.Context, endpoint string) error {

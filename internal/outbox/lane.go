@@ -197,8 +197,10 @@ func (o *Outbox) hasten(l *lane) {
 	if l.state != laneWaiting {
 		return
 	}
-	o.unsetTimer(l.timer)
-	l.timer = nil
+	if l.timer != nil {
+		o.unsetTimer(l.timer)
+		l.timer = nil
+	}
 	l.ripe = true
 	o.ready(l)
 }

@@ -82,6 +82,9 @@ func (o *Outbox) awake(l *lane, now time.Time) {
 // answered lets lanes go on that waited for their endpoint to answer anybody.
 func (o *Outbox) answered(ep *endpoint) {
 	ep.okAt = o.steady()
+	if ep.dropping {
+		return
+	}
 	for l := range ep.overdue {
 		delete(ep.overdue, l)
 		o.hasten(l)

@@ -143,6 +143,44 @@ func TestOrderForEver(t *testing.T) {
 	}
 }
 
+// TestHaltOutlivesItsAttempts: for an endpoint that halts, neither order_wait
+// nor a budget that is used up lets anybody pass the head, which is tried
+// seldom, and goes out once the receiver takes it.
+func TestHaltOutlivesItsAttempts(t *testing.T) {
+	inBubble(t, func(t *testing.T, s *bolt.Store) {
+		var up atomic.Bool
+		c := answering(func(d *store.Delivery) Outcome {
+			if d.Event == "a/1" && !up.Load() {
+				return failed(Class4xx)
+			}
+			return ok()
+		})
+		r := start(t, s, c, Options{Limits: func(*store.Endpoint) Limits { return Limits{Halt: true, Attempts: 1} }})
+		defer r.stop()
+		r.endpoint("e", true)
+		id := r.owe("e", "a", true, 1, 3)[0]
+		for n := range 50 {
+			r.owe("e", "b", true, n+1, 1)
+			pass(2 * time.Hour)
+		}
+		if d := r.delivery(id); d.State != store.DeliveryPending || d.Lane != "a" || d.Attempts < 3 || d.Attempts > 6 {
+			t.Errorf("it is %s in lane %s after %d attempts", d.State, d.Lane, d.Attempts)
+		}
+		if n := len(r.account(c, "a")); n > 6 {
+			t.Errorf("%d attempts", n)
+		}
+		up.Store(true)
+		pass(25 * time.Hour)
+		var order []string
+		for _, try := range r.account(c, "a") {
+			order = append(order, try.event)
+		}
+		if diff := cmp.Diff([]string{"a/1", "a/2", "a/3"}, slices.Compact(order)); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
 // TestAttemptsPerSecond: an endpoint gets no more than it can take, and no
 // other is slowed by that.
 func TestAttemptsPerSecond(t *testing.T) {

@@ -121,6 +121,13 @@ type trial struct {
 	random float64
 }
 
+// leastHalt is the shortest wait of what has used up its attempts and stays in
+// front of its lane, for an endpoint that halts.
+const leastHalt = time.Minute
+
+// owedSince is when the time began in which a delivery is to be made.
+func owedSince(d *store.Delivery) time.Time { return later(d.CreatedAt, d.RequeuedAt) }
+
 // decide is the whole of the retry policy: a pure function.
 func (p Policy) decide(t trial) verdict {
 	out := t.outcome
@@ -128,10 +135,13 @@ func (p Policy) decide(t trial) verdict {
 		return verdict{step: stepDelivered}
 	}
 	schedule := p.Schedule
-	if t.attempts > 0 && t.attempts < len(schedule) {
-		schedule = schedule[:t.attempts]
+	if out.Class == ClassGuard {
+		schedule = p.Guard
 	}
 	budget := len(schedule)
+	if t.attempts > 0 {
+		budget = min(budget, t.attempts)
+	}
 
 	switch out.Class {
 	case Class410:
@@ -140,12 +150,6 @@ func (p Policy) decide(t trial) verdict {
 		if t.same >= p.Identical {
 			return verdict{step: stepDead, reason: fmt.Sprintf("the same local error %d times: %s", t.same, out.Error)}
 		}
-	case ClassGuard:
-		schedule = p.Guard
-		if t.attempts > 0 && t.attempts < len(schedule) {
-			schedule = schedule[:t.attempts]
-		}
-		budget = len(schedule)
 	case Class4xx, Class3xx:
 		budget = min(budget, p.Rejected)
 	}
@@ -155,7 +159,8 @@ func (p Policy) decide(t trial) verdict {
 		if t.halt {
 			// It stays in front of its lane, and is tried as seldom as the
 			// schedule knows, until it gets through or somebody acts.
-			return p.heed(verdict{step: stepRetry, wait: jitter(schedule[len(schedule)-1], t.random), reason: reason}, out)
+			wait := max(jitter(schedule[len(schedule)-1], t.random), leastHalt)
+			return p.heed(verdict{step: stepRetry, wait: wait, reason: reason}, out)
 		}
 		return verdict{step: stepDead, reason: reason}
 	}
@@ -174,12 +179,12 @@ func (p Policy) decide(t trial) verdict {
 		// While an endpoint is down, the deliveries of a lane stand behind each
 		// other: time spent waiting for the first counts for those behind it.
 		// Otherwise a backlog of n would need n times the whole schedule.
-		if span := total(p.Schedule[:min(budget, len(p.Schedule))]); failing >= span && t.now.Sub(t.delivery.CreatedAt) >= span {
+		if span := total(p.Schedule[:min(budget, len(p.Schedule))]); failing >= span && t.now.Sub(owedSince(t.delivery)) >= span {
 			return exhausted("not delivered within %s; the last attempt: %s", span, out.Error)
 		}
 	}
 
-	if life, ok := p.Expiry[t.delivery.Type]; ok && t.now.Sub(t.delivery.CreatedAt) >= life {
+	if life, ok := p.Expiry[t.delivery.Type]; ok && t.now.Sub(owedSince(t.delivery)) >= life {
 		return verdict{step: stepDead, reason: fmt.Sprintf("expired: %s is worth %s of trying; the last attempt: %s", t.delivery.Type, life, out.Error)}
 	}
 	return p.heed(verdict{step: stepRetry, wait: jitter(schedule[t.delivery.Attempts], t.random), reason: out.Error}, out)

@@ -161,3 +161,54 @@ func TestFIFOKeepsOrderThroughGrowth(t *testing.T) {
 		t.Errorf("%d left, want %d", q.len(), next-want)
 	}
 }
+
+// TestHaltIsNoHotLoop: what has used up a small budget and stays in front of
+// its lane is tried as seldom as the whole schedule knows.
+func TestHaltIsNoHotLoop(t *testing.T) {
+	day := 24 * time.Hour
+	for name, tc := range map[string]struct {
+		policy   Policy
+		class    Class
+		attempts int
+		least    time.Duration
+	}{
+		"one attempt":     {Policy{}, Class4xx, 1, day},
+		"two, guarded":    {Policy{}, ClassGuard, 2, day},
+		"a schedule of 0": {Policy{Schedule: []time.Duration{0}}, Class5xx, 0, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, random := range []float64{0, 0.5, 0.99} {
+				v := tc.policy.withDefaults().decide(trial{outcome: failed(tc.class), delivery: &store.Delivery{Attempts: 3}, halt: true, attempts: tc.attempts, random: random})
+				if v.step != stepRetry || v.wait < max(jitter(tc.least, random), time.Minute) {
+					t.Errorf("%+v", v)
+				}
+			}
+		})
+	}
+}
+
+// TestRedeliveredHasItsTimeAgain: a dead letter that is redelivered to an
+// endpoint that fails is not given up for its age.
+func TestRedeliveredHasItsTimeAgain(t *testing.T) {
+	now := time.Now()
+	p := DefaultPolicy()
+	p.Expiry = map[string]time.Duration{"ping": time.Hour}
+	e := &store.Endpoint{Failing: now.Add(-20 * 24 * time.Hour), Failures: 3}
+	for name, tc := range map[string]struct {
+		kind     string
+		requeued time.Time
+		want     step
+	}{
+		"old":                        {"", time.Time{}, stepDead},
+		"redelivered":                {"", now.Add(-time.Second), stepRetry},
+		"redelivered long ago":       {"", now.Add(-10 * 24 * time.Hour), stepDead},
+		"expired":                    {"ping", time.Time{}, stepDead},
+		"expired, redelivered":       {"ping", now.Add(-time.Second), stepRetry},
+		"expired after it was again": {"ping", now.Add(-time.Hour), stepDead},
+	} {
+		d := &store.Delivery{Type: tc.kind, CreatedAt: now.Add(-20 * 24 * time.Hour), RequeuedAt: tc.requeued, Attempts: 1}
+		if v := p.decide(trial{outcome: failed(ClassNetwork), delivery: d, endpoint: e, now: now, random: 0.5}); v.step != tc.want {
+			t.Errorf("%s: %+v", name, v)
+		}
+	}
+}

@@ -63,7 +63,7 @@ func TestRedeliver(t *testing.T) {
 			t.Errorf("redelivered (-want +got):\n%s", diff)
 		}
 		d := r.delivery(dead[0])
-		if d.State != store.DeliveryDelivered || d.Attempts != 1 || d.Replays != 1 {
+		if d.State != store.DeliveryDelivered || d.Attempts != 1 || d.Replays != 1 || !d.RequeuedAt.After(d.CreatedAt) {
 			t.Errorf("%+v", d)
 		}
 		var numbers []int

@@ -71,6 +71,37 @@ func (c *scripted) events(endpoint string) (list []string) {
 	return list
 }
 
+// tampered is a store whose transactions are not what they seem.
+type tampered struct {
+	store.Store
+	// before is called before a view begins, tx makes the transaction that is
+	// seen; either may be nil.
+	before func()
+	tx     func(store.Tx) store.Tx
+}
+
+func (s *tampered) with(fn func(store.Tx) error) func(store.Tx) error {
+	if s.tx == nil {
+		return fn
+	}
+	return func(tx store.Tx) error { return fn(s.tx(tx)) }
+}
+
+func (s *tampered) View(ctx context.Context, fn func(store.Tx) error) error {
+	if s.before != nil {
+		s.before()
+	}
+	return s.Store.View(ctx, s.with(fn))
+}
+
+func (s *tampered) Update(ctx context.Context, fn func(store.Tx) error) error {
+	return s.Store.Update(ctx, s.with(fn))
+}
+
+func (s *tampered) UpdateSoon(ctx context.Context, fn func(store.Tx) error) error {
+	return s.Store.UpdateSoon(ctx, s.with(fn))
+}
+
 // rig is an outbox on a real store.
 type rig struct {
 	t       testing.TB
