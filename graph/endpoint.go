@@ -118,6 +118,7 @@ func (r mutationResolver) CreateEndpoint(ctx context.Context, in generated.Creat
 
 		ClientCertificate: value(in.ClientCertificate),
 		ClientKey:         value(in.ClientKey),
+		OAuth:             oauthOf(in.Oauth),
 		Verify:            value(in.Verify),
 	})
 	return &generated.EndpointWithSecret{Endpoint: e, Secret: optional(secret)}, err
@@ -134,6 +135,13 @@ func headersOf(in []*generated.HeaderInput) *[]service.EndpointHeader {
 		list[i] = service.EndpointHeader{Name: h.Name, Value: h.Value}
 	}
 	return &list
+}
+
+func oauthOf(in *generated.EndpointOAuthInput) *service.EndpointOAuth {
+	if in == nil {
+		return nil
+	}
+	return &service.EndpointOAuth{TokenURL: in.TokenURL, ClientID: in.ClientID, ClientSecret: in.ClientSecret, Scopes: in.Scopes}
 }
 
 func (r mutationResolver) UpdateEndpoint(ctx context.Context, in generated.UpdateEndpointInput) (*service.Endpoint, error) {
@@ -158,6 +166,7 @@ func (r mutationResolver) UpdateEndpoint(ctx context.Context, in generated.Updat
 
 		ClientCertificate: in.ClientCertificate,
 		ClientKey:         in.ClientKey,
+		OAuth:             oauthOf(in.Oauth),
 	})
 }
 

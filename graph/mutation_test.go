@@ -211,12 +211,12 @@ func TestEndpointMutations(t *testing.T) {
 	if diff := cmp.Diff([]any{map[string]any{"id": "key_2", "kind": "ED25519", "publicKey": "whpk_x"}}, r.get("expireEndpointKey.keys")); diff != "" {
 		t.Error(diff)
 	}
-	w.ask(`mutation { updateEndpoint(input: {id: "ep-2", headers: [], onExhausted: HALT, inFlight: 3, perSecond: 1.5, clientCertificate: "", clientKey: "", signature: ED25519}) { id } }`).ok()
-	if c := w.fake.changed; c.Headers == nil || len(*c.Headers) != 0 || *c.InFlight != 3 || *c.OnExhausted != service.ExhaustionHalt || *c.PerSecond != 1.5 || *c.ClientKey != "" || *c.Signature != service.SignatureEd25519 {
+	w.ask(`mutation { updateEndpoint(input: {id: "ep-2", headers: [], onExhausted: HALT, inFlight: 3, perSecond: 1.5, clientCertificate: "", clientKey: "", signature: ED25519, oauth: {tokenUrl: "https://example.com/token", clientId: "postern", clientSecret: "s", scopes: ["a"]}}) { id } }`).ok()
+	if c := w.fake.changed; c.OAuth == nil || c.OAuth.ClientSecret != "s" || c.OAuth.TokenURL != "https://example.com/token" || c.OAuth.ClientID != "postern" || len(c.OAuth.Scopes) != 1 || c.Headers == nil || len(*c.Headers) != 0 || *c.InFlight != 3 || *c.OnExhausted != service.ExhaustionHalt || *c.PerSecond != 1.5 || *c.ClientKey != "" || *c.Signature != service.SignatureEd25519 {
 		t.Errorf("%+v", c)
 	}
 	w.ask(`mutation { updateEndpoint(input: {id: "ep-2", attempts: 2}) { id } }`).ok()
-	if c := w.fake.changed; c.Headers != nil || c.InFlight != nil || c.Signature != nil {
+	if c := w.fake.changed; c.OAuth != nil || c.Headers != nil || c.InFlight != nil || c.Signature != nil {
 		t.Errorf("what was left out is changed: %+v", c)
 	}
 	r = w.ask(`mutation { createEndpoint(input: {url: "https://example.com/4", signature: ED25519, verify: true, headers: [{name: "X-Tenant", value: "7"}]}) { endpoint { id signature headerNames } } }`).ok()

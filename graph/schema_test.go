@@ -126,6 +126,7 @@ func TestEveryFieldHasAValue(t *testing.T) {
 	ep := &service.Endpoint{ID: "ep-1", URL: "https://example.com/hook", Description: "ours", Events: []event.Type{event.Ping},
 		AccountIDs: []string{a.ID}, State: service.EndpointFailing, StateReason: "503", Payload: service.PayloadFull, Attempts: 6, CreatedAt: epoch0,
 		Signature: service.SignatureEd25519, KeysURL: "https://example.com/keys", InFlight: 4, PerSecond: 2.5, OnExhausted: service.ExhaustionHalt, HeaderNames: []string{"X-Tenant"}, ClientCertificate: "PEM",
+		OAuth:  &service.EndpointOAuth{TokenURL: "https://example.com/token", ClientID: "postern", Scopes: []string{"hooks"}},
 		Keys:   []service.EndpointKey{{ID: "key_1", Kind: service.SignatureEd25519, PublicKey: "whpk_x", CreatedAt: epoch0, ExpiresAt: epoch0}},
 		Health: service.EndpointHealth{FailingSince: epoch0, Failures: 2, LastSuccessAt: epoch0, PausedUntil: epoch0}}
 	w.fake.endpoints = []*service.Endpoint{ep}

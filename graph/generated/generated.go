@@ -171,6 +171,7 @@ type ComplexityRoot struct {
 		InFlight          func(childComplexity int) int
 		Keys              func(childComplexity int) int
 		KeysURL           func(childComplexity int) int
+		OAuth             func(childComplexity int) int
 		OnExhausted       func(childComplexity int) int
 		Ordered           func(childComplexity int) int
 		Payload           func(childComplexity int) int
@@ -195,6 +196,12 @@ type ComplexityRoot struct {
 		ID        func(childComplexity int) int
 		Kind      func(childComplexity int) int
 		PublicKey func(childComplexity int) int
+	}
+
+	EndpointOAuth struct {
+		ClientID func(childComplexity int) int
+		Scopes   func(childComplexity int) int
+		TokenURL func(childComplexity int) int
 	}
 
 	EndpointWithSecret struct {
@@ -1225,6 +1232,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Endpoint.KeysURL(childComplexity), true
+	case "Endpoint.oauth":
+		if e.ComplexityRoot.Endpoint.OAuth == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Endpoint.OAuth(childComplexity), true
 	case "Endpoint.onExhausted":
 		if e.ComplexityRoot.Endpoint.OnExhausted == nil {
 			break
@@ -1335,6 +1348,25 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.EndpointKey.PublicKey(childComplexity), true
+
+	case "EndpointOAuth.clientId":
+		if e.ComplexityRoot.EndpointOAuth.ClientID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EndpointOAuth.ClientID(childComplexity), true
+	case "EndpointOAuth.scopes":
+		if e.ComplexityRoot.EndpointOAuth.Scopes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EndpointOAuth.Scopes(childComplexity), true
+	case "EndpointOAuth.tokenUrl":
+		if e.ComplexityRoot.EndpointOAuth.TokenURL == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EndpointOAuth.TokenURL(childComplexity), true
 
 	case "EndpointWithSecret.endpoint":
 		if e.ComplexityRoot.EndpointWithSecret.Endpoint == nil {
@@ -2774,6 +2806,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputCreateEndpointInput,
 		ec.unmarshalInputCreateMailboxInput,
 		ec.unmarshalInputDeliveryFilter,
+		ec.unmarshalInputEndpointOAuthInput,
 		ec.unmarshalInputHeaderInput,
 		ec.unmarshalInputMessageFilter,
 		ec.unmarshalInputRenameMailboxInput,
@@ -3861,6 +3894,8 @@ type Endpoint {
   headerNames: [String!]!
   "The certificate that is shown to a receiver that asks for one, in PEM."
   clientCertificate: String
+  "Where tokens for its requests come from. Null: they carry none."
+  oauth: EndpointOAuth
   "How it has been doing."
   health: EndpointHealth!
   "How many deliveries wait for it."
@@ -3869,6 +3904,16 @@ type Endpoint {
   deadLetters: Int64!
   "When it was created."
   createdAt: Time
+}
+
+"Where the tokens of an endpoint's requests come from: OAuth 2.0 client credentials (RFC 6749, 4.4)."
+type EndpointOAuth {
+  "The token endpoint."
+  tokenUrl: String!
+  "The client's id. Its secret is not shown."
+  clientId: String!
+  "What is asked for."
+  scopes: [String!]!
 }
 
 "State of an endpoint."
@@ -4279,8 +4324,22 @@ input CreateEndpointInput {
   clientCertificate: String
   "The key of ` + "`" + `clientCertificate` + "`" + `, in PEM. It is sealed and not shown again."
   clientKey: String
+  "Gives every request a bearer token of the receiver's authorization server."
+  oauth: EndpointOAuthInput
   "Sends a signed ping first, and makes no endpoint unless it is accepted."
   verify: Boolean = false
+}
+
+"OAuth 2.0 client credentials (RFC 6749, 4.4)."
+input EndpointOAuthInput {
+  "The token endpoint. It must be one that endpoints may have."
+  tokenUrl: String!
+  "The client's id."
+  clientId: String!
+  "The client's secret. It is sealed and not shown again."
+  clientSecret: String!
+  "What to ask for."
+  scopes: [String!]
 }
 
 "A header of requests."
@@ -4325,6 +4384,8 @@ input UpdateEndpointInput {
   clientCertificate: String
   "The key of ` + "`" + `clientCertificate` + "`" + `."
   clientKey: String
+  "Another source of tokens; one with an empty ` + "`" + `tokenUrl` + "`" + ` takes it away."
+  oauth: EndpointOAuthInput
   "False disables it: what it is owed waits. True enables it again."
   enabled: Boolean
 }
@@ -4686,6 +4747,8 @@ func (ec *executionContext) childFields_Endpoint(ctx context.Context, field grap
 		return ec.fieldContext_Endpoint_headerNames(ctx, field)
 	case "clientCertificate":
 		return ec.fieldContext_Endpoint_clientCertificate(ctx, field)
+	case "oauth":
+		return ec.fieldContext_Endpoint_oauth(ctx, field)
 	case "health":
 		return ec.fieldContext_Endpoint_health(ctx, field)
 	case "pending":
@@ -4726,6 +4789,18 @@ func (ec *executionContext) childFields_EndpointKey(ctx context.Context, field g
 		return ec.fieldContext_EndpointKey_expiresAt(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type EndpointKey", field.Name)
+}
+
+func (ec *executionContext) childFields_EndpointOAuth(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "tokenUrl":
+		return ec.fieldContext_EndpointOAuth_tokenUrl(ctx, field)
+	case "clientId":
+		return ec.fieldContext_EndpointOAuth_clientId(ctx, field)
+	case "scopes":
+		return ec.fieldContext_EndpointOAuth_scopes(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type EndpointOAuth", field.Name)
 }
 
 func (ec *executionContext) childFields_EndpointWithSecret(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -8585,6 +8660,38 @@ func (ec *executionContext) fieldContext_Endpoint_clientCertificate(_ context.Co
 	return graphql.NewScalarFieldContext("Endpoint", field, true, true, errors.New("field of type String does not have child fields"))
 }
 
+func (ec *executionContext) _Endpoint_oauth(ctx context.Context, field graphql.CollectedField, obj *service.Endpoint) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Endpoint_oauth(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.OAuth, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *service.EndpointOAuth) graphql.Marshaler {
+			return ec.marshalOEndpointOAuth2ᚖgithubᚗcomᚋposternᚑmailᚋposternᚋgraphᚋserviceᚐEndpointOAuth(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Endpoint_oauth(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Endpoint",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_EndpointOAuth(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Endpoint_health(ctx context.Context, field graphql.CollectedField, obj *service.Endpoint) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -8891,6 +8998,75 @@ func (ec *executionContext) _EndpointKey_expiresAt(ctx context.Context, field gr
 }
 func (ec *executionContext) fieldContext_EndpointKey_expiresAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("EndpointKey", field, false, false, errors.New("field of type Time does not have child fields"))
+}
+
+func (ec *executionContext) _EndpointOAuth_tokenUrl(ctx context.Context, field graphql.CollectedField, obj *service.EndpointOAuth) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_EndpointOAuth_tokenUrl(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.TokenURL, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_EndpointOAuth_tokenUrl(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("EndpointOAuth", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _EndpointOAuth_clientId(ctx context.Context, field graphql.CollectedField, obj *service.EndpointOAuth) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_EndpointOAuth_clientId(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ClientID, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_EndpointOAuth_clientId(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("EndpointOAuth", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _EndpointOAuth_scopes(ctx context.Context, field graphql.CollectedField, obj *service.EndpointOAuth) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_EndpointOAuth_scopes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Scopes, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalNString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_EndpointOAuth_scopes(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("EndpointOAuth", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
 func (ec *executionContext) _EndpointWithSecret_endpoint(ctx context.Context, field graphql.CollectedField, obj *EndpointWithSecret) (ret graphql.Marshaler) {
@@ -16095,7 +16271,7 @@ func (ec *executionContext) unmarshalInputCreateEndpointInput(ctx context.Contex
 		asMap["verify"] = false
 	}
 
-	fieldsInOrder := [...]string{"url", "events", "accounts", "description", "ordered", "payload", "backfill", "attempts", "signature", "secret", "inFlight", "perSecond", "onExhausted", "headers", "clientCertificate", "clientKey", "verify"}
+	fieldsInOrder := [...]string{"url", "events", "accounts", "description", "ordered", "payload", "backfill", "attempts", "signature", "secret", "inFlight", "perSecond", "onExhausted", "headers", "clientCertificate", "clientKey", "oauth", "verify"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -16214,6 +16390,13 @@ func (ec *executionContext) unmarshalInputCreateEndpointInput(ctx context.Contex
 				return it, err
 			}
 			it.ClientKey = data
+		case "oauth":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("oauth"))
+			data, err := ec.unmarshalOEndpointOAuthInput2ᚖgithubᚗcomᚋposternᚑmailᚋposternᚋgraphᚋgeneratedᚐEndpointOAuthInput(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Oauth = data
 		case "verify":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("verify"))
 			data, err := ec.unmarshalOBoolean2ᚖbool(ctx, v)
@@ -16330,6 +16513,57 @@ func (ec *executionContext) unmarshalInputDeliveryFilter(ctx context.Context, ob
 				return it, err
 			}
 			it.Until = data
+		}
+	}
+	return it, nil
+}
+
+func (ec *executionContext) unmarshalInputEndpointOAuthInput(ctx context.Context, obj any) (EndpointOAuthInput, error) {
+	var it EndpointOAuthInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"tokenUrl", "clientId", "clientSecret", "scopes"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "tokenUrl":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("tokenUrl"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.TokenURL = data
+		case "clientId":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("clientId"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.ClientID = data
+		case "clientSecret":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("clientSecret"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.ClientSecret = data
+		case "scopes":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("scopes"))
+			data, err := ec.unmarshalOString2ᚕstringᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Scopes = data
 		}
 	}
 	return it, nil
@@ -16920,7 +17154,7 @@ func (ec *executionContext) unmarshalInputUpdateEndpointInput(ctx context.Contex
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"id", "url", "events", "accounts", "description", "ordered", "payload", "backfill", "attempts", "signature", "inFlight", "perSecond", "onExhausted", "headers", "clientCertificate", "clientKey", "enabled"}
+	fieldsInOrder := [...]string{"id", "url", "events", "accounts", "description", "ordered", "payload", "backfill", "attempts", "signature", "inFlight", "perSecond", "onExhausted", "headers", "clientCertificate", "clientKey", "oauth", "enabled"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -17039,6 +17273,13 @@ func (ec *executionContext) unmarshalInputUpdateEndpointInput(ctx context.Contex
 				return it, err
 			}
 			it.ClientKey = data
+		case "oauth":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("oauth"))
+			data, err := ec.unmarshalOEndpointOAuthInput2ᚖgithubᚗcomᚋposternᚑmailᚋposternᚋgraphᚋgeneratedᚐEndpointOAuthInput(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Oauth = data
 		case "enabled":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("enabled"))
 			data, err := ec.unmarshalOBoolean2ᚖbool(ctx, v)
@@ -19077,6 +19318,11 @@ func (ec *executionContext) _Endpoint(ctx context.Context, sel ast.SelectionSet,
 			}
 
 			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		case "oauth":
+			out.Values[i] = ec._Endpoint_oauth(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
 		case "health":
 			out.Values[i] = ec._Endpoint_health(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
@@ -19306,6 +19552,54 @@ func (ec *executionContext) _EndpointKey(ctx context.Context, sel ast.SelectionS
 			out.Values[i] = ec._EndpointKey_expiresAt(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
 				atomic.AddUint32(&out.Invalids, 1)
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var endpointOAuthImplementors = []string{"EndpointOAuth"}
+
+func (ec *executionContext) _EndpointOAuth(ctx context.Context, sel ast.SelectionSet, obj *service.EndpointOAuth) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, endpointOAuthImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("EndpointOAuth")
+		case "tokenUrl":
+			out.Values[i] = ec._EndpointOAuth_tokenUrl(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "clientId":
+			out.Values[i] = ec._EndpointOAuth_clientId(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "scopes":
+			out.Values[i] = ec._EndpointOAuth_scopes(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
 			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
@@ -25300,6 +25594,21 @@ func (ec *executionContext) marshalOEndpoint2ᚖgithubᚗcomᚋposternᚑmailᚋ
 		return graphql.Null
 	}
 	return ec._Endpoint(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOEndpointOAuth2ᚖgithubᚗcomᚋposternᚑmailᚋposternᚋgraphᚋserviceᚐEndpointOAuth(ctx context.Context, sel ast.SelectionSet, v *service.EndpointOAuth) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._EndpointOAuth(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalOEndpointOAuthInput2ᚖgithubᚗcomᚋposternᚑmailᚋposternᚋgraphᚋgeneratedᚐEndpointOAuthInput(ctx context.Context, v any) (*EndpointOAuthInput, error) {
+	if v == nil {
+		return nil, nil
+	}
+	res, err := ec.unmarshalInputEndpointOAuthInput(ctx, v)
+	return &res, graphql.ErrorOnPath(ctx, err)
 }
 
 func (ec *executionContext) unmarshalOErrorCode2ᚖgithubᚗcomᚋposternᚑmailᚋposternᚋgraphᚋgeneratedᚐErrorCode(ctx context.Context, v any) (*ErrorCode, error) {

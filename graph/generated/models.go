@@ -107,6 +107,8 @@ type CreateEndpointInput struct {
 	ClientCertificate *string `json:"clientCertificate,omitempty"`
 	// The key of `clientCertificate`, in PEM. It is sealed and not shown again.
 	ClientKey *string `json:"clientKey,omitempty"`
+	// Gives every request a bearer token of the receiver's authorization server.
+	Oauth *EndpointOAuthInput `json:"oauth,omitempty"`
 	// Sends a signed ping first, and makes no endpoint unless it is accepted.
 	Verify *bool `json:"verify,omitempty"`
 }
@@ -135,6 +137,18 @@ type DeliveryEdge struct {
 	Cursor string `json:"cursor"`
 	// The delivery.
 	Node *store.Delivery `json:"node"`
+}
+
+// OAuth 2.0 client credentials (RFC 6749, 4.4).
+type EndpointOAuthInput struct {
+	// The token endpoint. It must be one that endpoints may have.
+	TokenURL string `json:"tokenUrl"`
+	// The client's id.
+	ClientID string `json:"clientId"`
+	// The client's secret. It is sealed and not shown again.
+	ClientSecret string `json:"clientSecret"`
+	// What to ask for.
+	Scopes []string `json:"scopes,omitempty"`
 }
 
 // An endpoint with its secret, which is shown only now.
@@ -449,6 +463,8 @@ type UpdateEndpointInput struct {
 	ClientCertificate *string `json:"clientCertificate,omitempty"`
 	// The key of `clientCertificate`.
 	ClientKey *string `json:"clientKey,omitempty"`
+	// Another source of tokens; one with an empty `tokenUrl` takes it away.
+	Oauth *EndpointOAuthInput `json:"oauth,omitempty"`
 	// False disables it: what it is owed waits. True enables it again.
 	Enabled *bool `json:"enabled,omitempty"`
 }

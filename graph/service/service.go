@@ -237,6 +237,17 @@ type Endpoint struct {
 	OnExhausted       Exhaustion
 	HeaderNames       []string
 	ClientCertificate string
+	OAuth             *EndpointOAuth
+}
+
+// EndpointOAuth is how tokens for an endpoint's requests are got (RFC 6749,
+// 4.4).
+type EndpointOAuth struct {
+	TokenURL string
+	ClientID string
+	// ClientSecret is given, and never shown.
+	ClientSecret string
+	Scopes       []string
 }
 
 // Exhaustion is what becomes of a delivery that has used up its attempts.
@@ -305,6 +316,7 @@ type EndpointInput struct {
 	OnExhausted                  Exhaustion
 	Headers                      []EndpointHeader
 	ClientCertificate, ClientKey string
+	OAuth                        *EndpointOAuth
 	// Verify asks the endpoint first.
 	Verify bool
 }
@@ -328,6 +340,8 @@ type EndpointChange struct {
 	Headers     *[]EndpointHeader
 
 	ClientCertificate, ClientKey *string
+	// OAuth without a TokenURL takes away what there is.
+	OAuth *EndpointOAuth
 }
 
 // Endpoints keeps the endpoints.

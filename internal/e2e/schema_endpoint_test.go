@@ -23,8 +23,9 @@ func (w *walk) makeElaborateEndpoints(create func(map[string]any) string) {
 	// By name, so that something is resolved.
 	url := strings.Replace(w.hooks.URL, "127.0.0.1", "localhost", 1)
 	elaborate := create(map[string]any{"url": url + "/elaborate", "events": []string{"PING"}, "signature": "ED25519", "inFlight": 2, "perSecond": 50, "onExhausted": "HALT",
-		"headers": []map[string]any{{"name": "X-Tenant", "value": "7"}}, "clientCertificate": certificate, "clientKey": key})
-	w.ask(`mutation($id: ID!) { __typename rotateEndpointSecret(id: $id, overlapSeconds: 3600) { ...EndpointWithSecret endpoint { ...Endpoint keys { ...EndpointKey } } } }`,
+		"headers": []map[string]any{{"name": "X-Tenant", "value": "7"}}, "clientCertificate": certificate, "clientKey": key,
+		"oauth": map[string]any{"tokenUrl": w.tokens(), "clientId": "postern", "clientSecret": "s", "scopes": []string{"hooks"}}})
+	w.ask(`mutation($id: ID!) { __typename rotateEndpointSecret(id: $id, overlapSeconds: 3600) { ...EndpointWithSecret endpoint { ...Endpoint keys { ...EndpointKey } oauth { ...EndpointOAuth } } } }`,
 		map[string]any{"id": elaborate})
 
 	srv := httptest.NewUnstartedServer(http.NotFoundHandler())
@@ -40,6 +41,16 @@ func (w *walk) makeElaborateEndpoints(create func(map[string]any) string) {
 			return len(at(data, "deliveries", "edges").([]any)) == 1
 		})
 	}
+}
+
+// tokens is a token endpoint.
+func (w *walk) tokens() (url string) {
+	srv := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+		rw.Header().Set("Content-Type", "application/json")
+		io.WriteString(rw, `{"access_token": "t", "token_type": "Bearer", "expires_in": 3600}`) //nolint:errcheck // the walk would end without it
+	}))
+	w.t.Cleanup(srv.Close)
+	return srv.URL
 }
 
 // certificate makes one for a client, with its key, in PEM.

@@ -32,6 +32,7 @@ func (e endpoints) CreateEndpoint(ctx context.Context, in service.EndpointInput)
 		Signature: webhook.Signature(in.Signature), Secret: in.Secret, InFlight: in.InFlight, PerSecond: in.PerSecond,
 		Halt:    in.OnExhausted == service.ExhaustionHalt,
 		Headers: headers(in.Headers), ClientCertificate: in.ClientCertificate, ClientKey: in.ClientKey, Verify: in.Verify,
+		OAuth: oauth(in.OAuth),
 	})
 	if err != nil {
 		return nil, "", err
@@ -47,6 +48,7 @@ func (e endpoints) UpdateEndpoint(ctx context.Context, id string, ch service.End
 		u.Payload = &p
 	}
 	u.InFlight, u.PerSecond, u.ClientCertificate, u.ClientKey = ch.InFlight, ch.PerSecond, ch.ClientCertificate, ch.ClientKey
+	u.OAuth = oauth(ch.OAuth)
 	if ch.Signature != nil {
 		s := webhook.Signature(*ch.Signature)
 		u.Signature = &s
@@ -86,6 +88,14 @@ func (e endpoints) ExpireKey(ctx context.Context, id, key string) (*service.Endp
 	return e.endpoint(w), nil
 }
 
+func oauth(in *service.EndpointOAuth) *webhook.OAuth {
+	if in == nil {
+		return nil
+	}
+	o := webhook.OAuth(*in)
+	return &o
+}
+
 func headers(in []service.EndpointHeader) []webhook.Header {
 	list := make([]webhook.Header, len(in))
 	for i, h := range in {
@@ -97,6 +107,10 @@ func headers(in []service.EndpointHeader) []webhook.Header {
 // endpoint adds what the schema tells beside what the service knows.
 func (e endpoints) endpoint(w *webhook.Endpoint) *service.Endpoint {
 	s := endpoint(w)
+	if w.OAuth != nil {
+		o := service.EndpointOAuth(*w.OAuth)
+		s.OAuth = &o
+	}
 	s.OnExhausted = service.ExhaustionDeadLetter
 	if w.Halt {
 		s.OnExhausted = service.ExhaustionHalt

@@ -66,6 +66,7 @@ type peer struct {
 	source []byte
 	config *config
 	url    *url.URL
+	tokens *tokens
 }
 
 // NewCarrier makes a carrier that connects only where guard lets it.
@@ -105,6 +106,7 @@ func (c *Carrier) Deliver(ctx context.Context, e *store.Endpoint, d *store.Deliv
 		return refusal(err)
 	}
 	times := &timing{now: c.opts.Now}
+	plain := ctx
 	ctx = times.trace(ctx)
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.config.URL, bytes.NewReader(body))
 	if err != nil {
@@ -142,7 +144,10 @@ func (c *Carrier) Deliver(ctx context.Context, e *store.Endpoint, d *store.Deliv
 	}
 
 	// The transport alone follows no redirects and keeps no cookies.
-	resp, err := p.transport.RoundTrip(req)
+	resp, noToken, err := c.authorized(plain, &p, req)
+	if noToken != nil {
+		return finish(*noToken)
+	}
 	if err != nil {
 		return finish(failure(ctx, err, c.opts))
 	}
@@ -198,6 +203,9 @@ func (c *Carrier) peer(e *store.Endpoint, now time.Time) (peer, error) {
 		if p.config == nil || p.config.ClientCertificate != config.ClientCertificate || p.config.ClientKey != config.ClientKey {
 			p.transport.CloseIdleConnections() // they were made with the former certificate
 			p.transport = c.transport(certificates)
+		}
+		if p.config == nil || !p.config.OAuth.same(config.OAuth) {
+			p.tokens = newTokens()
 		}
 		p.source, p.config, p.url = bytes.Clone(e.Config), config, u
 	}

@@ -57,6 +57,8 @@ type Endpoint struct {
 	// Headers are the names of those that are added; ClientCertificate is PEM.
 	Headers           []string
 	ClientCertificate string
+	// OAuth has no secret here; nil where there is none.
+	OAuth *OAuth
 	// Signature is the kind of its current key, Keys those that sign now, newest
 	// first.
 	Signature Signature
@@ -89,6 +91,7 @@ type config struct {
 	// ClientCertificate and ClientKey are PEM.
 	ClientCertificate string `json:"clientCertificate,omitempty"`
 	ClientKey         string `json:"clientKey,omitempty"`
+	OAuth             *OAuth `json:"oauth,omitempty"`
 	// Signature is the kind of the next key.
 	Signature Signature `json:"signature,omitempty"`
 	// Keys sign, newest first.
@@ -151,6 +154,9 @@ func describe(r *store.Endpoint, now time.Time) (*Endpoint, error) {
 	}
 	e.Signature, e.InFlight, e.PerSecond, e.ClientCertificate = c.Signature, c.InFlight, c.PerSecond, c.ClientCertificate
 	e.Halt = c.Halt
+	if c.OAuth != nil {
+		e.OAuth = &OAuth{TokenURL: c.OAuth.TokenURL, ClientID: c.OAuth.ClientID, Scopes: c.OAuth.Scopes}
+	}
 	for _, h := range c.Headers {
 		e.Headers = append(e.Headers, h.Name)
 	}

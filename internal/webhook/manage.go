@@ -57,6 +57,8 @@ type Create struct {
 	// ClientCertificate and ClientKey, in PEM, are shown to receivers that ask
 	// for a certificate.
 	ClientCertificate, ClientKey string
+	// OAuth gives every request a token; nil gives none.
+	OAuth *OAuth
 	// Verify sends a signed ping first: an endpoint that does not accept it is
 	// not made.
 	Verify bool
@@ -73,7 +75,7 @@ func (s *Service) CreateEndpoint(ctx context.Context, in Create) (*Endpoint, str
 		URL: strings.TrimSpace(in.URL), Events: distinct(in.Events), Accounts: distinct(in.Accounts), Description: in.Description,
 		Payload: in.Payload, Backfill: in.Backfill, Attempts: in.Attempts, Signature: in.Signature,
 		InFlight: in.InFlight, PerSecond: in.PerSecond, Halt: in.Halt, Headers: in.Headers,
-		ClientCertificate: in.ClientCertificate, ClientKey: in.ClientKey,
+		ClientCertificate: in.ClientCertificate, ClientKey: in.ClientKey, OAuth: in.OAuth,
 	}
 	if c.Signature == "" {
 		c.Signature = SignatureHMAC
@@ -136,6 +138,8 @@ type Update struct {
 	// remove them.
 	Headers                      *[]Header
 	ClientCertificate, ClientKey *string
+	// OAuth replaces what there is; one without a TokenURL takes it away.
+	OAuth *OAuth
 	// Enabled switches the endpoint on or off. Switched on, it starts afresh.
 	Enabled *bool
 }
@@ -161,6 +165,11 @@ func (s *Service) UpdateEndpoint(ctx context.Context, in Update) (*Endpoint, err
 		set(&c.Headers, in.Headers)
 		set(&c.ClientCertificate, in.ClientCertificate)
 		set(&c.ClientKey, in.ClientKey)
+		if in.OAuth != nil {
+			if c.OAuth = in.OAuth; in.OAuth.TokenURL == "" {
+				c.OAuth = nil
+			}
+		}
 		if in.Signature != nil && *in.Signature != c.Signature {
 			if err := s.resign(op, c, *in.Signature); err != nil {
 				return err
@@ -304,6 +313,9 @@ func (s *Service) check(op string, c *config) error {
 		return mail.Errorf(mail.KindInvalid, op, "more than %d accounts; leave them out for all", maxAccounts)
 	}
 	if err := checkHeaders(op, c.Headers); err != nil {
+		return err
+	}
+	if err := s.checkOAuth(op, c); err != nil {
 		return err
 	}
 	return c.checkCertificate(op)
