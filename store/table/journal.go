@@ -182,13 +182,16 @@ func (tx *Tx) TrimJournal(t time.Time, limit int) (dropped int, err error) {
 	if err != nil {
 		return 0, err
 	}
+	var old uint64
 	for _, p := range pairs {
 		e, _, _, err := record.DecodeEvent(number(p.Key), p.Value)
 		if err != nil {
 			return dropped, err
 		}
 		if !e.Time.Before(t) {
-			break
+			if old, err = tx.datedAhead(&e, number(p.Key), t, old); err != nil || old == 0 {
+				return dropped, err
+			}
 		}
 		if e.ID != event.ID(e.Account, e.Sequence) {
 			if err := tx.del(bJournalID, key(e.ID)); err != nil {

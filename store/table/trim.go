@@ -3,7 +3,9 @@ package table
 import (
 	"time"
 
+	"github.com/postern-mail/postern/internal/event"
 	"github.com/postern-mail/postern/store"
+	"github.com/postern-mail/postern/store/record"
 )
 
 // trimName is where bMeta keeps how far the last trim has come.
@@ -55,7 +57,8 @@ func (tx *Tx) TrimOutbox(delivered, dead time.Time, limit int) (dropped int, mor
 	return dropped + n, more || dropped+n >= limit, err
 }
 
-// trimOnwards goes on where the last trim has ended, up to what is too young.
+// trimOnwards goes on where the last trim has ended, up to what is too young
+// with all that is behind it.
 func (tx *Tx) trimOnwards(before time.Time, limit int) (dropped int, more bool, err error) {
 	mark, err := tx.trimMark()
 	if err != nil || limit <= 0 {
@@ -75,7 +78,8 @@ func (tx *Tx) trimOnwards(before time.Time, limit int) (dropped int, more bool, 
 		if err != nil {
 			return dropped, false, err
 		}
-		if !r.CreatedAt.Before(before) {
+		late := tx.outOfOrder(r)
+		if !r.CreatedAt.Before(before) && !late {
 			more = false
 			break
 		}
@@ -83,7 +87,7 @@ func (tx *Tx) trimOnwards(before time.Time, limit int) (dropped int, more bool, 
 		if r.State != store.DeliveryDelivered {
 			continue // it gets its row when it settles, or has one
 		}
-		if !r.DoneAt.Before(before) {
+		if late || !r.DoneAt.Before(before) {
 			if err := tx.put(bOwedDone, doneKey('o', r), nil); err != nil {
 				return dropped, false, err
 			}
@@ -99,6 +103,13 @@ func (tx *Tx) trimOnwards(before time.Time, limit int) (dropped int, more bool, 
 	}
 	tx.trimmed = append([]byte{}, mark...)
 	return dropped, more, tx.put(bMeta, key(trimName), tx.trimmed)
+}
+
+// outOfOrder reports whether a delivery's time says nothing of those behind it:
+// a replay owes old positions anew, and a clock may have been ahead. Such a one
+// must not end the trim, or nothing behind it would go before it does.
+func (tx *Tx) outOfOrder(r row) bool {
+	return r.Replay != "" || r.Replays > 0 || r.CreatedAt.After(tx.t.now())
 }
 
 // dropDelivery removes a delivery, its attempts, and its hold on the body.
@@ -179,4 +190,47 @@ func (tx *Tx) DropDeliveriesOf(account string, limit int) (more bool, err error)
 	prefix := key(nil).str(account)
 	dropped, err := tx.dropRange(bOwedOf, prefix, len(prefix), limit)
 	return err == nil && dropped == limit, err
+}
+
+// datedAhead reports whether an event bears a time that is yet to come, from a
+// clock that was ahead, though one behind it is older than t, and it with it.
+// It gives that one's position, which serves the next call as proven; 0 is no.
+// Where the clock was right again is found by halves: thousands may have been
+// dated so.
+func (tx *Tx) datedAhead(e *event.Event, position uint64, t time.Time, proven uint64) (uint64, error) {
+	now := tx.t.now()
+	if !e.Time.After(now) {
+		return 0, nil
+	}
+	if position < proven {
+		return proven, nil
+	}
+	end, err := tx.number("position")
+	if err != nil {
+		return 0, err
+	}
+	for end++; end-position > 1; {
+		middle := position + (end-position)/2
+		pairs, err := tx.scan(bJournal, key(nil).u64(middle), key(nil).u64(end), false, 1)
+		if err != nil {
+			return 0, err
+		}
+		if len(pairs) == 0 {
+			end = middle
+			continue
+		}
+		at := number(pairs[0].Key)
+		behind, _, _, err := record.DecodeEvent(at, pairs[0].Value)
+		switch {
+		case err != nil:
+			return 0, err
+		case behind.Time.After(now):
+			position = at
+		case behind.Time.Before(t):
+			return at, nil
+		default:
+			end = middle
+		}
+	}
+	return 0, nil
 }
