@@ -190,7 +190,7 @@ func TestALongSyncTakesManyTurns(t *testing.T) {
 		w.svc.opts.Turn = time.Hour
 		w.rounds()
 		w.inStep()
-		if w.svc.pauses.of != nil && len(w.svc.pauses.of) != 0 {
+		if len(w.svc.pauses.of) != 0 {
 			t.Errorf("kept after the end: %v", w.svc.pauses.of)
 		}
 	})
