@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -342,11 +343,50 @@ func TestCompose(t *testing.T) {
 			t.Errorf("the secret %s is not mounted from a file", file)
 		}
 	}
+	checkTemporary(t, p.Tmpfs, config.Default().HTTP.MaxBody)
 	checkCaddyfile(t, f.Configs["caddy"].Content, given["POSTERN_HOST"], last.all("EXPOSE")[0])
 }
 
+// checkTemporary checks that files on their way in, which lie in /tmp, have room
+// there: a few of the largest requests at once.
+func checkTemporary(t *testing.T, mounts []string, largest int64) {
+	t.Helper()
+	const atOnce = 4
+	for _, m := range mounts {
+		size := regexp.MustCompile(`^/tmp:(?:.*,)?size=(\d+)m\b`).FindStringSubmatch(m)
+		if size == nil {
+			continue
+		}
+		if n, err := strconv.ParseInt(size[1], 10, 64); err != nil || n<<20 < atOnce*largest {
+			t.Errorf("%s has no room for %d requests of http.max_body, %d bytes each", m, atOnce, largest)
+		}
+		return
+	}
+	t.Errorf("no /tmp with a size in %q, and the root is read only", mounts)
+}
+
+// TestIgnored: what an operator has in a checkout goes neither into the
+// repository nor into a layer of an image.
+func TestIgnored(t *testing.T) {
+	for file, root := range map[string]string{".gitignore": "/", ".dockerignore": ""} {
+		raw, err := os.ReadFile(filepath.Join(repository, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var patterns []string
+		for line := range strings.Lines(string(raw)) {
+			patterns = append(patterns, strings.TrimSuffix(strings.TrimSpace(line), "/"))
+		}
+		for _, name := range []string{"secrets", "data", "backups", "master.key", "admin.key", ".env", "postern.yaml", ".demo"} {
+			if !slices.Contains(patterns, root+name) {
+				t.Errorf("%s does not name %s", file, root+name)
+			}
+		}
+	}
+}
+
 // checkCaddyfile checks that the proxy stands at the public name, leads to the
-// gateway's port, does not hold back events, and keeps metrics to itself.
+// gateway's port, does not hold back events, and keeps metrics and what ails it to itself.
 func checkCaddyfile(t *testing.T, text, host, port string) {
 	t.Helper()
 	text = regexp.MustCompile(`(?m)^\s*#.*\n`).ReplaceAllString(text, "")
@@ -356,7 +396,7 @@ func checkCaddyfile(t *testing.T, text, host, port string) {
 	for _, want := range []string{
 		`(?m)^` + regexp.QuoteMeta(host) + ` \{$`,
 		`(?s)reverse_proxy postern:` + port + ` \{\s+flush_interval -1\s+\}`,
-		`(?m)@private path /metrics /metrics/\*$`, `(?m)respond @private 404$`,
+		`(?m)@private path /metrics /metrics/\* /readyz$`, `(?m)respond @private 404$`,
 	} {
 		if !regexp.MustCompile(want).MatchString(text) {
 			t.Errorf("Caddyfile lacks %s:\n%s", want, text)
