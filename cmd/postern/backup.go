@@ -131,6 +131,8 @@ func bytesIn(n int64) string {
 type restoreCmd struct {
 	File  string `arg:"" help:"The backup." type:"existingfile"`
 	Force bool   `help:"Restore into a data folder that is not empty. What is in it is kept aside."`
+
+	CancelScheduled bool `help:"Cancel the messages that are to be sent at a time that is yet to come: some may have been cancelled since the backup."`
 }
 
 func (r restoreCmd) Run(e *env) error {
@@ -143,7 +145,8 @@ func (r restoreCmd) Run(e *env) error {
 		return usageError{err}
 	}
 	defer f.Close()
-	done, err := gateway.Restore(e.ctx, cfg, os.LookupEnv, e.logger(cfg.Log), version(), f, r.Force)
+	done, err := gateway.Restore(e.ctx, cfg, os.LookupEnv, e.logger(cfg.Log), version(), f,
+		gateway.RestoreOptions{Force: r.Force, CancelScheduled: r.CancelScheduled})
 	if err != nil {
 		var inUse *bolt.InUseError
 		var full *bolt.NotEmptyError
@@ -158,7 +161,25 @@ func (r restoreCmd) Run(e *env) error {
 	}
 	fmt.Fprintln(e.stdout, "Cursors of before are refused. Once the gateway runs it compares every mailbox with its provider and tells the differences.")
 	fmt.Fprintln(e.stdout, "Webhooks that were pending in the backup may come a second time, under the ids they had.")
+	r.tellScheduled(e.stdout, done.Scheduled)
 	return nil
+}
+
+// tellScheduled names what is to be sent later: whoever cancelled such a message
+// after the backup was answered that it will not be sent, and the backup does
+// not know.
+func (r restoreCmd) tellScheduled(w io.Writer, list []gateway.Scheduled) {
+	if len(list) == 0 {
+		return
+	}
+	if r.CancelScheduled {
+		fmt.Fprintf(w, "%d scheduled messages were cancelled:\n", len(list))
+	} else {
+		fmt.Fprintf(w, "%d scheduled messages will be sent, also those that were cancelled since the backup; cancel them before their time where that is so:\n", len(list))
+	}
+	for _, m := range list {
+		fmt.Fprintf(w, "  %s  account %s  at %s  to %d recipients\n", m.ID, m.Account, m.SendAt.UTC().Format(time.RFC3339), m.Recipients)
+	}
 }
 
 type verifyCmd struct {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/postern-mail/postern/internal/config"
@@ -26,25 +27,57 @@ import (
 //     everything and tells exactly the differences;
 //   - push channels are forgotten and made anew;
 //   - submissions that may have been sent since are asked about, and are never
-//     sent again on the backup's word (submission.Restored).
+//     sent again on the backup's word (submission.Restored);
+//   - those that are to be sent at a time that is yet to come may have been
+//     cancelled since, which nobody can tell: they are named, and cancelled
+//     where that is asked for.
 //
 // Deliveries that the backup owes are made, maybe for a second time: under the
 // ids that they had.
 
+// Restored says what a restore has done.
+type Restored struct {
+	bolt.Restored
+	// Scheduled are the messages that the backup would still send at a time that
+	// is yet to come, the earliest first.
+	Scheduled []Scheduled
+}
+
+// Scheduled is a message that is to be sent later.
+type Scheduled struct {
+	ID, Account string
+	SendAt      time.Time
+	Recipients  int
+}
+
+// RestoreOptions say how a store is made from a backup.
+type RestoreOptions struct {
+	// Force keeps aside what is in the data folder.
+	Force bool
+	// CancelScheduled cancels what the backup would send at a time that is yet
+	// to come.
+	CancelScheduled bool
+}
+
 // Restore makes the data folder's store from a backup.
-func Restore(ctx context.Context, cfg *config.Config, lookupEnv func(string) (string, bool), log *slog.Logger, version string, r io.Reader, force bool) (bolt.Restored, error) {
+func Restore(ctx context.Context, cfg *config.Config, lookupEnv func(string) (string, bool), log *slog.Logger, version string, r io.Reader, opts RestoreOptions) (done Restored, err error) {
 	keys, err := Keyring(ctx, cfg, lookupEnv)
 	if err != nil {
-		return bolt.Restored{}, err
+		return done, err
 	}
-	return bolt.Restore(ctx, bolt.Options{Path: cfg.DataDir, Keyring: keys, Log: log, Version: version}, r, force,
-		func(ctx context.Context, s *bolt.Store) error { return settle(ctx, s, time.Now()) })
+	done.Restored, err = bolt.Restore(ctx, bolt.Options{Path: cfg.DataDir, Keyring: keys, Log: log, Version: version}, r, opts.Force,
+		func(ctx context.Context, s *bolt.Store) (err error) {
+			done.Scheduled, err = settle(ctx, s, time.Now(), opts.CancelScheduled)
+			return err
+		})
+	return done, err
 }
 
 // settle adapts a restored store to a world that has moved on.
-func settle(ctx context.Context, s store.Store, now time.Time) error {
-	if err := settleSubmissions(ctx, s, now); err != nil {
-		return fmt.Errorf("settle submissions: %w", err)
+func settle(ctx context.Context, s store.Store, now time.Time, cancel bool) ([]Scheduled, error) {
+	scheduled, err := settleSubmissions(ctx, s, now, cancel)
+	if err != nil {
+		return nil, fmt.Errorf("settle submissions: %w", err)
 	}
 	for after, more := "", true; more; {
 		var ids []string
@@ -57,17 +90,17 @@ func settle(ctx context.Context, s store.Store, now time.Time) error {
 			return err
 		})
 		if err != nil {
-			return err
+			return nil, err
 		}
 		for _, id := range ids {
 			if err := settleAccount(ctx, s, id, now); err != nil {
-				return fmt.Errorf("settle account %s: %w", id, err)
+				return nil, fmt.Errorf("settle account %s: %w", id, err)
 			}
 			after = id
 		}
 		more = len(ids) > 0
 	}
-	return nil
+	return scheduled, nil
 }
 
 // settleStep is how many mailboxes or feeds one transaction changes.
@@ -120,9 +153,11 @@ func settleAccount(ctx context.Context, s store.Store, account string, now time.
 	return nil
 }
 
-// settleSubmissions looks at each that has not ended.
-func settleSubmissions(ctx context.Context, s store.Store, now time.Time) error {
+// settleSubmissions looks at each that has not ended, and gives those that are
+// to be sent at a time that is yet to come, cancelled where cancel says so.
+func settleSubmissions(ctx context.Context, s store.Store, now time.Time, cancel bool) ([]Scheduled, error) {
 	seen := map[string]bool{}
+	var scheduled []Scheduled
 	for {
 		done := true
 		err := s.Update(ctx, func(tx store.Tx) error {
@@ -132,13 +167,21 @@ func settleSubmissions(ctx context.Context, s store.Store, now time.Time) error 
 			}
 			done = true
 			var fresh []string
+			var later []Scheduled
 			for _, sub := range list {
 				if seen[sub.ID] {
 					continue
 				}
 				done = false
 				fresh = append(fresh, sub.ID)
-				if submission.Restored(sub, now) {
+				changed := submission.Restored(sub, now)
+				if sub.State == store.SubmissionScheduled {
+					later = append(later, Scheduled{ID: sub.ID, Account: sub.Account, SendAt: sub.SendAt, Recipients: len(sub.Recipients)})
+					if cancel {
+						sub.State, sub.DoneAt, changed = store.SubmissionCancelled, now, true
+					}
+				}
+				if changed {
 					if err := tx.PutSubmission(sub); err != nil {
 						return err
 					}
@@ -148,11 +191,13 @@ func settleSubmissions(ctx context.Context, s store.Store, now time.Time) error 
 				for _, id := range fresh {
 					seen[id] = true
 				}
+				scheduled = append(scheduled, later...)
 			})
 			return nil
 		})
 		if err != nil || done {
-			return err
+			slices.SortFunc(scheduled, func(x, y Scheduled) int { return x.SendAt.Compare(y.SendAt) })
+			return scheduled, err
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -52,7 +53,7 @@ func TestSettle(t *testing.T) {
 		}
 		for i, sub := range []store.Submission{
 			{State: store.SubmissionScheduled, NextAt: now.Add(-time.Minute)},
-			{State: store.SubmissionScheduled, NextAt: now.Add(time.Hour), SendAt: now.Add(time.Hour)},
+			{State: store.SubmissionScheduled, NextAt: now.Add(time.Hour), SendAt: now.Add(time.Hour), Recipients: []string{"x@example.com", "y@example.com"}},
 			{State: store.SubmissionSent, DoneAt: now},
 		} {
 			sub.ID, sub.Account = fmt.Sprint("s", i), "a1"
@@ -69,17 +70,49 @@ func TestSettle(t *testing.T) {
 	if _, err := s.Backup(ctx, &backup, false); err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(t.TempDir(), "data")
-	_, err = bolt.Restore(ctx, bolt.Options{Path: path, Keyring: keys}, &backup, false,
-		func(ctx context.Context, s *bolt.Store) error { return settle(ctx, s, now) })
-	if err != nil {
-		t.Fatal(err)
+	restored := func(cancel bool) *bolt.Store {
+		t.Helper()
+		path := filepath.Join(t.TempDir(), "data")
+		var scheduled []Scheduled
+		_, err = bolt.Restore(ctx, bolt.Options{Path: path, Keyring: keys}, bytes.NewReader(backup.Bytes()), false,
+			func(ctx context.Context, s *bolt.Store) (err error) {
+				scheduled, err = settle(ctx, s, now, cancel)
+				return err
+			})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := []Scheduled{{ID: "s1", Account: "a1", SendAt: now.Add(time.Hour), Recipients: 2}}; !slices.Equal(scheduled, want) {
+			t.Errorf("scheduled are %+v, want %+v", scheduled, want)
+		}
+		r, err := bolt.Open(bolt.Options{Path: path, Keyring: keys})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = r.Close() })
+		return r
 	}
-	r, err := bolt.Open(bolt.Options{Path: path, Keyring: keys})
-	if err != nil {
-		t.Fatal(err)
+	submissions := func(r *bolt.Store, states ...store.SubmissionState) {
+		t.Helper()
+		err := r.View(ctx, func(tx store.Tx) error {
+			for i, want := range states {
+				sub, err := tx.Submission(fmt.Sprint("s", i))
+				if err != nil {
+					return err
+				}
+				if sub.State != want || (sub.Step == "restored") != (i == 0) {
+					t.Errorf("submission %d is %s at %q", i, sub.State, sub.Step)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
 	}
-	defer r.Close()
+	submissions(restored(true), store.SubmissionSending, store.SubmissionCancelled, store.SubmissionSent)
+	r := restored(false)
+	submissions(r, store.SubmissionSending, store.SubmissionScheduled, store.SubmissionSent)
 	err = r.View(ctx, func(tx store.Tx) error {
 		for _, id := range []string{"a1", "a2"} {
 			a, err := tx.Account(id)
@@ -109,15 +142,6 @@ func TestSettle(t *testing.T) {
 				if len(sc.Cursor) > 0 || !sc.Comparing || !sc.Complete {
 					t.Errorf("scope %s: %+v", sc.Name, sc)
 				}
-			}
-		}
-		for i, want := range []store.SubmissionState{store.SubmissionSending, store.SubmissionScheduled, store.SubmissionSent} {
-			sub, err := tx.Submission(fmt.Sprint("s", i))
-			if err != nil {
-				return err
-			}
-			if sub.State != want || (sub.Step == "restored") != (i == 0) {
-				t.Errorf("submission %d is %s at %q", i, sub.State, sub.Step)
 			}
 		}
 		return nil
