@@ -28,3 +28,26 @@ type Journal interface {
 	// TrimJournal drops events older than t from the front, at most limit.
 	TrimJournal(t time.Time, limit int) (dropped int, err error)
 }
+
+// PositionBefore finds a place in the journal before everything since a time,
+// by halves: the journal is in the order of time but for a clock that was set.
+func PositionBefore(tx Journal, since time.Time) (uint64, error) {
+	oldest, newest, err := tx.JournalBounds()
+	if err != nil {
+		return 0, err
+	}
+	first, last := oldest-1, newest
+	for first < last {
+		middle := first + (last-first)/2
+		next, err := tx.EventsAfter(middle, 1)
+		if err != nil {
+			return 0, err
+		}
+		if len(next) > 0 && next[0].Time.Before(since) {
+			first = middle + 1
+		} else {
+			last = middle
+		}
+	}
+	return first, nil
+}

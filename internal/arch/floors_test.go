@@ -41,7 +41,7 @@ var packages = map[string]pkg{
 	"store/blobfile":      {floor: 3, imports: []string{"internal/seal", "store", "store/table"}, tests: []string{"store/bolt"}},
 	"store/bolt":          {floor: 3, imports: []string{"internal/seal", "store", "store/blobfile", "store/table"}, tests: []string{"internal/event", "internal/powercut", "plugins/sdk/mail", "store/storetest"}},
 	"internal/journal":    {floor: 3, imports: []string{"internal/event", "store"}, tests: []string{"internal/seal", "store/bolt"}},
-	"internal/outbox":     {floor: 3, imports: []string{"plugins/sdk/mail", "store"}, tests: []string{"internal/seal", "store/bolt"}},
+	"internal/outbox":     {floor: 3, imports: []string{"plugins/sdk/mail", "store"}, tests: []string{"internal/event", "internal/seal", "store/bolt"}},
 	"internal/pluginhost": {floor: 3, imports: []string{"plugins/sdk/mail", "plugins/sdk/provider"}},
 	"internal/access":     {floor: 3, imports: []string{"plugins/sdk/mail", "store"}},
 

@@ -68,7 +68,11 @@ func Export(ctx context.Context, s store.Store, what string, since time.Time, w 
 }
 
 func exportEvents(ctx context.Context, s store.Store, since time.Time, out *json.Encoder) error {
-	position, err := positionAt(ctx, s, since)
+	var position uint64
+	err := s.View(ctx, func(tx store.Tx) (err error) {
+		position, err = store.PositionBefore(tx, since)
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -95,33 +99,6 @@ func exportEvents(ctx context.Context, s store.Store, since time.Time, out *json
 			}
 		}
 	}
-}
-
-// positionAt finds a place in the journal before everything since a time, by
-// halves: the journal is in the order of time but for a clock that was set.
-func positionAt(ctx context.Context, s store.Store, since time.Time) (position uint64, err error) {
-	err = s.View(ctx, func(tx store.Tx) error {
-		oldest, newest, err := tx.JournalBounds()
-		if err != nil {
-			return err
-		}
-		first, last := oldest-1, newest
-		for first < last {
-			middle := first + (last-first)/2
-			next, err := tx.EventsAfter(middle, 1)
-			if err != nil {
-				return err
-			}
-			if len(next) > 0 && next[0].Time.Before(since) {
-				first = middle + 1
-			} else {
-				last = middle
-			}
-		}
-		position = first
-		return nil
-	})
-	return position, err
 }
 
 func exportDeadLetters(ctx context.Context, s store.Store, since time.Time, out *json.Encoder) error {

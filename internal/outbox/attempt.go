@@ -71,7 +71,7 @@ func (o *Outbox) read(l *lane) (job, error) {
 		return j, nil
 	}
 	l.noticed = false
-	ripe, skew := l.ripe, o.skew
+	ripe, skew, met := l.ripe, o.skew, ep.met
 	var behind map[string]struct{}
 	if len(head) == 0 {
 		// What is durable by now is left out too, which is right: the
@@ -116,7 +116,10 @@ func (o *Outbox) read(l *lane) (job, error) {
 			return nil
 		}
 		j.delivery = head[0]
-		if j.record.Disabled || record == nil && j.record.PausedUntil.Add(-skew).After(now) || !ripe && waits(j.delivery.Delivery, now) {
+		if j.record.Disabled || record == nil && o.opts.Policy.paused(j.record, now, skew, met).After(now) {
+			return nil
+		}
+		if _, later := o.opts.Policy.waits(j.delivery.Delivery, now, skew); later && !ripe {
 			return nil
 		}
 		body, err := tx.Body(j.delivery.Delivery)
@@ -169,9 +172,10 @@ func (o *Outbox) adopt(ep *endpoint, j job) {
 	}
 	now, wall := o.steady(), o.opts.Now()
 	ep.paused = time.Time{}
-	if until := j.record.PausedUntil.Add(-o.skew); until.After(wall) {
+	if until := o.opts.Policy.paused(j.record, wall, o.skew, ep.met); until.After(wall) {
 		ep.paused = now.Add(until.Sub(wall))
 	}
+	ep.met = true
 	if !j.record.LastOKAt.IsZero() && ep.okAt.IsZero() {
 		ep.okAt = now.Add(-max(0, wall.Sub(j.record.LastOKAt)))
 	}
@@ -183,16 +187,14 @@ func (o *Outbox) adopt(ep *endpoint, j job) {
 	ep.tempo.set(j.limits.PerSecond)
 }
 
-// waits reports whether a delivery is to be sent later. One that was never
-// tried and was due when it came to be is due now, whatever was done to the
-// clock since.
-func waits(d *store.Delivery, now time.Time) bool {
-	return d.NextAt.After(now) && (d.Attempts > 0 || d.NextAt.After(d.CreatedAt))
-}
-
 // park puts a lane away that has nothing to send now.
 func (o *Outbox) park(l *lane, j job, unread bool) {
-	now := o.steady()
+	now, wall := o.steady(), o.opts.Now()
+	var due time.Time
+	waits := false
+	if j.delivery != nil {
+		due, waits = o.opts.Policy.waits(j.delivery.Delivery, wall, o.skew)
+	}
 	switch {
 	case l.ep.dropping:
 		o.abandon(l)
@@ -213,9 +215,9 @@ func (o *Outbox) park(l *lane, j job, unread bool) {
 	case j.delivery == nil:
 		o.forget(l)
 		o.list(l.ep, now)
-	case !l.ripe && waits(j.delivery.Delivery, o.opts.Now()):
+	case !l.ripe && waits:
 		o.unread(l)
-		o.waitFor(l, now.Add(j.delivery.NextAt.Sub(o.opts.Now())))
+		o.waitFor(l, now.Add(due.Sub(wall)))
 		o.list(l.ep, now)
 	default: // its endpoint is disabled or paused
 		o.unread(l)

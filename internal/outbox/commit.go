@@ -110,19 +110,21 @@ func (o *Outbox) write(ctx context.Context, update updater, batch []*ack) (left 
 		o.durable(batch)
 		return nil, nil
 	}
-	written := 0
+	sound := false // or the store is at fault, and no decision
 	for i, a := range batch {
 		if e := o.store.Update(ctx, func(tx store.Tx) error { return o.apply(tx, batch[i:i+1]) }); e != nil {
 			err = e
-			if left = append(left, a); written == 0 && len(left) == maxFailed {
-				return batch, err // nothing goes: that is the store, not a decision
+			if left = append(left, a); !sound && len(left) == maxFailed {
+				if sound = o.sound(ctx); !sound {
+					return batch, err
+				}
 			}
 			continue
 		}
-		written++
+		sound = true
 		o.durable(batch[i : i+1])
 	}
-	if written == 0 {
+	if !sound && !o.sound(ctx) {
 		return batch, err
 	}
 	bad := left
@@ -139,6 +141,11 @@ func (o *Outbox) write(ctx context.Context, update updater, batch []*ack) (left 
 		return nil, nil
 	}
 	return left, err
+}
+
+// sound reports whether the store writes what is no decision.
+func (o *Outbox) sound(ctx context.Context) bool {
+	return o.store.Update(ctx, func(tx store.Tx) error { return o.putMark(tx, o.opts.Now()) }) == nil
 }
 
 // apply writes decisions. Deliveries and endpoints that were deleted meanwhile

@@ -315,7 +315,10 @@ func (o *Outbox) scan(ctx context.Context) error {
 		for _, l := range page {
 			o.learn(l, false)
 		}
-		o.scanned = o.scanned || len(page) < store.MaxRecords
+		if len(page) < store.MaxRecords {
+			o.scanned = true
+			o.skewTaken()
+		}
 		o.dispatch(o.steady())
 		o.mu.Unlock()
 		if len(page) < store.MaxRecords {

@@ -90,6 +90,8 @@ type endpoint struct {
 	record *store.Endpoint
 	// limits are what it grants its deliveries, and takes at once.
 	limits Limits
+	// met: a record of it was read in this run.
+	met bool
 	// reading: an attempt is about to read the record.
 	reading bool
 	lanes   map[string]*lane
@@ -168,7 +170,8 @@ func (o *Outbox) learn(l store.Lane, noticed bool) {
 	default:
 		known = &lane{ep: ep, id: l.Lane}
 		ep.lanes[l.Lane] = known
-		if due, now := l.Due.Add(-o.skew), o.opts.Now(); due.After(now) {
+		now := o.opts.Now()
+		if due := o.skew.ours(l.Due, now, !noticed && !o.tookSkew, o.opts.Policy.longest()); due.After(now) {
 			o.waitFor(known, o.steady().Add(due.Sub(now)))
 		} else {
 			known.ripe = true

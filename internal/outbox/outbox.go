@@ -206,10 +206,12 @@ type Outbox struct {
 	handed int
 	// scanned: the index was read to its end at least once.
 	scanned bool
-	// skew is how far the clock was set back before this run, marked the latest
-	// time that is written down.
-	skew   time.Duration
-	marked time.Time
+	// skew is how far the clock was set back before this run, tookSkew that what
+	// the run before has left was read by it; marked is the latest time that is
+	// written down.
+	skew     oldClock
+	tookSkew bool
+	marked   time.Time
 
 	replays replays
 

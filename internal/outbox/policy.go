@@ -207,6 +207,18 @@ func jitter(d time.Duration, random float64) time.Duration {
 	return d/2 + time.Duration(random*float64(d))
 }
 
+// longest is how far ahead of its last attempt a delivery may be due.
+func (p Policy) longest() time.Duration {
+	longest := max(p.MaxRetryAfter, 2*leastHalt)
+	for _, d := range p.Schedule {
+		longest = max(longest, jitter(d, 1))
+	}
+	for _, d := range p.Guard {
+		longest = max(longest, jitter(d, 1))
+	}
+	return longest
+}
+
 func total(schedule []time.Duration) time.Duration {
 	var sum time.Duration
 	for _, d := range schedule {

@@ -170,16 +170,22 @@ func (o *Outbox) bound(tx store.Tx, j *store.Job) error {
 		}
 	}
 	if j.Source == store.JobJournal {
-		oldest, newest, err := tx.JournalBounds()
+		_, newest, err := tx.JournalBounds()
 		if err != nil {
 			return fmt.Errorf("read the journal's bounds: %w", err)
 		}
-		j.Last, j.End = oldest-1, newest
-	}
-	if !j.Until.IsZero() {
-		return nil
+		since := j.Since
+		if !since.IsZero() {
+			since = since.Add(-clockMargin)
+		}
+		if j.Last, err = store.PositionBefore(tx, since); err != nil {
+			return fmt.Errorf("look for the beginning in the journal: %w", err)
+		}
+		j.End = newest
 	}
 	// Right behind the newest that is there: the clock may have been set back.
+	// An end that is yet to come would have the job chase what it makes.
+	asked := j.Until
 	j.Until = j.CreatedAt
 	if j.Source == store.JobDeliveries {
 		newest, err := tx.Deliveries(store.DeliveryFilter{Endpoint: j.Endpoint}, store.DateKey{}, 1)
@@ -190,7 +196,9 @@ func (o *Outbox) bound(tx store.Tx, j *store.Job) error {
 			j.Until = newest[0].CreatedAt
 		}
 	}
-	j.Until = j.Until.Add(1)
+	if j.Until = j.Until.Add(1); !asked.IsZero() && asked.Before(j.Until) {
+		j.Until = asked
+	}
 	return nil
 }
 

@@ -14,7 +14,16 @@ import (
 // replay of the journal writes.
 const owePortion = 64
 
-// read gives what a job owes for the events after a position: at most limit
+const (
+	// clockMargin is how far before its beginning a replay looks into the
+	// journal, which is out of order where the clock was set back.
+	clockMargin = time.Hour
+	// farAhead is how many events that are not the job's are passed by before
+	// its place is written down.
+	farAhead = 4 * store.MaxRecords
+)
+
+// readJournal gives what a job owes for the events after a position: at most limit
 // deliveries, and the position of the last event that was looked at.
 func (o *Outbox) readJournal(ctx context.Context, j *store.Job, after uint64, limit int) (list []*store.Delivery, last uint64, err error) {
 	err = o.store.View(ctx, func(tx store.Tx) error {
@@ -24,7 +33,12 @@ func (o *Outbox) readJournal(ctx context.Context, j *store.Job, after uint64, li
 			return fmt.Errorf("read the journal's bounds: %w", err)
 		}
 		if after+1 < oldest {
-			return failure("the journal dropped events before the replay came to them")
+			if lost, err := mayHaveLost(tx, j, oldest); err != nil {
+				return err
+			} else if lost {
+				return failure("the journal dropped events before the replay came to them")
+			}
+			after = oldest - 1
 		}
 		var wanted []Wanted
 		wanted, last, err = o.opts.Owing.Wanted(tx, j.To, after, store.MaxRecords)
@@ -53,6 +67,19 @@ func (o *Outbox) readJournal(ctx context.Context, j *store.Job, after uint64, li
 		return nil
 	})
 	return list, last, err
+}
+
+// mayHaveLost reports whether something of a job may be among the events that
+// the journal has dropped: not where the oldest that is left is before it.
+func mayHaveLost(tx store.Tx, j *store.Job, oldest uint64) (bool, error) {
+	if j.Since.IsZero() {
+		return true, nil
+	}
+	next, err := tx.EventsAfter(oldest-1, 1)
+	if err != nil {
+		return false, fmt.Errorf("read the journal: %w", err)
+	}
+	return len(next) == 0 || !next[0].Time.Before(j.Since), nil
 }
 
 // within reports whether a job is about an event.
@@ -94,7 +121,8 @@ func (o *Outbox) replayJournal(ctx context.Context, j *store.Job) (*store.Job, e
 		if err != nil {
 			return j, err
 		}
-		if len(list) > 0 {
+		switch {
+		case len(list) > 0:
 			before := j.Done
 			next, err := o.oweAll(ctx, j.ID, list, last)
 			if err != nil {
@@ -102,6 +130,10 @@ func (o *Outbox) replayJournal(ctx context.Context, j *store.Job) (*store.Job, e
 			}
 			if j = next; pace(ctx, j, j.Done-before) != nil {
 				return j, ctx.Err()
+			}
+		case last-j.Last >= farAhead:
+			if j, err = o.changeJob(ctx, j.ID, func(_ store.Tx, j *store.Job) error { j.Last = last; return nil }); err != nil {
+				return j, err
 			}
 		}
 		if last == at {

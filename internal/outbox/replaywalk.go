@@ -192,10 +192,11 @@ func (o *Outbox) putBackAll(ctx context.Context, id string, part []place) (*stor
 }
 
 // again puts one delivery back, nil where there is nothing to put back any
-// more: it was dropped, or has another state than when the job began.
+// more: it was dropped, has another state than when the job began, or is what
+// the job has made.
 func (o *Outbox) again(tx store.Tx, j *store.Job, id string, now time.Time) (*store.Delivery, error) {
 	d, err := tx.Delivery(id)
-	if errors.Is(err, store.ErrNotFound) || err == nil && !slices.Contains(j.States, d.State) {
+	if errors.Is(err, store.ErrNotFound) || err == nil && (!slices.Contains(j.States, d.State) || d.Replay == j.ID) {
 		return nil, nil
 	}
 	if err != nil {

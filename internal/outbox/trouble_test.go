@@ -53,3 +53,54 @@ func TestTroubleReadingBodies(t *testing.T) {
 		})
 	}
 }
+
+// unwritable is a transaction that cannot write what became of some deliveries.
+type unwritable struct {
+	store.Tx
+	account string
+}
+
+func (tx unwritable) Conclude(d *store.Delivery, a *store.Attempt) error {
+	if d.Account == tx.account {
+		return errors.New("this delivery cannot be written")
+	}
+	return tx.Tx.Conclude(d, a)
+}
+
+// TestUnwritableDecisionsHoldUpNobody: decisions that cannot be written are
+// given up, however many stand in front of the others.
+func TestUnwritableDecisionsHoldUpNobody(t *testing.T) {
+	for _, bad := range []int{1, 3, 10} {
+		t.Run(fmt.Sprint(bad), func(t *testing.T) {
+			inBubble(t, func(t *testing.T, s *bolt.Store) {
+				broken := &tampered{Store: s, tx: func(tx store.Tx) store.Tx { return unwritable{tx, "bad"} }}
+				hold := make(chan struct{})
+				c := answering(func(d *store.Delivery) Outcome {
+					if d.Account == "good" {
+						<-hold // its decision stands behind the others
+					}
+					return ok()
+				})
+				r := start(t, broken, c, Options{})
+				r.endpoint("e", false)
+				r.endpoint("f", false)
+				r.owe("e", "bad", false, 1, bad)
+				ids := r.owe("f", "good", false, 1, 5)
+				settle()
+				close(hold)
+				pass(30 * time.Second)
+				for _, id := range ids {
+					if d := r.delivery(id); d.State != store.DeliveryDelivered {
+						t.Errorf("%s is %s", id, d.State)
+					}
+				}
+				r.outbox.mu.Lock()
+				if n := len(r.outbox.acks); n != 0 {
+					t.Errorf("%d decisions are tried for ever", n)
+				}
+				r.outbox.mu.Unlock()
+				r.stop()
+			})
+		})
+	}
+}
