@@ -42,7 +42,7 @@ func Load(name string, environ []string, sets []string) (*Config, error) {
 			return nil, fmt.Errorf("--set %s: %w", path, err)
 		}
 	}
-	return c, Validate(c)
+	return c, errors.Join(checkEnviron(c, environ), Validate(c))
 }
 
 // Parse reads YAML over c. A setting that does not exist is an error.
@@ -53,29 +53,6 @@ func Parse(raw []byte, c *Config) error {
 		return err
 	}
 	return nil
-}
-
-const envPrefix = "POSTERN_"
-
-// fromEnviron applies POSTERN_A_B=value to a.b. The variable that holds the
-// master key itself is no setting.
-func fromEnviron(c *Config, environ []string) error {
-	paths := map[string]string{}
-	for _, p := range Paths() {
-		paths[envPrefix+strings.ToUpper(strings.ReplaceAll(p, ".", "_"))] = p
-	}
-	var errs []error
-	for _, kv := range environ {
-		name, value, _ := strings.Cut(kv, "=")
-		path, ok := paths[name]
-		if !ok || name == c.MasterKey.Env {
-			continue
-		}
-		if err := Set(c, path, value); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", name, err))
-		}
-	}
-	return errors.Join(errs...)
 }
 
 // Paths lists the settings that Set knows, sorted.
@@ -101,10 +78,13 @@ func Paths() []string {
 }
 
 // Set sets one setting by its path in the file: "http.listen", or
-// "providers.NAME.settings.KEY". Lists are separated by commas.
+// "providers.NAME.settings.KEY", or "webhooks.expire.TYPE". Lists are separated by commas.
 func Set(c *Config, path, value string) error {
 	if rest, ok := strings.CutPrefix(path, "providers."); ok {
 		return setProvider(c, rest, value)
+	}
+	if kind, ok := strings.CutPrefix(path, "webhooks.expire."); ok {
+		return setExpire(c, kind, value)
 	}
 	v := reflect.ValueOf(c).Elem()
 	for part := range strings.SplitSeq(path, ".") {
@@ -140,6 +120,22 @@ func setProvider(c *Config, path, value string) error {
 		c.Providers = map[string]Provider{}
 	}
 	c.Providers[name] = p
+	return nil
+}
+
+// setExpire sets how long one type of event is tried.
+func setExpire(c *Config, kind, value string) error {
+	var d time.Duration
+	if err := setValue(reflect.ValueOf(&d).Elem(), value); err != nil {
+		return err
+	}
+	expire := map[string]time.Duration{kind: d}
+	for k, v := range c.Webhooks.Expire {
+		if k != kind {
+			expire[k] = v
+		}
+	}
+	c.Webhooks.Expire = expire
 	return nil
 }
 
@@ -206,7 +202,7 @@ func setValue(v reflect.Value, value string) error {
 		}
 		v.Set(reflect.ValueOf(numbers))
 	default:
-		return errors.New("this setting cannot be set from here")
+		return errors.New("this is a list of names with values: set one of them, as in webhooks.expire.TYPE=1h")
 	}
 	return nil
 }
