@@ -368,6 +368,34 @@ func TestSealedValuesAreBoundToTheirPlace(t *testing.T) {
 	}
 }
 
+// TestDamagedBodyIsTold: who delivers must be able to tell a body that will
+// never be read from one that cannot be read now.
+func TestDamagedBodyIsTold(t *testing.T) {
+	ctx := context.Background()
+	s := open(t, Options{})
+	one, other := &store.Delivery{Event: "one", Position: 1, Rendition: "thin"}, &store.Delivery{Event: "other", Position: 2, Rendition: "thin"}
+	if err := s.Update(ctx, func(tx store.Tx) error {
+		return errors.Join(tx.PutBody(one, []byte("one")), tx.PutBody(other, []byte("other")))
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.db.Update(func(tx *bbolt.Tx) error {
+		b := tx.Bucket([]byte("owed_body"))
+		first, _ := b.Cursor().First()
+		_, last := b.Cursor().Last()
+		return b.Put(first, last)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	err := s.View(ctx, func(tx store.Tx) error {
+		_, err := tx.Body(one)
+		return err
+	})
+	if !errors.Is(err, store.ErrDamaged) || errors.Is(err, store.ErrNotFound) {
+		t.Errorf("a body that was moved: %v", err)
+	}
+}
+
 func TestStats(t *testing.T) {
 	s := open(t, Options{})
 	st, err := s.Stats()
