@@ -3,6 +3,7 @@ package graph
 import (
 	"context"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
@@ -145,7 +146,7 @@ func oauthOf(in *generated.EndpointOAuthInput) *service.EndpointOAuth {
 }
 
 func (r mutationResolver) UpdateEndpoint(ctx context.Context, in generated.UpdateEndpointInput) (*service.Endpoint, error) {
-	if err := r.checkAccounts(ctx, in.Accounts.Value()); err != nil {
+	if err := r.checkNewAccounts(ctx, in.ID, in.Accounts.Value()); err != nil {
 		return nil, err
 	}
 	return r.services.Endpoints.UpdateEndpoint(ctx, in.ID, service.EndpointChange{
@@ -168,6 +169,21 @@ func (r mutationResolver) UpdateEndpoint(ctx context.Context, in generated.Updat
 		ClientKey:         in.ClientKey,
 		OAuth:             oauthOf(in.Oauth),
 	})
+}
+
+// checkNewAccounts lets an endpoint keep accounts that are gone.
+func (s *Server) checkNewAccounts(ctx context.Context, id string, accounts []string) error {
+	if len(accounts) == 0 {
+		return nil
+	}
+	e, err := s.endpoint(ctx, id)
+	if err != nil {
+		return err
+	}
+	if e != nil {
+		accounts = slices.DeleteFunc(slices.Clone(accounts), func(a string) bool { return slices.Contains(e.AccountIDs, a) })
+	}
+	return s.checkAccounts(ctx, accounts)
 }
 
 // given tells a field that was left out from one that is null.

@@ -61,8 +61,16 @@ func (r eventResolver) Endpoint(ctx context.Context, e *event.Event) (*service.E
 	return r.endpoint(ctx, e.Endpoint)
 }
 
+// Percent begins at 0, which is told too.
 func (r eventResolver) Percent(_ context.Context, e *event.Event) (*int, error) {
-	return optionalNumber(e.Percent), nil
+	if e.Type != event.EndpointFailing && e.Type != event.EndpointDisabled {
+		return nil, nil
+	}
+	return &e.Percent, nil
+}
+
+func (r eventResolver) Provider(_ context.Context, e *event.Event) (*string, error) {
+	return optional(e.Provider), nil
 }
 
 func (r eventResolver) DeadLetters(_ context.Context, e *event.Event) (*int64, error) {

@@ -187,9 +187,14 @@ func TestEndpointMutations(t *testing.T) {
 
 	w.ask(`mutation { updateEndpoint(input: {id: "ep-2", url: "https://example.com/3", events: null, accounts: [], enabled: false}) { url } }`).ok()
 	ch := w.fake.changed
-	if ch.Events == nil || len(*ch.Events) != 0 || ch.Accounts == nil || len(*ch.Accounts) != 0 || ch.Enabled == nil || *ch.Enabled || ch.Payload != nil {
+	if ch.Events == nil || *ch.Events != nil || ch.Accounts == nil || *ch.Accounts == nil || len(*ch.Accounts) != 0 || ch.Enabled == nil || *ch.Enabled || ch.Payload != nil {
 		t.Errorf("%+v", ch)
 	}
+	w.fake.endpoints[1].AccountIDs = []string{"gone"}
+	if r := w.ask(`mutation { updateEndpoint(input: {id: "ep-2", accounts: ["gone"]}) { accounts { id } accountIds } }`).ok(); r.get("updateEndpoint.accountIds") == nil || r.get("updateEndpoint.accounts") == nil {
+		t.Errorf("an endpoint that is limited to an account that is gone does not say so: %s", r.Data)
+	}
+	w.ask(`mutation { updateEndpoint(input: {id: "ep-2", accounts: ["gone", "nobody"]}) { url } }`).refused("NOT_FOUND")
 	w.ask(`mutation { updateEndpoint(input: {id: "ep-2", payload: THIN}) { url } }`).ok()
 	if ch := w.fake.changed; ch.Events != nil || ch.Accounts != nil || ch.URL != nil || *ch.Payload != service.PayloadThin {
 		t.Errorf("%+v", ch)

@@ -136,7 +136,7 @@ func TestEveryFieldHasAValue(t *testing.T) {
 	w.update(func(tx store.Tx, b *journal.Batch) error {
 		everything := &event.Event{Type: event.MessageUpdated, Account: a.ID, Message: m.ID, Mailbox: inbox.ID, Submission: sub.ID, Endpoint: ep.ID,
 			AddedKeywords: []string{"x"}, RemovedKeywords: []string{"y"}, AddedMailboxes: []string{inbox.ID}, RemovedMailboxes: []string{top.ID}, Reason: "why",
-			Percent: 70, DeadLetters: 10}
+			Percent: 70, DeadLetters: 10, Provider: "work"}
 		if _, err := b.Add(everything); err != nil {
 			return err
 		}
@@ -152,6 +152,9 @@ func TestEveryFieldHasAValue(t *testing.T) {
 		}
 		other := &event.Event{Type: event.AccountSynced, Account: a.ID}
 		if _, err := b.Add(other); err != nil {
+			return err
+		}
+		if _, err := b.Add(&event.Event{Type: event.EndpointFailing, Endpoint: ep.ID}); err != nil { // 0 percent is told
 			return err
 		}
 		dead = w.fake.delivery(ep.ID, other)

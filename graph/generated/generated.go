@@ -157,6 +157,7 @@ type ComplexityRoot struct {
 	}
 
 	Endpoint struct {
+		AccountIDs        func(childComplexity int) int
 		Accounts          func(childComplexity int) int
 		Attempts          func(childComplexity int) int
 		Backfill          func(childComplexity int) int
@@ -225,6 +226,7 @@ type ComplexityRoot struct {
 		Message          func(childComplexity int) int
 		MessageID        func(childComplexity int) int
 		Percent          func(childComplexity int) int
+		Provider         func(childComplexity int) int
 		Reason           func(childComplexity int) int
 		RemovedKeywords  func(childComplexity int) int
 		RemovedMailboxes func(childComplexity int) int
@@ -578,6 +580,7 @@ type EventResolver interface {
 
 	AddedMailboxes(ctx context.Context, obj *event.Event) ([]*store.Mailbox, error)
 	RemovedMailboxes(ctx context.Context, obj *event.Event) ([]*store.Mailbox, error)
+
 	Reason(ctx context.Context, obj *event.Event) (*string, error)
 }
 type EventSnapshotResolver interface {
@@ -1148,6 +1151,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.DeliveryEdge.Node(childComplexity), true
 
+	case "Endpoint.accountIds":
+		if e.ComplexityRoot.Endpoint.AccountIDs == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Endpoint.AccountIDs(childComplexity), true
 	case "Endpoint.accounts":
 		if e.ComplexityRoot.Endpoint.Accounts == nil {
 			break
@@ -1471,6 +1480,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Event.Percent(childComplexity), true
+	case "Event.provider":
+		if e.ComplexityRoot.Event.Provider == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Event.Provider(childComplexity), true
 	case "Event.reason":
 		if e.ComplexityRoot.Event.Reason == nil {
 			break
@@ -3119,7 +3134,7 @@ type Mutation {
     "The message, and when to send it."
     input: SubmitMessageInput!
   ): Submission!
-  "Cancels a submission up to the moment of sending; otherwise CONFLICT. One that was cancelled is never sent."
+  "Cancels a submission up to the moment of sending; CONFLICT for one that is being handed over, was sent or has failed. One that was cancelled already stays so, and is never sent."
   cancelSubmission(
     "Id of the submission."
     id: ID!
@@ -3191,7 +3206,7 @@ type Mutation {
     "What to replay."
     input: ReplayInput!
   ): ReplayJob!
-  "Cancels a replay that is running; otherwise CONFLICT. What it has put back stays put back."
+  "Cancels a replay that is running; CONFLICT for one that is done or has failed. One that was cancelled already stays so. What it has put back stays put back."
   cancelReplay(
     "Id of the replay."
     id: ID!
@@ -3694,7 +3709,7 @@ type Event {
   submissionId: ID
   "The submission, null when it is gone."
   submission: Submission
-  "Of a failing endpoint: how far it is on its way to being disabled, in percent."
+  "Of ENDPOINT_FAILING and ENDPOINT_DISABLED: how far the endpoint is on its way to being disabled, in percent, from 0."
   percent: Int
   "Of ENDPOINT_DEAD_LETTERS: how many the endpoint has."
   deadLetters: Int64
@@ -3714,6 +3729,8 @@ type Event {
   addedMailboxes: [Mailbox!]!
   "The mailboxes that the message left, without those that are gone."
   removedMailboxes: [Mailbox!]!
+  "Key of the provider instance, for PROVIDER_MISCONFIGURED and PROVIDER_RECOVERED."
+  provider: String
   "What went wrong, in words, where something did."
   reason: String
   "The message was in the mailbox before the account was connected."
@@ -3788,8 +3805,10 @@ enum EventType {
   ENDPOINT_RECOVERED
   "An endpoint has dead letters, or ten times as many as when it was told before."
   ENDPOINT_DEAD_LETTERS
-  "A provider's settings are wrong."
+  "A provider refuses the application, for all of its accounts: its settings must be corrected."
   PROVIDER_MISCONFIGURED
+  "A provider of which PROVIDER_MISCONFIGURED was told takes the application again. Where that is not proved, since it was configured anew or is not configured any more, ` + "`" + `reason` + "`" + ` says so."
+  PROVIDER_RECOVERED
   "A test."
   PING
 }
@@ -3864,8 +3883,13 @@ type Endpoint {
   description: String
   "Which types of event it receives."
   events: [EventType!]!
-  "Of which accounts. Null: of all."
+  "Of which accounts, without those that are gone: see ` + "`" + `accountIds` + "`" + `. Null: of all."
   accounts: [Account!]
+  """
+  Ids of the accounts that it is limited to, with those that were disconnected: an
+  endpoint that names only such receives no mail. Null: not limited.
+  """
+  accountIds: [ID!]
   "Whether it receives anything."
   state: EndpointState!
   "Why not, in words."
@@ -3970,7 +3994,7 @@ type EndpointHealth {
   failingSince: Time
   "How many attempts have failed since."
   failures: Int!
-  "When an attempt last succeeded."
+  "When an attempt last succeeded. While all is well it is written once a minute, and so may lag by as much."
   lastSuccessAt: Time
   "Nothing is sent before this time, since the endpoint asked for it (Retry-After)."
   pausedUntil: Time
@@ -4006,9 +4030,9 @@ type Delivery {
   sequence: Int64!
   "Where it stands."
   state: DeliveryState!
-  "How often it was tried."
+  "How often it was tried since it was owed or, after ` + "`" + `redeliver` + "`" + ` or a replay, put back: this is what is held against ` + "`" + `Endpoint.attempts` + "`" + `. ` + "`" + `attempts` + "`" + ` holds those before too."
   attemptCount: Int!
-  "The attempts, oldest first."
+  "The attempts, oldest first, with those from before it was put back, as far as they are kept. At most the newest 1000."
   attempts: [Attempt!]!
   "When it is tried next, null when it is settled."
   nextAt: Time
@@ -4240,7 +4264,7 @@ input SubmitMessageInput {
   reply: ID
   "Id of the message that this one forwards, with its attachments."
   forward: ID
-  "When to send it. Without it, at once."
+  "When to send it. Without it, or in the past, at once. More than a year ahead is BAD_INPUT."
   sendAt: Time
   "Your own key: submitting the same again with it within 24 hours (or while the submission is kept, where that is shorter) gives the first submission and sends nothing. Another message under the same key is CONFLICT."
   idempotencyKey: String
@@ -4294,9 +4318,9 @@ input AttachmentInput {
 input CreateEndpointInput {
   "Where requests go: http or https, without credentials."
   url: String!
-  "Which types of event. Without it, all."
+  "Which types of event. Without it, all; an empty list is BAD_INPUT."
   events: [EventType!]
-  "Ids of accounts. Without it, all."
+  "Ids of accounts. Without it, all; an empty list is BAD_INPUT."
   accounts: [ID!]
   "Your own words about it."
   description: String
@@ -4356,9 +4380,9 @@ input UpdateEndpointInput {
   id: ID!
   "Where requests go."
   url: String
-  "Which types of event. Null: all."
+  "Which types of event. Null: all; an empty list is BAD_INPUT."
   events: [EventType!]
-  "Ids of accounts. Null: all."
+  "Ids of accounts, those in ` + "`" + `Endpoint.accountIds` + "`" + ` too where the account is gone. Null: all; an empty list is BAD_INPUT."
   accounts: [ID!]
   "Your own words about it."
   description: String
@@ -4719,6 +4743,8 @@ func (ec *executionContext) childFields_Endpoint(ctx context.Context, field grap
 		return ec.fieldContext_Endpoint_events(ctx, field)
 	case "accounts":
 		return ec.fieldContext_Endpoint_accounts(ctx, field)
+	case "accountIds":
+		return ec.fieldContext_Endpoint_accountIds(ctx, field)
 	case "state":
 		return ec.fieldContext_Endpoint_state(ctx, field)
 	case "stateReason":
@@ -4863,6 +4889,8 @@ func (ec *executionContext) childFields_Event(ctx context.Context, field graphql
 		return ec.fieldContext_Event_addedMailboxes(ctx, field)
 	case "removedMailboxes":
 		return ec.fieldContext_Event_removedMailboxes(ctx, field)
+	case "provider":
+		return ec.fieldContext_Event_provider(ctx, field)
 	case "reason":
 		return ec.fieldContext_Event_reason(ctx, field)
 	case "backfill":
@@ -8329,6 +8357,29 @@ func (ec *executionContext) fieldContext_Endpoint_accounts(_ context.Context, fi
 	return fc, nil
 }
 
+func (ec *executionContext) _Endpoint_accountIds(ctx context.Context, field graphql.CollectedField, obj *service.Endpoint) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Endpoint_accountIds(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.AccountIDs, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalOID2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Endpoint_accountIds(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Endpoint", field, false, false, errors.New("field of type ID does not have child fields"))
+}
+
 func (ec *executionContext) _Endpoint_state(ctx context.Context, field graphql.CollectedField, obj *service.Endpoint) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -9746,6 +9797,29 @@ func (ec *executionContext) fieldContext_Event_removedMailboxes(_ context.Contex
 		},
 	}
 	return fc, nil
+}
+
+func (ec *executionContext) _Event_provider(ctx context.Context, field graphql.CollectedField, obj *event.Event) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Event_provider(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Provider, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalOString2string(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Event_provider(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Event", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
 func (ec *executionContext) _Event_reason(ctx context.Context, field graphql.CollectedField, obj *event.Event) (ret graphql.Marshaler) {
@@ -19083,6 +19157,11 @@ func (ec *executionContext) _Endpoint(ctx context.Context, sel ast.SelectionSet,
 			}
 
 			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		case "accountIds":
+			out.Values[i] = ec._Endpoint_accountIds(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
 		case "state":
 			out.Values[i] = ec._Endpoint_state(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
@@ -20259,6 +20338,11 @@ func (ec *executionContext) _Event(ctx context.Context, sel ast.SelectionSet, ob
 			}
 
 			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		case "provider":
+			out.Values[i] = ec._Event_provider(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
 		case "reason":
 			field := field
 
@@ -25977,6 +26061,18 @@ func (ec *executionContext) marshalOSignatureKind2ᚖgithubᚗcomᚋposternᚑma
 	_ = sel
 	_ = ctx
 	res := scalar.MarshalSignatureKind(*v)
+	return res
+}
+
+func (ec *executionContext) unmarshalOString2string(ctx context.Context, v any) (string, error) {
+	res, err := graphql.UnmarshalString(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOString2string(ctx context.Context, sel ast.SelectionSet, v string) graphql.Marshaler {
+	_ = sel
+	_ = ctx
+	res := graphql.MarshalString(v)
 	return res
 }
 

@@ -77,9 +77,9 @@ type BeginConnectInput struct {
 type CreateEndpointInput struct {
 	// Where requests go: http or https, without credentials.
 	URL string `json:"url"`
-	// Which types of event. Without it, all.
+	// Which types of event. Without it, all; an empty list is BAD_INPUT.
 	Events []event.Type `json:"events,omitempty"`
-	// Ids of accounts. Without it, all.
+	// Ids of accounts. Without it, all; an empty list is BAD_INPUT.
 	Accounts []string `json:"accounts,omitempty"`
 	// Your own words about it.
 	Description *string `json:"description,omitempty"`
@@ -391,7 +391,7 @@ type SubmitMessageInput struct {
 	Reply *string `json:"reply,omitempty"`
 	// Id of the message that this one forwards, with its attachments.
 	Forward *string `json:"forward,omitempty"`
-	// When to send it. Without it, at once.
+	// When to send it. Without it, or in the past, at once. More than a year ahead is BAD_INPUT.
 	SendAt *time.Time `json:"sendAt,omitempty"`
 	// Your own key: submitting the same again with it within 24 hours (or while the submission is kept, where that is shorter) gives the first submission and sends nothing. Another message under the same key is CONFLICT.
 	IdempotencyKey *string `json:"idempotencyKey,omitempty"`
@@ -435,9 +435,9 @@ type UpdateEndpointInput struct {
 	ID string `json:"id"`
 	// Where requests go.
 	URL *string `json:"url,omitempty"`
-	// Which types of event. Null: all.
+	// Which types of event. Null: all; an empty list is BAD_INPUT.
 	Events graphql.Omittable[[]event.Type] `json:"events,omitempty"`
-	// Ids of accounts. Null: all.
+	// Ids of accounts, those in `Endpoint.accountIds` too where the account is gone. Null: all; an empty list is BAD_INPUT.
 	Accounts graphql.Omittable[[]string] `json:"accounts,omitempty"`
 	// Your own words about it.
 	Description *string `json:"description,omitempty"`

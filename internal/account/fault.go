@@ -28,6 +28,12 @@ import (
 // the midst of one does not tell it again.
 const faultsSetting = "providers.misconfigured"
 
+// Ends of a fault that nothing has proved.
+const (
+	notConfigured = "the provider is not configured any more"
+	configuredNew = "the provider was configured anew, and nobody has tried it yet"
+)
+
 // fault is why a provider instance cannot work.
 type fault struct {
 	reason string
@@ -137,7 +143,7 @@ func (s *Service) Restore(ctx context.Context) error {
 		s.faults.meet(instance, "", reason)
 		s.faults.renewed(instance) // no plugin holds any token yet
 		if _, err := s.providers.Info(instance); mail.KindOf(err) == mail.KindNotFound {
-			s.endFault(ctx, instance) // it is not configured any more
+			s.endFault(ctx, instance, notConfigured)
 		}
 	}
 	return nil
@@ -182,7 +188,7 @@ func (s *Service) misconfigured(ctx context.Context, instance, account string, r
 		if err := putFaults(tx, stored); err != nil {
 			return err
 		}
-		_, err = b.Add(&event.Event{Type: event.ProviderMisconfigured, Reason: instance + ": " + why})
+		_, err = b.Add(&event.Event{Type: event.ProviderMisconfigured, Provider: instance, Reason: why})
 		return err
 	})
 	if err != nil {
@@ -197,19 +203,26 @@ func (s *Service) works(ctx context.Context, instance, account string, renewed b
 	if s.faults.count.Load() == 0 || !s.faults.over(instance, account, renewed) {
 		return
 	}
-	s.endFault(ctx, instance)
+	s.endFault(ctx, instance, "")
 }
 
-func (s *Service) endFault(ctx context.Context, instance string) {
+// endFault ends a fault and tells so, in one transaction: whoever was told of
+// the fault hears of its end. unproven says why it is over where nothing has
+// proved that the provider takes the application again.
+func (s *Service) endFault(ctx context.Context, instance, unproven string) {
 	s.faults.changing.Lock()
 	defer s.faults.changing.Unlock()
-	err := s.store.Update(ctx, func(tx store.Tx) error {
+	err := s.journal.Update(ctx, func(tx store.Tx, b *journal.Batch) error {
 		stored, err := storedFaults(tx)
 		if err != nil || stored[instance] == "" {
 			return err
 		}
 		delete(stored, instance)
-		return putFaults(tx, stored)
+		if err := putFaults(tx, stored); err != nil {
+			return err
+		}
+		_, err = b.Add(&event.Event{Type: event.ProviderRecovered, Provider: instance, Reason: unproven})
+		return err
 	})
 	if err != nil {
 		if ctx.Err() == nil {

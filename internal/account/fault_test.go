@@ -5,6 +5,8 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/postern-mail/postern/internal/event"
 	"github.com/postern-mail/postern/internal/journal"
 	"github.com/postern-mail/postern/plugins/sdk/mail"
@@ -22,6 +24,44 @@ func (w *world) told(kind event.Type) (n int) {
 		}
 	}
 	return n
+}
+
+// provider gives the events about provider instances.
+func (w *world) provider() (out []event.Event) {
+	w.t.Helper()
+	w.must(w.store.View(w.ctx, func(tx store.Tx) error {
+		list, err := tx.EventsAfter(0, 1000)
+		for _, e := range list {
+			if e.Provider != "" {
+				out = append(out, event.Event{Type: e.Type, Account: e.Account, Provider: e.Provider, Reason: e.Reason})
+			}
+		}
+		return err
+	}))
+	return out
+}
+
+// TestEveryFaultIsToldAndItsEnd: each names its instance, and what is said of
+// its end is not more than is known.
+func TestEveryFaultIsToldAndItsEnd(t *testing.T) {
+	w := newWorld(t)
+	a := w.connect(ConnectInput{}, ann).Account
+	w.svc.GrantRefused(w.ctx, a, secretExpired())
+	w.svc.GrantWorks(w.ctx, "memory", a)
+	w.svc.GrantWorks(w.ctx, "memory", a)
+	w.svc.refusedApplication(w.ctx, "memory", secretExpired())
+	w.svc.Reconfigured(w.ctx, []string{"memory"})
+	w.svc.GrantRefused(w.ctx, a, secretExpired())
+	w.away = true
+	w.svc.Reconfigured(w.ctx, []string{"memory"})
+	begun := event.Event{Type: event.ProviderMisconfigured, Provider: "memory", Reason: "the secret has expired (X7000222)"}
+	ended := func(reason string) event.Event {
+		return event.Event{Type: event.ProviderRecovered, Provider: "memory", Reason: reason}
+	}
+	want := []event.Event{begun, ended(""), begun, ended(configuredNew), begun, ended(notConfigured)}
+	if diff := cmp.Diff(want, w.provider()); diff != "" {
+		t.Error(diff)
+	}
 }
 
 // TestFaultIsOverByProof: only what was refused and works again, or what cannot

@@ -27,8 +27,11 @@ func (s *Service) Reconfigured(ctx context.Context, instances []string) {
 		s.faults.mu.Unlock()
 		// Only somebody who wanted to connect met it; who comes next will see.
 		// And a provider that is gone has no faults.
-		if _, err := s.providers.Info(instance); nobody || had != nil && mail.KindOf(err) == mail.KindNotFound {
-			s.endFault(ctx, instance)
+		switch _, err := s.providers.Info(instance); {
+		case had != nil && mail.KindOf(err) == mail.KindNotFound:
+			s.endFault(ctx, instance, notConfigured)
+		case nobody:
+			s.endFault(ctx, instance, configuredNew)
 		}
 		s.begin(instance)
 	}

@@ -35,6 +35,7 @@ const (
 	EndpointRecovered     Type = "endpoint.recovered"
 	EndpointDeadLetters   Type = "endpoint.dead_letters"
 	ProviderMisconfigured Type = "provider.misconfigured"
+	ProviderRecovered     Type = "provider.recovered"
 	Ping                  Type = "ping"
 )
 
@@ -45,7 +46,7 @@ func Types() []Type {
 		MailboxCreated, MailboxUpdated, MailboxDeleted,
 		AccountConnected, AccountSynced, AccountGrantExpired, AccountRecovered, AccountDisconnected,
 		SubmissionSent, SubmissionFailed,
-		EndpointFailing, EndpointDisabled, EndpointRecovered, EndpointDeadLetters, ProviderMisconfigured, Ping,
+		EndpointFailing, EndpointDisabled, EndpointRecovered, EndpointDeadLetters, ProviderMisconfigured, ProviderRecovered, Ping,
 	}
 }
 
@@ -84,6 +85,8 @@ type Event struct {
 	Mailbox    string
 	Submission string
 	Endpoint   string
+	// Provider is the key of a provider instance, in events about one.
+	Provider string
 
 	AddedKeywords    []string
 	RemovedKeywords  []string

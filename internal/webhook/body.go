@@ -128,8 +128,9 @@ type endpointJSON struct {
 	Endpoint    string `json:"endpoint"`
 	Description string `json:"description,omitempty"`
 	Reason      string `json:"reason,omitempty"`
-	// Percent is how far it is on its way to being disabled.
-	Percent      int     `json:"percent,omitempty"`
+	// Percent is how far it is on its way to being disabled, nil where that is
+	// not what is told.
+	Percent      *int    `json:"percent,omitempty"`
 	FailingSince *string `json:"failingSince,omitempty"`
 	Failures     int     `json:"failures,omitempty"`
 	DeadLetters  int64   `json:"deadLetters,omitempty"`
@@ -137,7 +138,7 @@ type endpointJSON struct {
 
 type providerJSON struct {
 	Provider string `json:"provider"`
-	Reason   string `json:"reason"`
+	Reason   string `json:"reason,omitempty"`
 }
 
 // writer renders events inside one transaction.
@@ -208,12 +209,8 @@ func (w *writer) data(e *event.Event, account *accountJSON, rendition Payload) (
 		return endpointJSON{Endpoint: e.Endpoint, Reason: e.Reason}, nil
 	case event.EndpointFailing, event.EndpointDisabled, event.EndpointRecovered, event.EndpointDeadLetters:
 		return w.endpoint(e)
-	case event.ProviderMisconfigured:
-		p := providerJSON{Reason: e.Reason}
-		if account != nil {
-			p.Provider = account.provider
-		}
-		return p, nil
+	case event.ProviderMisconfigured, event.ProviderRecovered:
+		return providerJSON{Provider: e.Provider, Reason: e.Reason}, nil
 	default:
 		s := accountStateJSON{Reason: e.Reason}
 		if account != nil {
@@ -305,7 +302,10 @@ func cut(s string, truncated *bool) string {
 // endpoint tells of an endpoint to others: not its URL, which may hold what
 // only its owner should know.
 func (w *writer) endpoint(e *event.Event) (any, error) {
-	j := endpointJSON{Endpoint: e.Endpoint, Reason: e.Reason, Percent: e.Percent, DeadLetters: e.DeadLetters}
+	j := endpointJSON{Endpoint: e.Endpoint, Reason: e.Reason, DeadLetters: e.DeadLetters}
+	if e.Type == event.EndpointFailing || e.Type == event.EndpointDisabled {
+		j.Percent = &e.Percent
+	}
 	switch r, err := w.tx.Endpoint(e.Endpoint); {
 	case errors.Is(err, store.ErrNotFound):
 	case err != nil:

@@ -93,7 +93,8 @@ func goldenEvents() []event.Event {
 		{Type: event.EndpointDisabled, Endpoint: "ep_1", Reason: "the receiver answered 410 Gone", Percent: 100},
 		{Type: event.EndpointRecovered, Endpoint: "ep_1"},
 		{Type: event.EndpointDeadLetters, Endpoint: "ep_1", DeadLetters: 1000},
-		{Type: event.ProviderMisconfigured, Account: "aada", Reason: "misconfigured: the client secret has expired"},
+		{Type: event.ProviderMisconfigured, Provider: "acme", Reason: "misconfigured: the client secret has expired"},
+		{Type: event.ProviderRecovered, Provider: "acme"},
 		{Type: event.Ping, Endpoint: "ep_1"},
 	}
 }

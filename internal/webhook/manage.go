@@ -27,9 +27,9 @@ const (
 // Create is the input of CreateEndpoint.
 type Create struct {
 	URL string
-	// Events, empty for every type.
+	// Events is nil for every type; a list without any is refused.
 	Events []event.Type
-	// Accounts by id, empty for all.
+	// Accounts by id, nil for all; a list without any is refused.
 	Accounts    []string
 	Description string
 	// Unordered gives up the order of an account's deliveries for speed after
@@ -68,6 +68,9 @@ type Create struct {
 // shown again. There is none where the receiver verifies with a public key.
 func (s *Service) CreateEndpoint(ctx context.Context, in Create) (*Endpoint, string, error) {
 	const op = "create endpoint"
+	if err := checkLists(op, in.Events, in.Accounts); err != nil {
+		return nil, "", err
+	}
 	if in.Payload == "" {
 		in.Payload = PayloadThin
 	}
@@ -100,7 +103,7 @@ func (s *Service) CreateEndpoint(ctx context.Context, in Create) (*Endpoint, str
 		}
 	}
 	err = s.store.Update(ctx, func(tx store.Tx) error {
-		if err := accountsExist(tx, op, c.Accounts); err != nil {
+		if err := accountsExist(tx, op, c.Accounts, nil); err != nil {
 			return err
 		}
 		if err := tx.PutEndpoint(r); err != nil {
@@ -118,8 +121,9 @@ func (s *Service) CreateEndpoint(ctx context.Context, in Create) (*Endpoint, str
 
 // Update is the input of UpdateEndpoint; what is nil stays.
 type Update struct {
-	ID          string
-	URL         *string
+	ID  string
+	URL *string
+	// Events and Accounts hold nil for all; a list without any is refused.
 	Events      *[]event.Type
 	Accounts    *[]string
 	Description *string
@@ -148,7 +152,15 @@ type Update struct {
 // bodies.
 func (s *Service) UpdateEndpoint(ctx context.Context, in Update) (*Endpoint, error) {
 	const op = "update endpoint"
+	var events []event.Type
+	var accounts []string
+	set(&events, in.Events)
+	set(&accounts, in.Accounts)
+	if err := checkLists(op, events, accounts); err != nil {
+		return nil, err
+	}
 	return s.modify(ctx, op, in.ID, func(tx store.Tx, r *store.Endpoint, c *config) error {
+		had := c.Accounts
 		set(&c.URL, in.URL)
 		c.URL = strings.TrimSpace(c.URL)
 		set(&c.Events, in.Events)
@@ -179,7 +191,7 @@ func (s *Service) UpdateEndpoint(ctx context.Context, in Update) (*Endpoint, err
 			return err
 		}
 		if in.Accounts != nil {
-			if err := accountsExist(tx, op, c.Accounts); err != nil {
+			if err := accountsExist(tx, op, c.Accounts, had); err != nil {
 				return err
 			}
 		}
@@ -321,8 +333,25 @@ func (s *Service) check(op string, c *config) error {
 	return c.checkCertificate(op)
 }
 
-func accountsExist(tx store.Tx, op string, ids []string) error {
+// checkLists refuses lists that name nothing: they would have to mean none,
+// which is what switching an endpoint off is for, and must never mean all.
+func checkLists(op string, events []event.Type, accounts []string) error {
+	switch {
+	case events != nil && len(events) == 0:
+		return mail.Errorf(mail.KindInvalid, op, "events is empty: name at least one type, or leave it out (null in an update) for all")
+	case accounts != nil && len(accounts) == 0:
+		return mail.Errorf(mail.KindInvalid, op, "accounts is empty: name at least one, or leave it out (null in an update) for all")
+	}
+	return nil
+}
+
+// accountsExist refuses ids of accounts that are not there. Those that the
+// endpoint had may be gone: what was read of it can be written back.
+func accountsExist(tx store.Tx, op string, ids, had []string) error {
 	for _, id := range ids {
+		if slices.Contains(had, id) {
+			continue
+		}
 		if _, err := tx.Account(id); errors.Is(err, store.ErrNotFound) {
 			return mail.Errorf(mail.KindInvalid, op, "there is no account %q", id)
 		} else if err != nil {

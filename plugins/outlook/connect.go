@@ -149,7 +149,7 @@ func refusedConsent(params url.Values) error {
 	case r.Error == "access_denied":
 		e.Code, e.Message = codeAccessDenied, "access was declined at the sign-in page"
 	case r.verdict() == configure:
-		e.Kind, e.Message = mail.KindMisconfigured, "the sign-in service refuses the application: its registration or the settings must be corrected"
+		e.Kind, e.Message = mail.KindMisconfigured, r.fault()
 	case r.verdict() == retry:
 		e.Kind, e.Message = mail.KindUnavailable, "the sign-in service is not available"
 	}

@@ -60,6 +60,22 @@ func TestTokenRefusals(t *testing.T) {
 	}
 }
 
+// TestFaultsNameWhatIsWrong: an operator reads which setting to correct.
+func TestFaultsNameWhatIsWrong(t *testing.T) {
+	for body, want := range map[string]string{
+		`{"error":"invalid_client","error_codes":[7000215]}`:                     "client secret: it is wrong",
+		`{"error":"invalid_client","error_codes":[7000222]}`:                     "client secret: it has expired",
+		`{"error":"invalid_grant","error_description":"AADSTS7000222: expired"}`: "client secret: it has expired",
+		`{"error":"unauthorized_client","error_codes":[700016]}`:                 "client_id or tenant",
+		`{"error":"invalid_client"}`:                                             "client id or the client secret",
+		`{"error":"invalid_scope","error_codes":[70011]}`:                        "its registration or the settings",
+	} {
+		if e := refusedToken("op", 400, []byte(body), 0); !strings.Contains(e.Message, want) {
+			t.Errorf("%s: %q does not say %q", body, e.Message, want)
+		}
+	}
+}
+
 func goodRequest() *provider.ConfigureRequest {
 	return &provider.ConfigureRequest{
 		Instance: "outlook", NotifyKey: bytes.Repeat([]byte{1}, 32), NotificationURL: "https://gw.example/notify/outlook",

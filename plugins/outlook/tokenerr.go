@@ -118,6 +118,32 @@ func (r *tokenRefusal) verdict() verdict {
 	return errorStrings[r.Error]
 }
 
+// faults say what of the application is refused.
+var faults = map[int]string{
+	500011:  "the sign-in service refuses the application: the resource is unknown in the tenant",
+	50011:   "the sign-in service refuses the application: its registration does not have the redirect URL",
+	50194:   "the sign-in service refuses the application: it is registered for one tenant, which the setting tenant must name",
+	70001:   "the sign-in service does not know the application in this tenant: the setting client_id or tenant is wrong",
+	700016:  "the sign-in service does not know the application in this tenant: the setting client_id or tenant is wrong",
+	700025:  "the sign-in service refuses the client secret: the application is registered as one that has none",
+	7000215: "the sign-in service refuses the client secret: it is wrong (the secret's value is needed, not its id)",
+	7000222: "the sign-in service refuses the client secret: it has expired, and the registration needs a new one",
+	90002:   "the sign-in service does not know the tenant: the setting tenant is wrong",
+}
+
+// fault says in words what the operator has to correct.
+func (r *tokenRefusal) fault() string {
+	for _, c := range r.Codes {
+		if words := faults[c]; words != "" {
+			return words
+		}
+	}
+	if r.Error == "invalid_client" {
+		return "the sign-in service refuses the client id or the client secret: the registration or the settings must be corrected"
+	}
+	return "the sign-in service refuses the application: its registration or the settings must be corrected"
+}
+
 // code is the first AADSTS code, which may stand in the text alone.
 func (r *tokenRefusal) code() string {
 	if len(r.Codes) > 0 {
@@ -147,7 +173,7 @@ func refusedToken(op string, status int, body []byte, wait time.Duration) *mail.
 	case reconnect:
 		e.Kind, e.Message = mail.KindGrantExpired, "the consent has ended: the owner must connect the account again"
 	case configure:
-		e.Kind, e.Message = mail.KindMisconfigured, "the sign-in service refuses the application: its registration or the settings must be corrected"
+		e.Kind, e.Message = mail.KindMisconfigured, r.fault()
 	case retry:
 		e.Message = "the sign-in service asks to come back later"
 		if e.Code == "AADSTS50196" {

@@ -15,7 +15,7 @@ func EncodeEvent(e *event.Event, life uint64, sealed []byte) ([]byte, error) {
 		Time: putTime(e.Time), Backfill: e.Backfill, Internal: e.Internal,
 		Message: text(e.Message), Mailbox: text(e.Mailbox), Submission: text(e.Submission), Endpoint: text(e.Endpoint),
 		AddedMailboxes: texts(e.AddedMailboxes), RemovedMailboxes: texts(e.RemovedMailboxes),
-		Sealed: sealed, Life: life, Percent: int64(e.Percent), DeadLetters: e.DeadLetters,
+		Sealed: sealed, Life: life, Percent: int64(e.Percent), DeadLetters: e.DeadLetters, Provider: text(e.Provider),
 	})
 }
 
@@ -30,7 +30,7 @@ func DecodeEvent(position uint64, b []byte) (e event.Event, life uint64, sealed 
 		Time: getTime(r.Time), Backfill: r.Backfill, Internal: r.Internal,
 		Message: r.Message, Mailbox: r.Mailbox, Submission: r.Submission, Endpoint: r.Endpoint,
 		AddedMailboxes: r.AddedMailboxes, RemovedMailboxes: r.RemovedMailboxes,
-		Percent: int(r.Percent), DeadLetters: r.DeadLetters,
+		Percent: int(r.Percent), DeadLetters: r.DeadLetters, Provider: r.Provider,
 	}, r.Life, r.Sealed, nil
 }
 

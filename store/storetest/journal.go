@@ -35,7 +35,7 @@ func eventRoundTrip(w *World) {
 			MessageID: "mid", SentAt: day(1), ReceivedAt: day(2), Preview: "p", HasAttachments: true, Size: 9,
 		},
 	}
-	own := &event.Event{Type: event.EndpointDisabled, Time: Start, Endpoint: "e1", Reason: "gone", Percent: 70, DeadLetters: 12}
+	own := &event.Event{Type: event.EndpointDisabled, Time: Start, Endpoint: "e1", Reason: "gone", Percent: 70, DeadLetters: 12, Provider: "work"}
 	w.update(func(tx store.Tx) error { return errors.Join(tx.AppendEvent(e), tx.AppendEvent(own)) })
 	if e.Position != 1 || e.Sequence != 1 || e.ID != event.ID("a1", 1) || e.Epoch != w.Store.Epoch() || own.Position != 2 || own.Sequence != 1 {
 		w.Errorf("numbers %d %d %s, %d %d", e.Position, e.Sequence, e.ID, own.Position, own.Sequence)

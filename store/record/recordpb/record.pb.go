@@ -1231,8 +1231,10 @@ type Event struct {
 	Sealed []byte `protobuf:"bytes,15,opt,name=sealed,proto3" json:"sealed,omitempty"`
 	Life   uint64 `protobuf:"varint,16,opt,name=life,proto3" json:"life,omitempty"`
 	// Of events about endpoints.
-	Percent       int64 `protobuf:"varint,17,opt,name=percent,proto3" json:"percent,omitempty"`
-	DeadLetters   int64 `protobuf:"varint,18,opt,name=dead_letters,json=deadLetters,proto3" json:"dead_letters,omitempty"`
+	Percent     int64 `protobuf:"varint,17,opt,name=percent,proto3" json:"percent,omitempty"`
+	DeadLetters int64 `protobuf:"varint,18,opt,name=dead_letters,json=deadLetters,proto3" json:"dead_letters,omitempty"`
+	// Of events about provider instances.
+	Provider      string `protobuf:"bytes,19,opt,name=provider,proto3" json:"provider,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1391,6 +1393,13 @@ func (x *Event) GetDeadLetters() int64 {
 		return x.DeadLetters
 	}
 	return 0
+}
+
+func (x *Event) GetProvider() string {
+	if x != nil {
+		return x.Provider
+	}
+	return ""
 }
 
 type EventContent struct {
@@ -2823,7 +2832,7 @@ const file_store_record_recordpb_record_proto_rawDesc = "" +
 	"\x06Thread\x120\n" +
 	"\alast_at\x18\x01 \x01(\v2\x17.postern.record.v1.TimeR\x06lastAt\x12\x14\n" +
 	"\x05count\x18\x02 \x01(\x03R\x05count\x12\x18\n" +
-	"\aaccount\x18\x03 \x01(\tR\aaccount\"\x8b\x04\n" +
+	"\aaccount\x18\x03 \x01(\tR\aaccount\"\xa7\x04\n" +
 	"\x05Event\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\rR\x05epoch\x12\x1a\n" +
@@ -2845,7 +2854,8 @@ const file_store_record_recordpb_record_proto_rawDesc = "" +
 	"\x06sealed\x18\x0f \x01(\fR\x06sealed\x12\x12\n" +
 	"\x04life\x18\x10 \x01(\x04R\x04life\x12\x18\n" +
 	"\apercent\x18\x11 \x01(\x03R\apercent\x12!\n" +
-	"\fdead_letters\x18\x12 \x01(\x03R\vdeadLetters\"\xb1\x01\n" +
+	"\fdead_letters\x18\x12 \x01(\x03R\vdeadLetters\x12\x1a\n" +
+	"\bprovider\x18\x13 \x01(\tR\bprovider\"\xb1\x01\n" +
 	"\fEventContent\x12%\n" +
 	"\x0eadded_keywords\x18\x01 \x03(\tR\raddedKeywords\x12)\n" +
 	"\x10removed_keywords\x18\x02 \x03(\tR\x0fremovedKeywords\x12\x16\n" +
