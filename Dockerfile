@@ -2,6 +2,7 @@
 #
 #   docker build -t postern .                   the gateway (the last stage)
 #   docker build -t postern:demo --target demo .
+#   docker build -t postern --build-arg VERSION=$(git describe --tags --always) .
 #
 # Both bases can be given by digest: --build-arg BASE=...@sha256:...
 ARG GO=golang:1.26.0-bookworm
@@ -13,7 +14,8 @@ COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
 # Static, so that they run where there is no C library.
-RUN CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w" -o /out/bin/ \
+ARG VERSION=
+RUN CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.built=${VERSION}" -o /out/bin/ \
       ./cmd/postern ./cmd/postern-provider-outlook ./cmd/postern-sandbox \
  && mkdir -m 0700 /out/data
 

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/postern-mail/postern/internal/gateway"
@@ -25,11 +26,10 @@ func (b backupCmd) Run(e *env) error {
 	if _, err := os.Lstat(b.File); !errors.Is(err, os.ErrNotExist) {
 		return usageError{errors.Join(err, fmt.Errorf("%s exists; a backup is never written over another file", b.File))}
 	}
+	if inside(b.File, cfg.DataDir) {
+		return usageError{fmt.Errorf("%s is in the data folder; a backup belongs elsewhere, best on another disk", b.File)}
+	}
 	source, err := gateway.Backup(e.ctx, cfg, b.AllBlobs, func() (*bolt.Store, error) {
-		// Nothing is made here: a data folder without a store is a mistake.
-		if _, err := os.Stat(filepath.Join(cfg.DataDir, "postern.db")); err != nil {
-			return nil, usageError{fmt.Errorf("there is nothing to back up in %s: %w", cfg.DataDir, err)}
-		}
 		return gateway.OpenStore(e.ctx, cfg, os.LookupEnv, e.logger(cfg.Log), version())
 	})
 	if err != nil {
@@ -43,6 +43,21 @@ func (b backupCmd) Run(e *env) error {
 		b.File, m.Created.Local().Format(time.DateTime), bytesIn(size), m.Position, m.Format)
 	fmt.Fprintln(e.stdout, "It is sealed. The master key that opens it is not in it, nor is admin.key: keep both elsewhere.")
 	return nil
+}
+
+// inside reports whether a file would lie in a folder or below it.
+func inside(file, folder string) bool {
+	real := func(name string) string {
+		if abs, err := filepath.Abs(name); err == nil {
+			name = abs
+		}
+		if linked, err := filepath.EvalSymlinks(name); err == nil {
+			name = linked
+		}
+		return name
+	}
+	rel, err := filepath.Rel(real(folder), real(filepath.Dir(file)))
+	return err == nil && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator))
 }
 
 // keepBackup writes a backup to a file, checks it on the way, and gives it its
@@ -130,7 +145,7 @@ func bytesIn(n int64) string {
 
 type restoreCmd struct {
 	File  string `arg:"" help:"The backup." type:"existingfile"`
-	Force bool   `help:"Restore into a data folder that is not empty. What is in it is kept aside."`
+	Force bool   `help:"Restore into a data folder that holds a store already. That store is kept aside."`
 
 	CancelScheduled bool `help:"Cancel the messages that are to be sent at a time that is yet to come: some may have been cancelled since the backup."`
 }
@@ -153,7 +168,7 @@ func (r restoreCmd) Run(e *env) error {
 		if errors.As(err, &inUse) || errors.As(err, &full) || errors.Is(err, gateway.ErrNoMasterKey) {
 			return usageError{err}
 		}
-		return err
+		return ofBackup(r.File, err)
 	}
 	fmt.Fprintf(e.stdout, "%s holds the data as of %s again, in epoch %d.\n", cfg.DataDir, done.Manifest.Created.Local().Format(time.DateTime), done.Epoch)
 	if done.Aside != "" {
@@ -182,12 +197,47 @@ func (r restoreCmd) tellScheduled(w io.Writer, list []gateway.Scheduled) {
 	}
 }
 
+// ofBackup says in words what is wrong with a backup's file.
+func ofBackup(file string, err error) error {
+	switch {
+	case errors.Is(err, bolt.ErrForeign):
+		return fmt.Errorf("%s is no Postern backup", file)
+	case errors.Is(err, bolt.ErrCut):
+		return fmt.Errorf("%s is cut off: it was not written or not copied to its end", file)
+	}
+	return err
+}
+
 type verifyCmd struct {
-	JSON bool `help:"Print JSON."`
+	JSON   bool   `help:"Print JSON."`
+	Backup string `help:"Check this backup instead, without restoring it; no settings are needed." type:"existingfile" placeholder:"FILE"`
+}
+
+// checkBackup reads a backup to its end.
+func (v verifyCmd) checkBackup(e *env) error {
+	f, err := os.Open(v.Backup)
+	if err != nil {
+		return usageError{err}
+	}
+	defer f.Close()
+	m, err := bolt.ReadBackup(f, nil, func(string, int64, io.Reader) error { return nil })
+	if err != nil {
+		return ofBackup(v.Backup, err)
+	}
+	if v.JSON {
+		return e.printJSON(m)
+	}
+	fmt.Fprintf(e.stdout, "%s is whole: the data as of %s, journal position %d, format %d, made by Postern %s.\n",
+		v.Backup, m.Created.Local().Format(time.DateTime), m.Position, m.Format, m.Postern)
+	fmt.Fprintln(e.stdout, "Its bytes are those that were written. What is sealed in them was not opened.")
+	return nil
 }
 
 // Run checks the store; what is wrong with it makes the exit code 1.
 func (v verifyCmd) Run(e *env) error {
+	if v.Backup != "" {
+		return v.checkBackup(e)
+	}
 	cfg, err := e.config()
 	if err != nil {
 		return err

@@ -126,11 +126,38 @@ func (versionCmd) Run(e *env) error {
 	return err
 }
 
-// version is the module's version as the build knows it.
+// built is the version that the build was told of:
+// -ldflags "-X main.built=v1.2.3".
+var built string
+
+// version is what the build was told of, else the module's version as Go knows
+// it, else the commit that was built.
 func version() string {
+	if built != "" {
+		return built
+	}
 	info, ok := debug.ReadBuildInfo()
-	if !ok || info.Main.Version == "" || info.Main.Version == "(devel)" {
+	if !ok {
 		return "devel"
 	}
-	return info.Main.Version
+	return versionOf(info)
+}
+
+func versionOf(info *debug.BuildInfo) string {
+	if v := info.Main.Version; v != "" && v != "(devel)" {
+		return v
+	}
+	settings := map[string]string{}
+	for _, s := range info.Settings {
+		settings[s.Key] = s.Value
+	}
+	revision := settings["vcs.revision"]
+	if revision == "" {
+		return "devel"
+	}
+	v := "devel-" + revision[:min(12, len(revision))]
+	if settings["vcs.modified"] == "true" {
+		v += "+dirty"
+	}
+	return v
 }

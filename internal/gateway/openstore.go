@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -13,11 +14,15 @@ import (
 )
 
 // OpenStore opens the store of a configuration's data folder for a command of
-// this version.
+// this version. A command makes none: a folder without a store is a mistake,
+// and is left as it is.
 func OpenStore(ctx context.Context, cfg *config.Config, lookupEnv func(string) (string, bool), log *slog.Logger, version string) (*bolt.Store, error) {
 	keys, err := Keyring(ctx, cfg, lookupEnv)
 	if err != nil {
 		return nil, err
+	}
+	if !bolt.Exists(cfg.DataDir) {
+		return nil, fmt.Errorf("no store in %s; is data_dir right?", cfg.DataDir)
 	}
 	return openStore(cfg, keys, log, bolt.Observer{}, version)
 }

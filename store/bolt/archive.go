@@ -120,22 +120,43 @@ func (a *archiveWriter) close() error {
 // errBackup is in the chain of what is wrong with a backup itself.
 var errBackup = fmt.Errorf("this is no whole backup: %w", store.ErrDamaged)
 
+// ErrForeign says that something never was a backup, ErrCut that one ends too
+// early. Both are in the chain of store.ErrDamaged's.
+var (
+	ErrForeign = fmt.Errorf("%w: it is something else", errBackup)
+	ErrCut     = fmt.Errorf("%w: it ends too early", errBackup)
+)
+
 // ReadBackup reads a backup to its end and hands out its files: the database
 // as "postern.db", blobs under "blobs/" and "cache/". Only when it returns nil all of them
 // were what was written. begin, which may be nil, is told of the manifest and
 // may refuse it; file may leave bytes unread.
 func ReadBackup(r io.Reader, begin func(Manifest) error, file func(name string, size int64, r io.Reader) error) (Manifest, error) {
+	m, err := readBackup(r, begin, file)
+	if errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, errBackup) {
+		err = fmt.Errorf("%w: %w", ErrCut, err) // in the midst of what file reads
+	}
+	return m, err
+}
+
+func readBackup(r io.Reader, begin func(Manifest) error, file func(name string, size int64, r io.Reader) error) (Manifest, error) {
 	var m Manifest
 	archive, sums := tar.NewReader(r), newDigester()
 	for {
 		h, err := archive.Next()
-		if errors.Is(err, io.EOF) {
-			return m, fmt.Errorf("%w: it ends too early", errBackup)
-		}
-		if err != nil {
-			return m, fmt.Errorf("%w: %w", errBackup, err)
-		}
 		first := sums.entries == 0
+		switch {
+		case err == nil:
+		case first && (errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, tar.ErrHeader)):
+			return m, ErrForeign
+		case errors.Is(err, io.EOF):
+			return m, ErrCut
+		default:
+			return m, spoiled("", err)
+		}
+		if first && h.Name != manifestName {
+			return m, ErrForeign
+		}
 		if first != (h.Name == manifestName) || h.Typeflag != tar.TypeReg {
 			return m, fmt.Errorf("%w: entry %q is out of place", errBackup, h.Name)
 		}
@@ -150,7 +171,7 @@ func ReadBackup(r io.Reader, begin func(Manifest) error, file func(name string, 
 				return m, err
 			}
 			if m.Kind != archiveKind || m.Version < 1 {
-				return m, fmt.Errorf("%w: its manifest is of something else", errBackup)
+				return m, ErrForeign
 			}
 			if m.Version > archiveVersion {
 				return m, fmt.Errorf("the backup was made by a newer Postern (%s): layout %d, this one knows %d", m.Postern, m.Version, archiveVersion)
@@ -165,7 +186,7 @@ func ReadBackup(r io.Reader, begin func(Manifest) error, file func(name string, 
 		}
 		if err == nil {
 			if _, err = io.Copy(io.Discard, content); err != nil {
-				err = fmt.Errorf("%w: %w", errBackup, err)
+				err = spoiled("", err)
 			}
 		}
 		if err != nil {
@@ -183,9 +204,18 @@ func readJSON(r io.Reader, h *tar.Header, v any) error {
 		err = json.Unmarshal(b, v)
 	}
 	if err != nil {
-		return fmt.Errorf("%w: %s: %w", errBackup, h.Name, err)
+		return spoiled(h.Name+": ", err)
 	}
 	return nil
+}
+
+// spoiled says why a backup cannot be read on.
+func spoiled(where string, err error) error {
+	kind := errBackup
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		kind = ErrCut
+	}
+	return fmt.Errorf("%w: %s%w", kind, where, err)
 }
 
 // closeBackup compares what was read with what was written, and reads what tar

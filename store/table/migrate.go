@@ -105,17 +105,17 @@ func (l Layout) named(from uint64, name string) (Step, error) {
 type NewerError struct {
 	Format, Known uint64
 	// Version is the version of the Postern that opened the data last, empty
-	// where it is not known.
+	// or "devel" where it is not known.
 	Version string
 }
 
 // Error tells which version is needed.
 func (e *NewerError) Error() string {
 	text := fmt.Sprintf("the data was written by a newer Postern: format %d, this one knows %d", e.Format, e.Known)
-	if e.Version != "" {
-		text += "; use version " + e.Version + " or later"
+	if e.Version == "" || e.Version == "devel" {
+		return text + "; use a newer version"
 	}
-	return text
+	return text + "; use version " + e.Version + " or later"
 }
 
 // markName is where bMeta keeps the step that a migration has come to, and its
