@@ -17,7 +17,7 @@ import (
 type demoCmd struct {
 	Mail string `help:"Show your own mail: a folder of .eml and mbox files." type:"existingdir" placeholder:"DIR"`
 	Dir  string `help:"Where the demo keeps its things." default:".demo" type:"path"`
-	Keep bool   `help:"Keep what a former demo left (also KEEP=1)." env:"KEEP"`
+	Keep bool   `help:"Go on with what a former demo with --keep left, and leave it for the next (also KEEP=1)." env:"KEEP"`
 	Bin  string `help:"Where the other programs are. Default: beside this one." type:"path"`
 	Free bool   `help:"Take free ports from the start, not the usual ones."`
 }
@@ -125,8 +125,16 @@ func (d *demo) prepare() (unlock func(), err error) {
 	if err != nil {
 		return unlock, err
 	}
+	// All or nothing: a gateway that is kept beside a new world would find all
+	// its mail deleted.
+	keep := d.Keep
+	if _, err := os.Stat(d.path(demoWorld, "world.json")); keep && err != nil {
+		if keep = false; len(entries) > 2 {
+			d.say("the last demo ran without KEEP=1 and its world is gone: this one begins anew")
+		}
+	}
 	for _, en := range entries {
-		if en.Name() == "lock" || en.Name() == demoMark || (d.Keep && en.Name() != "demo.json") {
+		if en.Name() == "lock" || en.Name() == demoMark || (keep && en.Name() != "demo.json") {
 			continue
 		}
 		if err := os.RemoveAll(filepath.Join(d.Dir, en.Name())); err != nil {
@@ -138,6 +146,10 @@ func (d *demo) prepare() (unlock func(), err error) {
 
 // demoMark is the file that says that a folder is a demo's.
 const demoMark = ".postern-demo"
+
+// demoWorld is the folder of the sandbox's state, which only a demo that is to
+// be kept has.
+const demoWorld = "sandbox"
 
 // mine makes the folder ours, readable by nobody else. Each demo empties it,
 // so one that holds anything but a demo's things is refused.

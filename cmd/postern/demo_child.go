@@ -97,10 +97,12 @@ func (c *child) stop(limit time.Duration) error {
 	}
 }
 
-// Limits of stopping, ten seconds together.
+// Limits of stopping, ten seconds together where nothing is kept.
 const (
 	gatewayStops = 8 * time.Second
 	othersStop   = 2 * time.Second
+	// A sandbox that is kept writes all its mail, of which there may be much.
+	worldKept = time.Minute
 )
 
 // stop ends the processes: the gateway first, since the others serve it.
@@ -114,7 +116,11 @@ func (d *demo) stop() error {
 	for _, c := range d.procs {
 		if c.name != "gateway" {
 			n++
-			go func() { others <- c.stop(othersStop) }()
+			limit := othersStop
+			if c.name == "sandbox" && d.Keep {
+				limit = worldKept
+			}
+			go func() { others <- c.stop(limit) }()
 		}
 	}
 	for range n {

@@ -58,7 +58,7 @@ func (d *demo) startSandbox(ctx context.Context) error {
 		args = append(args, "--mail", d.Mail)
 	}
 	if d.Keep {
-		args = append(args, "--state", d.path("sandbox"))
+		args = append(args, "--state", d.path(demoWorld))
 	}
 	if _, err := d.start("sandbox", filepath.Join(d.bin, "postern-sandbox"), args...); err != nil {
 		return err

@@ -5,6 +5,29 @@ import (
 	"testing"
 )
 
+// TestKeptAfterNothing: where the last demo kept no world, the next begins anew
+// with the gateway, too, instead of finding all mail deleted.
+func TestKeptAfterNothing(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "demo")
+	d := launchDemo(t, dir)
+	d.waitReady()
+	plain := d.info.Accounts[0].ID
+	d.stop()
+	d = launchDemo(t, dir, "--keep")
+	d.waitReady()
+	kept := d.info.Accounts[0].ID
+	if kept == plain {
+		t.Error("the gateway was kept beside a new world")
+	}
+	d.stop()
+	d = launchDemo(t, dir, "--keep")
+	d.waitReady()
+	if got := d.info.Accounts[0].ID; got != kept {
+		t.Errorf("account %s, want %s as before", got, kept)
+	}
+	d.stop()
+}
+
 // TestKeptDemo: a demo that goes on with what a former one left has one
 // endpoint, which reaches the new receiver.
 func TestKeptDemo(t *testing.T) {
