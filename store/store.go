@@ -107,6 +107,9 @@ type Blobs interface {
 	Trim(ctx context.Context, limit int64) (dropped int64, err error)
 	// Delete forgets a blob. A missing one is success.
 	Delete(ctx context.Context, account, digest string) error
+	// Retain deletes of an account's blobs those that were put with sync and are
+	// not among the digests, and tells how many. No such Put may be under way.
+	Retain(ctx context.Context, account string, digests []string) (deleted int, err error)
 	// DeleteAccount forgets all blobs of an account.
 	DeleteAccount(ctx context.Context, account string) error
 }

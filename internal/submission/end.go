@@ -3,7 +3,6 @@ package submission
 import (
 	"context"
 	"errors"
-	"math"
 	"math/rand/v2"
 	"time"
 
@@ -131,33 +130,6 @@ func (s *Service) done(ctx context.Context, sub *store.Submission, state store.S
 		}
 	}
 	return err
-}
-
-// maxWaiting bounds how many waiting submissions are looked through for one
-// that shares its bytes with another.
-const maxWaiting = 10000
-
-// dropBytes deletes what an ended submission would have sent, unless another
-// one of the account waits to send the very same bytes: blobs have the names
-// of their content. It is best effort; what stays goes with the account.
-func (s *Service) dropBytes(ctx context.Context, sub *store.Submission) {
-	s.bytes.Lock()
-	defer s.bytes.Unlock()
-	shared := false
-	err := s.store.View(ctx, func(tx store.Tx) error {
-		list, err := tx.DueSubmissions(time.Unix(math.MaxInt32, 0), maxWaiting)
-		shared = len(list) == maxWaiting
-		for _, other := range list {
-			shared = shared || other.Account == sub.Account && other.Blob == sub.Blob && other.ID != sub.ID
-		}
-		return err
-	})
-	if err == nil && !shared {
-		err = s.store.Blobs().Delete(ctx, sub.Account, sub.Blob)
-	}
-	if err != nil {
-		s.log.WarnContext(ctx, "bytes of an ended submission stay", "submission", sub.ID, "error", err)
-	}
 }
 
 // words is what people are told: kind, message and code, nothing below.

@@ -2,6 +2,7 @@ package submission
 
 import (
 	"context"
+	"maps"
 	"sync"
 	"time"
 
@@ -32,7 +33,12 @@ func (s *Service) Run(ctx context.Context) error {
 	busy := &busy{ids: map[string]bool{}}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	var swept time.Time
 	for {
+		if now := s.now(); now.Sub(swept) >= sweepEvery {
+			swept = now
+			wg.Go(func() { s.sweep(work) })
+		}
 		due, wait, err := s.due(ctx, busy)
 		if err != nil && ctx.Err() == nil {
 			s.log.ErrorContext(ctx, "due submissions not read", "error", err)
@@ -83,16 +89,19 @@ func (b *busy) remove(id string) {
 	delete(b.ids, id)
 }
 
-func (b *busy) has(id string) bool {
+func (b *busy) all() map[string]bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.ids[id]
+	return maps.Clone(b.ids)
 }
 
 // due gives what is to be done now and nobody does, or how long that is
 // nothing.
 func (s *Service) due(ctx context.Context, busy *busy) (due []*store.Submission, wait time.Duration, err error) {
 	wait = horizon
+	// Looked at before the store is: one that is let go of while the store is
+	// read may be read as it was before.
+	working := busy.all()
 	err = s.store.View(ctx, func(tx store.Tx) error {
 		now := s.now()
 		list, err := tx.DueSubmissions(now.Add(horizon), 100+s.opts.Workers)
@@ -102,7 +111,7 @@ func (s *Service) due(ctx context.Context, busy *busy) (due []*store.Submission,
 		due = due[:0]
 		for _, sub := range list {
 			switch left := sub.NextAt.Sub(now); {
-			case busy.has(sub.ID):
+			case working[sub.ID]:
 			case left > 0:
 				wait = min(wait, left)
 				return nil

@@ -81,7 +81,8 @@ type Service struct {
 	metrics   *metrics
 	// bytes is held for reading while a submission is on its way into the
 	// store, and for writing while bytes are deleted.
-	bytes sync.RWMutex
+	bytes   sync.RWMutex
+	waiting waiting
 }
 
 // New makes a Service. Run must be called for anything to leave.
@@ -145,25 +146,39 @@ func (s *Service) Submit(ctx context.Context, in Input) (*store.Submission, erro
 	if limit := info.Limits.MaxMessageBytes; limit > 0 && int64(len(raw)) > limit {
 		return nil, mail.Errorf(mail.KindTooLarge, "submit message", "the message has %d bytes, the provider takes %d", len(raw), limit)
 	}
-	// The bytes are ours alone until the provider has them: on disk first.
+	sub.Account, sub.IdempotencyKey, sub.Fingerprint = in.Account, in.IdempotencyKey, print
+	out, err := s.accept(ctx, &in, sub, raw)
+	if out != sub && sub.Blob != "" {
+		s.dropBytes(ctx, sub) // nobody will send them, unless others have the same
+	}
+	if err != nil {
+		return nil, err
+	}
+	s.nudge()
+	return out, nil
+}
+
+// accept puts bytes and submission into the store, or gives the one that was
+// faster with the same key.
+func (s *Service) accept(ctx context.Context, in *Input, sub *store.Submission, raw []byte) (out *store.Submission, err error) {
 	s.bytes.RLock()
 	defer s.bytes.RUnlock()
+	// The bytes are ours alone until the provider has them: on disk first.
 	ref, err := s.store.Blobs().Put(ctx, in.Account, bytes.NewReader(raw), true)
 	if err != nil {
 		return nil, err
 	}
 	now := s.now()
-	sub.Account = in.Account
-	sub.Blob, sub.Size, sub.IdempotencyKey, sub.Fingerprint = ref.Digest, ref.Size, in.IdempotencyKey, print
+	sub.Blob, sub.Size = ref.Digest, ref.Size
 	sub.SendAt, sub.NextAt, sub.CreatedAt = in.SendAt.UTC(), now, now
 	sub.State = store.SubmissionSending
 	if in.SendAt.After(now) {
 		sub.State, sub.NextAt = store.SubmissionScheduled, in.SendAt.UTC()
 	}
-	out := sub
+	s.waiting.add(sub)
 	err = s.store.Update(ctx, func(tx store.Tx) error {
 		out = sub
-		old, err := s.byKey(tx, &in, print)
+		old, err := s.byKey(tx, in, sub.Fingerprint)
 		if err != nil {
 			return err
 		}
@@ -176,7 +191,6 @@ func (s *Service) Submit(ctx context.Context, in Input) (*store.Submission, erro
 	if err != nil {
 		return nil, err
 	}
-	s.nudge()
 	return out, nil
 }
 

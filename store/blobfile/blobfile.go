@@ -277,19 +277,59 @@ func (b *Blobs) Delete(ctx context.Context, account, digest string) error {
 	if err != nil {
 		return fmt.Errorf("delete blob: %w", err)
 	}
-	n := table.NameOf(life, k, digest)
-	if err := b.release(ctx, n); err != nil {
-		return fmt.Errorf("delete blob: %w", err)
-	}
-	if err := os.Remove(b.path(n)); err == nil {
-		return nil
-	} else if !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("delete blob: %w", err)
-	}
-	if err := b.packs.delete(ctx, n); err != nil {
+	if err := b.delete(ctx, table.NameOf(life, k, digest)); err != nil {
 		return fmt.Errorf("delete blob: %w", err)
 	}
 	return nil
+}
+
+func (b *Blobs) delete(ctx context.Context, n table.BlobName) error {
+	if err := b.release(ctx, n); err != nil {
+		return err
+	}
+	if err := os.Remove(b.path(n)); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return b.packs.delete(ctx, n)
+}
+
+// Retain deletes what an account's blobs that must stay are too many.
+func (b *Blobs) Retain(ctx context.Context, account string, digests []string) (deleted int, err error) {
+	if err := b.enter(ctx); err != nil {
+		return 0, err
+	}
+	defer b.using.Done()
+	wanted := map[table.BlobName]bool{}
+	var kept []table.BlobName
+	err = b.index.View(ctx, func(tx *table.Tx) error {
+		life, k, err := tx.BlobKey(account)
+		if err != nil {
+			return err
+		}
+		for _, d := range digests {
+			wanted[table.NameOf(life, k, d)] = true
+		}
+		kept, err = tx.KeptBlobsOf(life)
+		return err
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		return 0, nil
+	}
+	for _, n := range kept {
+		if err != nil {
+			break
+		}
+		if wanted[n] {
+			continue
+		}
+		if err = b.delete(ctx, n); err == nil {
+			deleted++
+		}
+	}
+	if err != nil {
+		return deleted, fmt.Errorf("retain blobs: %w", err)
+	}
+	return deleted, nil
 }
 
 // DeleteAccount forgets all blobs of an account, of all its lives.

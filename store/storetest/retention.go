@@ -1,7 +1,9 @@
 package storetest
 
 import (
+	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/postern-mail/postern/internal/event"
@@ -14,6 +16,7 @@ func retentionCases() []Case {
 	return []Case{
 		{Name: "replays and clocks that were ahead stop no trim of deliveries", Run: retainDeliveries},
 		{Name: "a clock that was ahead stops no trim of the journal", Run: retainJournal},
+		{Name: "what was put with sync and nobody names is deleted", Run: retainBlobs},
 	}
 }
 
@@ -120,5 +123,50 @@ func retainJournal(w *World) {
 	trim(day(11), 6)
 	if e.Sequence != 35 {
 		w.Errorf("sequence %d", e.Sequence)
+	}
+}
+
+func retainBlobs(w *World) {
+	w.settle("a1")
+	w.settle("a2")
+	put := func(account, what string, size int, sync bool) string {
+		w.Helper()
+		ref, err := w.Store.Blobs().Put(w.ctx(), account, strings.NewReader(strings.Repeat(what, size)), sync)
+		if err != nil {
+			w.Fatalf("put: %v", err)
+		}
+		return ref.Digest
+	}
+	for _, size := range []int{10, 50_000} { // in a pack, in a file
+		wanted, unnamed := put("a1", "w", size, true), put("a1", "u", size, true)
+		cached, foreign := put("a1", "c", size, false), put("a2", "u", size, true)
+		retain := func(want int) {
+			w.Helper()
+			n, err := w.Store.Blobs().Retain(w.ctx(), "a1", []string{wanted, strings.Repeat("00", 32)})
+			if n != want || err != nil {
+				w.Errorf("%d deleted, %v; want %d", n, err, want)
+			}
+		}
+		retain(1)
+		retain(0)
+		w.Reopen()
+		for _, c := range []struct {
+			what, account, digest string
+			there                 bool
+		}{{"what is named", "a1", wanted, true}, {"what is not", "a1", unnamed, false}, {"what was put without sync", "a1", cached, true}, {"another account's", "a2", foreign, true}} {
+			b, err := w.Store.Blobs().Open(w.ctx(), c.account, c.digest)
+			if err == nil {
+				_ = b.Close()
+			}
+			if c.there && err != nil || !c.there && !errors.Is(err, store.ErrNotFound) {
+				w.Errorf("%s, of %d: %v", c.what, size, err)
+			}
+		}
+		if err := w.Store.Blobs().Delete(w.ctx(), "a1", wanted); err != nil {
+			w.Errorf("delete: %v", err)
+		}
+	}
+	if n, err := w.Store.Blobs().Retain(w.ctx(), "nobody", nil); n != 0 || err != nil {
+		w.Errorf("of an account that is not there: %d, %v", n, err)
 	}
 }

@@ -1,6 +1,10 @@
 package table
 
-import "github.com/postern-mail/postern/internal/seal"
+import (
+	"math"
+
+	"github.com/postern-mail/postern/internal/seal"
+)
 
 // Blobs that nobody else has (a message on its way out, one that is being
 // appended) are kept until they are deleted. All others are a cache.
@@ -58,6 +62,20 @@ func (tx *Tx) KeptBlobs(after []byte, limit int) ([]BlobName, error) {
 		if len(pairs) < limit {
 			break
 		}
+	}
+	return out, nil
+}
+
+// KeptBlobsOf lists those of one life.
+func (tx *Tx) KeptBlobsOf(life uint64) ([]BlobName, error) {
+	prefix := key(nil).u64(life)
+	pairs, err := tx.scan(bBlobKept, prefix, end(prefix), false, math.MaxInt)
+	if err != nil {
+		return nil, err
+	}
+	var out []BlobName
+	for _, p := range pairs {
+		out = append(out, readBlobName(p.Key))
 	}
 	return out, nil
 }
