@@ -161,3 +161,51 @@ func bubble(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
 }
+
+// unsure makes the draft, but its answer is lost.
+type unsure struct{ *held }
+
+func (u unsure) Prepare(ctx context.Context, req *provider.PrepareRequest, raw io.Reader) (*provider.PrepareResponse, error) {
+	if _, err := u.held.Prepare(ctx, req, raw); err != nil {
+		return nil, err
+	}
+	return nil, mail.Errorf(mail.KindOutcomeUnknown, "prepare message", "the answer was lost")
+}
+
+// TestCancelWhileTheDraftIsMadeAndTheAnswerIsLost: nobody makes the draft a
+// second time beside the worker that makes it, and it goes once that one knows
+// no more.
+func TestCancelWhileTheDraftIsMadeAndTheAnswerIsLost(t *testing.T) {
+	w := newWorld(t)
+	h := &held{Provider: w.plugin, began: make(chan struct{}), release: make(chan struct{})}
+	w.svc.providers = through{w, unsure{h}}
+	s := w.submit(Input{Message: Message{Text: "x"}})
+	working := &busy{ids: map[string]bool{s.ID: true}}
+	done := make(chan struct{})
+	go func() { w.advance(s.ID); close(done) }()
+	<-h.began
+	if _, err := w.svc.Cancel(w.ctx, s.ID); err != nil {
+		t.Fatal(err)
+	}
+	if due, _, err := w.svc.due(w.ctx, working); err != nil || len(due) > 0 {
+		t.Errorf("%d are due beside the worker, %v", len(due), err)
+	}
+	close(h.release)
+	<-done
+	if n := w.drafts(); n != 1 {
+		t.Fatalf("%d drafts were made", n)
+	}
+	working.remove(s.ID)
+	w.svc.providers = w
+	due, _, err := w.svc.due(w.ctx, working)
+	if err != nil || len(due) != 1 {
+		t.Fatalf("%d are due, %v", len(due), err)
+	}
+	w.svc.work(w.ctx, due[0])
+	if n := w.drafts(); n != 0 || w.submission(s.ID).State != store.SubmissionCancelled {
+		t.Errorf("%d drafts are left, %s", n, w.submission(s.ID).State)
+	}
+	if n := w.unnamed(); n != 0 {
+		t.Errorf("the bytes of %d messages were left", n)
+	}
+}
