@@ -96,6 +96,14 @@ func TestReadmeLists(t *testing.T) {
 		listed[m[1]] = true
 	}
 	same(t, "metrics", listed, defined)
+	// What alert rules ask for is among them.
+	for _, block := range regexp.MustCompile("(?ms)^```yaml\n(.*?)^```$").FindAllStringSubmatch(readme, -1) {
+		for _, name := range regexp.MustCompile(`\bpostern_[a-z_]+`).FindAllString(block[1], -1) {
+			if !defined[name] {
+				t.Errorf("README.md has a rule about %s, which is no metric", name)
+			}
+		}
+	}
 
 	codes := words(t, schema, "enum ErrorCode {", func(s string) string { return s })
 	kinds := words(t, schema, "enum EventType {", func(s string) string { return strings.ToLower(strings.Replace(s, "_", ".", 1)) })

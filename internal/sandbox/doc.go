@@ -33,6 +33,7 @@
 //	POST   /control/users                            {cloud, address, name}
 //	GET    /control/users/{address}/messages         [{id, mailboxes, keywords, size, sha256}]
 //	POST   /control/users/{address}/messages         one raw message; ?mailbox= &date= (RFC 3339) &keywords=a,b &notify=false
+//	PATCH  /control/users/{address}/messages/{id}    {add_keywords, remove_keywords, mailbox}: as another mail program would
 //	DELETE /control/users/{address}/messages/{id}
 //	POST   /control/users/{address}/revoke           {keep_access_tokens}; the body may be empty
 //	POST   /control/users/{address}/forget-cursors
@@ -48,7 +49,9 @@
 //	GET    /control/counters                         ?cloud= &user=; traffic.Report
 //	DELETE /control/counters                         from zero again
 //	GET    /control/apps                             the app registrations
-//	POST   /control/apps                             {client_id, name, redirect_uris, secrets, certificates, tenant, ...}
+//	POST   /control/apps                             {client_id, name, redirect_uris, secrets, certificates, tenant, ...};
+//	                                                 one with the same client_id is replaced; a secret {value, expires} of the past
+//	                                                 is refused as the real one is, once access tokens have ended
 //	GET    /control/ca                               the certificate authority, PEM
 //
 // A page for people is at /.
