@@ -39,9 +39,18 @@ func (l endpointsListCmd) Run(e *env) error {
 	w := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "URL\tSTATE\tPENDING\tDEAD\tLAST SUCCESS\tID")
 	for _, r := range rows {
-		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%s\t%s\n", r.URL, strings.TrimSpace(r.State+" "+r.Reason), r.Pending, r.Dead, local(r.LastSuccessAt), r.ID)
+		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%s\t%s\n", r.URL, endpointState(r), r.Pending, r.Dead, local(r.LastSuccessAt), r.ID)
 	}
 	return w.Flush()
+}
+
+// endpointState is the API's word, and why.
+func endpointState(r gateway.EndpointRow) string {
+	state := strings.TrimSpace(r.State + " " + r.Reason)
+	if !r.PausedUntil.IsZero() {
+		state += ", paused until " + local(r.PausedUntil)
+	}
+	return state
 }
 
 type endpointsEnableCmd struct {

@@ -3992,7 +3992,7 @@ enum PayloadMode {
 type EndpointHealth {
   "Since when no attempt has succeeded, null while all is well."
   failingSince: Time
-  "How many attempts have failed since."
+  "How many attempts have failed since, or since it was enabled after it had been disabled."
   failures: Int!
   "When an attempt last succeeded. While all is well it is written once a minute, and so may lag by as much."
   lastSuccessAt: Time
@@ -4410,7 +4410,11 @@ input UpdateEndpointInput {
   clientKey: String
   "Another source of tokens; one with an empty ` + "`" + `tokenUrl` + "`" + ` takes it away."
   oauth: EndpointOAuthInput
-  "False disables it: what it is owed waits. True enables it again."
+  """
+  False disables it: what it is owed waits. True enables it, and where it is enabled,
+  but fails or has asked for a pause, has what waits tried at once. ` + "`" + `health.failingSince` + "`" + `
+  stays until an attempt succeeds.
+  """
   enabled: Boolean
 }
 

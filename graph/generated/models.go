@@ -465,7 +465,9 @@ type UpdateEndpointInput struct {
 	ClientKey *string `json:"clientKey,omitempty"`
 	// Another source of tokens; one with an empty `tokenUrl` takes it away.
 	Oauth *EndpointOAuthInput `json:"oauth,omitempty"`
-	// False disables it: what it is owed waits. True enables it again.
+	// False disables it: what it is owed waits. True enables it, and where it is enabled,
+	// but fails or has asked for a pause, has what waits tried at once. `health.failingSince`
+	// stays until an attempt succeeds.
 	Enabled *bool `json:"enabled,omitempty"`
 }
 

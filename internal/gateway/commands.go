@@ -30,6 +30,7 @@ type EndpointRow struct {
 	Pending       int64     `json:"pending"`
 	Dead          int64     `json:"dead"`
 	FailingSince  time.Time `json:"failing_since,omitzero"`
+	PausedUntil   time.Time `json:"paused_until,omitzero"`
 	LastSuccessAt time.Time `json:"last_success_at,omitzero"`
 }
 
@@ -39,7 +40,7 @@ func ListEndpoints(ctx context.Context, s store.Store) ([]EndpointRow, error) {
 	rows := make([]EndpointRow, 0, len(list))
 	for _, e := range list {
 		row := EndpointRow{ID: e.ID, URL: e.URL, State: strings.ToUpper(string(e.State)), Reason: e.Reason,
-			FailingSince: e.FailingSince, LastSuccessAt: e.LastSuccessAt}
+			FailingSince: e.FailingSince, PausedUntil: e.PausedUntil, LastSuccessAt: e.LastSuccessAt}
 		err := s.View(ctx, func(tx store.Tx) error {
 			stats, err := tx.EndpointStats(e.ID)
 			row.Pending, row.Dead = stats.Pending, stats.Dead

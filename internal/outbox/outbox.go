@@ -259,12 +259,25 @@ func (o *Outbox) Notice(lanes []store.Lane) {
 
 // Refresh tells that an endpoint was changed or enabled. Call it
 // after the commit: it does not block.
-func (o *Outbox) Refresh(id string) {
+func (o *Outbox) Refresh(id string) { o.refresh(id, false) }
+
+// TryNow is Refresh for an endpoint whose owner says that it works: what waits
+// for a time of its own is due now. The breaker lets one attempt at a time
+// through until one succeeds, as ever. Call it after the commit: it does not
+// block.
+func (o *Outbox) TryNow(id string) { o.refresh(id, true) }
+
+func (o *Outbox) refresh(id string, hasten bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	ep := o.endpoints[id]
 	if ep == nil || !o.running {
 		return
+	}
+	if hasten {
+		for _, l := range ep.lanes {
+			o.hasten(l)
+		}
 	}
 	now := o.steady()
 	ep.refresh(now)

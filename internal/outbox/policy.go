@@ -173,7 +173,7 @@ func (p Policy) decide(t trial) verdict {
 			failing.Round(time.Hour), out.Error)}
 	}
 	if t.delivery.Attempts >= budget {
-		return exhausted("gave up after %d attempts; the last one: %s", t.delivery.Attempts, out.Error)
+		return exhausted("gave up after %s; the last one: %s", attempts(t.delivery.Attempts), out.Error)
 	}
 	if failing > 0 {
 		// While an endpoint is down, the deliveries of a lane stand behind each
@@ -235,4 +235,11 @@ func (c Class) counts() bool {
 		return true
 	}
 	return false
+}
+
+func attempts(n int) string {
+	if n == 1 {
+		return "1 attempt"
+	}
+	return fmt.Sprintf("%d attempts", n)
 }

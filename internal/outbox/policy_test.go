@@ -64,6 +64,7 @@ func TestDecide(t *testing.T) {
 		{name: "302 has a shorter budget", out: fail(Class3xx), made: 8, wantStep: stepDead, reason: "gave up after 8"},
 		{name: "guard is slow", out: fail(ClassGuard), made: 1, wantStep: stepRetry, wait: 10 * time.Minute},
 		{name: "guard gives up", out: fail(ClassGuard), made: 5, wantStep: stepDead, reason: "gave up after 5"},
+		{name: "a budget of one", out: fail(Class5xx), made: 1, budget: 1, wantStep: stepDead, reason: "gave up after 1 attempt;"},
 		{name: "guard within a budget of two", out: fail(ClassGuard), made: 2, budget: 2, wantStep: stepDead, reason: "gave up after 2"},
 		{name: "local", out: fail(ClassLocal), made: 2, same: 2, wantStep: stepRetry, wait: 30 * time.Second},
 		{name: "poison", out: fail(ClassLocal), made: 3, same: 3, wantStep: stepDead, reason: "the same local error 3 times"},

@@ -28,11 +28,11 @@ const (
 // State is how an endpoint is doing.
 type State string
 
-// States of an endpoint.
+// States of an endpoint, in the words of the API.
 const (
-	StateEnabled  State = "enabled"
+	StateActive State = "active"
+	// StateFailing: its last attempt failed. It may have asked for a pause.
 	StateFailing  State = "failing"
-	StatePaused   State = "paused"
 	StateDisabled State = "disabled"
 )
 
@@ -150,7 +150,7 @@ func describe(r *store.Endpoint, now time.Time) (*Endpoint, error) {
 	e := &Endpoint{
 		ID: r.ID, URL: c.URL, Events: c.Events, Accounts: c.Accounts, Description: c.Description,
 		Ordered: r.Ordered, Payload: c.Payload, Backfill: c.Backfill, Attempts: c.Attempts, CreatedAt: r.CreatedAt,
-		State: StateEnabled, Reason: r.Reason, FailingSince: r.Failing, Failures: r.Failures, LastSuccessAt: r.LastOKAt,
+		State: StateActive, Reason: r.Reason, FailingSince: r.Failing, Failures: r.Failures, LastSuccessAt: r.LastOKAt,
 	}
 	e.Signature, e.InFlight, e.PerSecond, e.ClientCertificate = c.Signature, c.InFlight, c.PerSecond, c.ClientCertificate
 	e.Halt = c.Halt
@@ -163,11 +163,12 @@ func describe(r *store.Endpoint, now time.Time) (*Endpoint, error) {
 	for _, k := range c.active(now) {
 		e.Keys = append(e.Keys, k.describe())
 	}
+	if r.PausedUntil.After(now) && !r.Disabled {
+		e.PausedUntil = r.PausedUntil
+	}
 	switch {
 	case r.Disabled:
 		e.State = StateDisabled
-	case r.PausedUntil.After(now):
-		e.State, e.PausedUntil = StatePaused, r.PausedUntil
 	case !r.Failing.IsZero():
 		e.State = StateFailing
 	}

@@ -105,9 +105,9 @@ func TestHealthyEndpointBesideHostileOnes(t *testing.T) {
 			c.(*net.TCPConn).SetLinger(0)
 		}},
 		{name: "garbage", class: outbox.ClassNetwork, serve: answering("\x00\x01\x02 220 smtp ready\r\n")},
-		{name: "an absurd Retry-After in seconds", class: outbox.Class429, state: StatePaused,
+		{name: "an absurd Retry-After in seconds", class: outbox.Class429, state: StateFailing,
 			serve: answering("HTTP/1.1 429 Too Many Requests\r\nRetry-After: 99999999999999999999\r\nContent-Length: 0\r\n\r\n")},
-		{name: "an absurd Retry-After as a date", class: outbox.Class5xx, state: StatePaused,
+		{name: "an absurd Retry-After as a date", class: outbox.Class5xx, state: StateFailing,
 			serve: answering("HTTP/1.1 503 Service Unavailable\r\nRetry-After: Fri, 31 Dec 9999 23:59:59 GMT\r\nContent-Length: 0\r\n\r\n")},
 		{name: "gone", class: outbox.Class410, state: StateDisabled, serve: answering("HTTP/1.1 410 Gone\r\nContent-Length: 0\r\n\r\n")},
 	}
@@ -191,10 +191,10 @@ func TestHealthyEndpointBesideHostileOnes(t *testing.T) {
 		if tc.state != "" {
 			eventually(t, tc.name+" is "+string(tc.state), func() bool {
 				e, err := h.service.GetEndpoint(ctx, ids[tc.name])
-				if err == nil && tc.state == StatePaused && e.PausedUntil.After(time.Now().Add(25*time.Hour)) {
+				if err == nil && tc.state == StateFailing && e.PausedUntil.After(time.Now().Add(25*time.Hour)) {
 					t.Fatalf("%s: paused until %s", tc.name, e.PausedUntil)
 				}
-				return err == nil && e.State == tc.state
+				return err == nil && e.State == tc.state && e.PausedUntil.IsZero() == (tc.state != StateFailing)
 			})
 		}
 	}

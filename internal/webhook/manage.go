@@ -144,7 +144,9 @@ type Update struct {
 	ClientCertificate, ClientKey *string
 	// OAuth replaces what there is; one without a TokenURL takes it away.
 	OAuth *OAuth
-	// Enabled switches the endpoint on or off. Switched on, it starts afresh.
+	// Enabled switches the endpoint on or off. Switched on, also where it is on,
+	// it is tried at once: a pause that it asked for ends, and so does waiting
+	// between attempts.
 	Enabled *bool
 }
 
@@ -159,7 +161,11 @@ func (s *Service) UpdateEndpoint(ctx context.Context, in Update) (*Endpoint, err
 	if err := checkLists(op, events, accounts); err != nil {
 		return nil, err
 	}
-	return s.modify(ctx, op, in.ID, func(tx store.Tx, r *store.Endpoint, c *config) error {
+	then := s.queue.Refresh
+	if in.Enabled != nil && *in.Enabled {
+		then = s.queue.TryNow
+	}
+	return s.modify(ctx, op, in.ID, then, func(tx store.Tx, r *store.Endpoint, c *config) error {
 		had := c.Accounts
 		set(&c.URL, in.URL)
 		c.URL = strings.TrimSpace(c.URL)
@@ -201,8 +207,7 @@ func (s *Service) UpdateEndpoint(ctx context.Context, in Update) (*Endpoint, err
 		switch {
 		case in.Enabled == nil:
 		case *in.Enabled:
-			r.Disabled, r.Reason = false, ""
-			r.Failing, r.Failures, r.PausedUntil = time.Time{}, 0, time.Time{}
+			enable(r)
 		case !r.Disabled:
 			r.Disabled, r.Reason = true, "disabled by its owner"
 		}
@@ -210,8 +215,18 @@ func (s *Service) UpdateEndpoint(ctx context.Context, in Update) (*Endpoint, err
 	})
 }
 
-// modify changes an endpoint in one transaction.
-func (s *Service) modify(ctx context.Context, op, id string, fn func(store.Tx, *store.Endpoint, *config) error) (e *Endpoint, err error) {
+// enable lets an endpoint have what it is owed. That it failed stays said until
+// an attempt has succeeded; one that was disabled is granted as many failures
+// more as it takes to disable one, and what is told on the way is told again.
+func enable(r *store.Endpoint) {
+	if r.Disabled {
+		r.Failures, r.Told = 0, min(r.Told, 1)
+	}
+	r.Disabled, r.Reason, r.PausedUntil = false, "", time.Time{}
+}
+
+// modify changes an endpoint in one transaction; then tells the outbox.
+func (s *Service) modify(ctx context.Context, op, id string, then func(id string), fn func(store.Tx, *store.Endpoint, *config) error) (e *Endpoint, err error) {
 	err = s.store.Update(ctx, func(tx store.Tx) error {
 		r, err := endpoint(tx, op, id)
 		if err != nil {
@@ -231,7 +246,7 @@ func (s *Service) modify(ctx context.Context, op, id string, fn func(store.Tx, *
 		if err := tx.PutEndpoint(r); err != nil {
 			return fmt.Errorf("%s: %w", op, err)
 		}
-		s.changed(tx, op, id, s.queue.Refresh)
+		s.changed(tx, op, id, then)
 		e, err = describe(r, s.opts.Now())
 		return err
 	})

@@ -182,7 +182,7 @@ func TestProxyFaultsCostNoAttempt(t *testing.T) {
 	e, _ := h.create(Create{URL: (&url.URL{Scheme: "http", Host: "hooks.example"}).String(), Attempts: 2})
 	h.journal(updated("a"))
 	eventually(t, "the proxy is tried more often than an attempt would be", func() bool { return tries.Load() > 5 })
-	if got, err := h.service.GetEndpoint(context.Background(), e.ID); err != nil || got.State != StateEnabled || got.Failures != 0 {
+	if got, err := h.service.GetEndpoint(context.Background(), e.ID); err != nil || got.State != StateActive || got.Failures != 0 {
 		t.Errorf("%+v, %v", got, err)
 	}
 	p.answer.Store(nil)

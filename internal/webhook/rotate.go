@@ -42,7 +42,7 @@ func (s *Service) RotateSecret(ctx context.Context, id string, in Rotate) (e *En
 	if overlap < 0 || overlap > maxOverlap {
 		return nil, "", mail.Errorf(mail.KindInvalid, op, "the overlap must be from 0 to %d days", maxOverlap/(24*time.Hour))
 	}
-	e, err = s.modify(ctx, op, id, func(_ store.Tx, _ *store.Endpoint, c *config) error {
+	e, err = s.modify(ctx, op, id, s.queue.Refresh, func(_ store.Tx, _ *store.Endpoint, c *config) error {
 		if in.Signature != "" {
 			c.Signature = in.Signature
 		}
@@ -120,7 +120,7 @@ func (s *Service) resign(op string, c *config, to Signature) error {
 // sign beside it stays: rotate it with no overlap instead.
 func (s *Service) ExpireKey(ctx context.Context, id, key string) (*Endpoint, error) {
 	const op = "expire key"
-	return s.modify(ctx, op, id, func(_ store.Tx, _ *store.Endpoint, c *config) error {
+	return s.modify(ctx, op, id, s.queue.Refresh, func(_ store.Tx, _ *store.Endpoint, c *config) error {
 		now := s.opts.Now().UTC()
 		var keys []signingKey
 		found, lasting := false, false

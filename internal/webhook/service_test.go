@@ -26,7 +26,7 @@ func TestEventBecomesAVerifiedWebhook(t *testing.T) {
 	h.account("a")
 	sink := receive(t, nil)
 	e, secret := h.create(Create{URL: sink.URL + "/hook", Events: []event.Type{event.MessageUpdated, event.Ping}})
-	if e.State != StateEnabled || !e.Ordered || e.Payload != PayloadThin || !strings.HasPrefix(secret, "whsec_") {
+	if e.State != StateActive || !e.Ordered || e.Payload != PayloadThin || !strings.HasPrefix(secret, "whsec_") {
 		t.Errorf("%+v", e)
 	}
 	sent := h.journal(updated("a"), updated("a"))
@@ -57,7 +57,7 @@ func TestEventBecomesAVerifiedWebhook(t *testing.T) {
 		list, err := h.outbox.Deliveries(context.Background(), store.DeliveryFilter{Endpoint: e.ID, State: store.DeliveryDelivered}, store.DateKey{}, 10)
 		return err == nil && len(list) == 2
 	})
-	if got, err := h.service.GetEndpoint(context.Background(), e.ID); err != nil || got.LastSuccessAt.IsZero() || got.State != StateEnabled {
+	if got, err := h.service.GetEndpoint(context.Background(), e.ID); err != nil || got.LastSuccessAt.IsZero() || got.State != StateActive {
 		t.Errorf("%+v, %v", got, err)
 	}
 }
@@ -217,7 +217,7 @@ func TestRetryAfterPausesTheEndpoint(t *testing.T) {
 	first := sink.next(t)
 	eventually(t, "the endpoint is paused", func() bool {
 		got, err := h.service.GetEndpoint(context.Background(), e.ID)
-		return err == nil && got.State == StatePaused && !got.PausedUntil.IsZero()
+		return err == nil && got.State == StateFailing && !got.PausedUntil.IsZero()
 	})
 	h.journal(updated("b"))
 	for range 2 {
@@ -227,7 +227,7 @@ func TestRetryAfterPausesTheEndpoint(t *testing.T) {
 	}
 	eventually(t, "the endpoint is well again", func() bool {
 		got, err := h.service.GetEndpoint(context.Background(), e.ID)
-		return err == nil && got.State == StateEnabled && got.FailingSince.IsZero()
+		return err == nil && got.State == StateActive && got.FailingSince.IsZero()
 	})
 }
 

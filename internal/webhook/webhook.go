@@ -48,6 +48,7 @@ type Queue interface {
 	Notice(lanes []store.Lane)
 	Hand(list []outbox.Handed)
 	Refresh(endpoint string)
+	TryNow(endpoint string)
 	Forget(endpoint string)
 }
 
