@@ -14,7 +14,7 @@ build: ## Build the programs into bin/
 	CGO_ENABLED=0 $(GO) build -o $(BIN)/ $(addprefix ./cmd/,$(PROGS))
 
 # MAIL counts where it is given to make: a shell's own names something else.
-demo: ## Build and run everything with a sandbox, no account needed (KEEP=1 keeps its state, MAIL=DIR shows your mail)
+demo: ## Build and run everything with a sandbox, no account needed (KEEP=1 goes on where the last one with KEEP=1 stopped, MAIL=DIR shows your mail)
 	@test -x $(BIN)/postern || echo "Building; the first time this takes a few minutes."
 	@$(MAKE) --no-print-directory build
 	@exec $(BIN)/postern demo $(if $(filter command,$(origin MAIL)),--mail "$(MAIL)")
@@ -23,7 +23,7 @@ test: ## Run all tests, with the race detector where it can (NO_SKIP=1 fails whe
 	@$(GO) run ./internal/testrun $(if $(NO_SKIP),-no-skip)
 
 # SEED reaches the tests through the environment.
-soak: ## Run the tests under faults and kills in full, with five fresh seeds (SOAK=1 with one, SEED=N repeats one)
+soak: ## Run the tests under faults and kills in full, with five fresh seeds (some 20 minutes; SOAK=1 with one in 4, SEED=N repeats one)
 	SOAK=$(or $(SOAK),5) $(GO) test -count=1 -v -timeout 0 -run '^(TestFaults|TestKills)$$' ./internal/e2e/
 
 race: ## Run all tests with the race detector, or fail
@@ -46,7 +46,7 @@ verify: ## Check that generated files are current
 fidelity: ## Hold the sandbox against what the providers document and answer
 	$(GO) test -count=1 -v -run 'TestFidelity' ./internal/sandbox/fidelity/
 
-bench: ## Measure every path against its reference (ONLY=outbox,hang measures some, RUNS=1 is quicker)
+bench: ## Measure every path against its reference (ONLY=outbox,hang measures some, RUNS=1 is quicker; outbox alone takes a minute or two, all ten groups many)
 	@$(GO) run ./internal/bench $(if $(ONLY),-only $(ONLY)) $(if $(RUNS),-runs $(RUNS))
 
 .PHONY: help build demo test soak race lint generate verify fidelity bench
