@@ -19,8 +19,20 @@ func (r accountResolver) ExternalID(_ context.Context, a *store.Account) (*strin
 	return optional(a.ExternalID), nil
 }
 
-func (r accountResolver) StateReason(_ context.Context, a *store.Account) (*string, error) {
-	return optional(a.StateReason), nil
+// StateReason says it, too, where it is the account's provider that cannot
+// work: nobody's consent is needed then, so the account's state is as it was.
+func (r accountResolver) StateReason(ctx context.Context, a *store.Account) (*string, error) {
+	if a.StateReason != "" {
+		return &a.StateReason, nil
+	}
+	list, err := r.services.Providers.Providers(ctx)
+	for _, p := range list {
+		if p.ID == a.Provider && p.State == service.ProviderMisconfigured {
+			why := "provider " + p.ID + " is misconfigured: " + p.Reason
+			return &why, err
+		}
+	}
+	return nil, err
 }
 
 func (r accountResolver) Mailboxes(ctx context.Context, a *store.Account) ([]*store.Mailbox, error) {

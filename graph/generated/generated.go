@@ -3294,7 +3294,7 @@ type Account {
   connectedAt: Time
   "When the first sync was complete."
   syncedAt: Time
-  "When the last round of syncing ended."
+  "When the last round of syncing ended. Rounds within a minute of one another are not all written down; ` + "`" + `syncAccount` + "`" + ` is."
   lastSyncAt: Time
   "The mailboxes, by path."
   mailboxes: [Mailbox!]!
@@ -4264,7 +4264,7 @@ input SubmitMessageInput {
   reply: ID
   "Id of the message that this one forwards, with its attachments."
   forward: ID
-  "When to send it. Without it, or in the past, at once. More than a year ahead is BAD_INPUT."
+  "When to send it. Without it, or in the past, at once. More than 366 days ahead is BAD_INPUT."
   sendAt: Time
   "Your own key: submitting the same again with it within 24 hours (or while the submission is kept, where that is shorter) gives the first submission and sends nothing. Another message under the same key is CONFLICT."
   idempotencyKey: String

@@ -391,7 +391,7 @@ type SubmitMessageInput struct {
 	Reply *string `json:"reply,omitempty"`
 	// Id of the message that this one forwards, with its attachments.
 	Forward *string `json:"forward,omitempty"`
-	// When to send it. Without it, or in the past, at once. More than a year ahead is BAD_INPUT.
+	// When to send it. Without it, or in the past, at once. More than 366 days ahead is BAD_INPUT.
 	SendAt *time.Time `json:"sendAt,omitempty"`
 	// Your own key: submitting the same again with it within 24 hours (or while the submission is kept, where that is shorter) gives the first submission and sends nothing. Another message under the same key is CONFLICT.
 	IdempotencyKey *string `json:"idempotencyKey,omitempty"`

@@ -397,19 +397,41 @@ func jitter(d time.Duration) time.Duration {
 	return time.Duration(float64(d) * (0.8 + 0.4*rand.Float64()))
 }
 
-// Sync makes an account due at once and waits for the round.
+// Sync makes an account due at once and waits for the round. Whoever reads the
+// account then finds when it was.
 func (s *Service) Sync(ctx context.Context, account string) error {
 	if _, err := s.account(ctx, account); err != nil {
 		return err
 	}
+	asked := s.now()
 	done := make(chan error, 1)
 	s.schedule.soon(account, done)
 	select {
 	case err := <-done:
-		return err
+		if err != nil {
+			return err
+		}
+		return s.noteRound(ctx, account, asked)
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// noteRound writes when a round has ended that somebody asked for, which
+// finishRound leaves out where a time was written not long before.
+func (s *Service) noteRound(ctx context.Context, account string, asked time.Time) error {
+	acct, err := s.account(ctx, account)
+	if err != nil || acct.State != store.AccountReady || !acct.LastSyncAt.Before(asked) {
+		return err
+	}
+	return s.store.Update(ctx, func(tx store.Tx) error {
+		acct, err := tx.Account(account)
+		if err != nil || acct.State != store.AccountReady {
+			return err
+		}
+		acct.LastSyncAt = s.now()
+		return tx.PutAccount(acct)
+	})
 }
 
 // Touch makes an account due at once: it was connected, or changed. The round

@@ -26,6 +26,13 @@ func TestStateSaysWhatHappensNow(t *testing.T) {
 	if s := w.submit(Input{Message: Message{Text: "x"}, SendAt: w.clock().Add(-time.Hour)}); s.State != store.SubmissionSending {
 		t.Errorf("at a time that has passed: %s", s.State)
 	}
+	at := w.clock().Add(maxAhead)
+	if s := w.submit(Input{Message: Message{Text: "x"}, SendAt: at}); s.State != store.SubmissionScheduled {
+		t.Errorf("in a year: %s", s.State)
+	}
+	if _, err := w.svc.Submit(w.ctx, Input{Account: "account-1", Message: Message{To: []mail.Address{{Email: "x@example.com"}}, Text: "x"}, SendAt: at.AddDate(100, 0, 0)}); mail.KindOf(err) != mail.KindInvalid {
+		t.Errorf("in a hundred years: %v", err)
+	}
 }
 
 // TestCancelUntilItIsSent: a submission can be cancelled while its draft lies

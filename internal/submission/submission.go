@@ -111,6 +111,10 @@ func New(s store.Store, j *journal.Journal, p Providers, m Mirror, opts Options)
 
 func (s *Service) now() time.Time { return s.opts.Now().UTC() }
 
+// maxAhead is how far ahead a message can be scheduled: what is further is a
+// slip, and its bytes would be kept for good.
+const maxAhead = 366 * 24 * time.Hour
+
 // Input describes a message to send: either Raw, or the parts of which it is
 // composed.
 type Input struct {
@@ -118,7 +122,8 @@ type Input struct {
 	Message
 	// Raw is a whole message (RFC 5322); its Bcc field is taken out.
 	Raw []byte
-	// SendAt is when to send; zero is now.
+	// SendAt is when to send; zero and what is past are now. It is at most
+	// maxAhead from now.
 	SendAt time.Time
 	// IdempotencyKey makes a repeated Submit give the first submission.
 	IdempotencyKey string
@@ -138,6 +143,9 @@ func (s *Service) Submit(ctx context.Context, in Input) (*store.Submission, erro
 	})
 	if err != nil || old != nil {
 		return old, err
+	}
+	if in.SendAt.After(s.now().Add(maxAhead)) {
+		return nil, mail.Errorf(mail.KindInvalid, "submit message", "sendAt is more than %d days ahead", maxAhead/(24*time.Hour))
 	}
 	sub, raw, err := s.compose(ctx, acct, in)
 	if err != nil {
