@@ -25,7 +25,7 @@ type cli struct {
 	Serve       serveCmd       `cmd:"" help:"Run the gateway."`
 	Demo        demoCmd        `cmd:"" help:"Run everything at once with a sandbox in place of the providers."`
 	CheckConfig checkConfigCmd `cmd:"" help:"Check the settings and say what is wrong with them."`
-	Keys        keysCmd        `cmd:"" help:"Make and rotate master keys."`
+	Keys        keysCmd        `cmd:"" help:"Make and rotate keys."`
 	Accounts    accountsCmd    `cmd:"" help:"Look at the connected accounts."`
 	Endpoints   endpointsCmd   `cmd:"" help:"Look at endpoints of webhooks; enable and disable them."`
 	Deliveries  deliveriesCmd  `cmd:"" help:"Look at deliveries of webhooks and make them again."`

@@ -80,6 +80,7 @@ func (e *env) checkProvider(cfg *config.Config, name string, p config.Provider, 
 
 type keysCmd struct {
 	Generate keysGenerateCmd `cmd:"" help:"Make a master key."`
+	Admin    keysAdminCmd    `cmd:"" help:"Make a new admin API key; the gateway may run."`
 	Rotate   keysRotateCmd   `cmd:"" help:"Wrap everything under the first master key; the gateway may run."`
 }
 
@@ -102,6 +103,31 @@ func (k keysGenerateCmd) Run(e *env) error {
 	}
 	fmt.Fprintf(e.stdout, "A master key (id %s) is in %s. Keep a copy apart from the data: without it nothing can be read.\n", key.ID(), k.File)
 	return nil
+}
+
+type keysAdminCmd struct {
+	Rotate bool `help:"Make one although admin.key is there. The former key stops working at once."`
+}
+
+// Run makes a new admin key, in admin.key of the data folder: it is not shown.
+func (k keysAdminCmd) Run(e *env) error {
+	cfg, err := e.config()
+	if err != nil {
+		return err
+	}
+	file := gateway.AdminKeyFile(cfg)
+	if _, err := os.Lstat(file); err == nil && !k.Rotate {
+		return usageError{fmt.Errorf("%s is there; with --rotate a new key takes its place, and the former one stops working at once", file)}
+	}
+	var made gateway.AdminKey
+	err = e.onStore(cfg, "POST", "/keys/admin", &made, func(s *bolt.Store) (err error) {
+		made, err = gateway.RenewAdminKey(e.ctx, cfg, s)
+		return err
+	})
+	if err == nil {
+		fmt.Fprintf(e.stdout, "A new admin key is in %s. The former one does not work any more.\n", made.File)
+	}
+	return err
 }
 
 type keysRotateCmd struct{}

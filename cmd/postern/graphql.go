@@ -35,6 +35,9 @@ func (g graphqlCmd) Run(e *env) error {
 	}
 	if g.Key == "" {
 		b, err := os.ReadFile(gateway.AdminKeyFile(cfg))
+		if errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("there is no %s: give a key with --key or POSTERN_API_KEY; %s", gateway.AdminKeyFile(cfg), gateway.NewKeyHint)
+		}
 		if err != nil {
 			return fmt.Errorf("read the admin key: %w", err)
 		}

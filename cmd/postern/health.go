@@ -52,8 +52,8 @@ func (h healthCmd) Run(e *env) error {
 	}
 	defer resp.Body.Close()
 	var answer struct {
-		Status  string
-		Reasons []string
+		Status            string
+		Reasons, Warnings []string
 	}
 	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
 		return fmt.Errorf("what answers at %s is no gateway: %s", req.URL.Host, resp.Status)
@@ -62,6 +62,9 @@ func (h healthCmd) Run(e *env) error {
 		return fmt.Errorf("%s: %s", answer.Status, strings.Join(answer.Reasons, "; "))
 	}
 	fmt.Fprintln(e.stdout, answer.Status)
+	for _, w := range answer.Warnings {
+		fmt.Fprintln(e.stdout, "warning:", w)
+	}
 	return nil
 }
 

@@ -89,7 +89,11 @@ func (p pluginsListCmd) Run(e *env) error {
 	w := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "INSTANCE\tPLUGIN\tVERSION\tSTATE\tRESTARTS\tPID")
 	for _, r := range out.Instances {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s %s\t%d\t%d\n", r.Instance, r.Plugin, r.Version, r.State, r.Reason, r.Restarts, r.PID)
+		state := r.State
+		if r.Reason != "" {
+			state += ": " + r.Reason
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%d\n", r.Instance, r.Plugin, r.Version, state, r.Restarts, r.PID)
 	}
 	return w.Flush()
 }

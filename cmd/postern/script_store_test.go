@@ -2,7 +2,10 @@ package main
 
 import (
 	"os"
+	"path/filepath"
 	"strconv"
+	"strings"
+	"syscall"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -43,4 +46,18 @@ func cut(ts *testscript.TestScript, neg bool, args []string) {
 		n += info.Size()
 	}
 	ts.Check(os.Truncate(ts.MkAbs(args[0]), n))
+}
+
+// hup FOLDER sends SIGHUP to the gateway of a data folder.
+func hup(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: hup FOLDER")
+	}
+	raw, err := os.ReadFile(filepath.Join(ts.MkAbs(args[0]), "postern.pid"))
+	ts.Check(err)
+	pid, err := strconv.Atoi(strings.TrimSpace(string(raw)))
+	ts.Check(err)
+	process, err := os.FindProcess(pid)
+	ts.Check(err)
+	ts.Check(process.Signal(syscall.SIGHUP))
 }

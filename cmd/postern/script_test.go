@@ -34,7 +34,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"mode": mode, "exits": exits, "waitfor": waitFor,
-			"until": until, "setformat": setFormat, "unchanged": unchanged, "newstore": newStore, "cut": cut,
+			"until": until, "setformat": setFormat, "unchanged": unchanged, "newstore": newStore, "cut": cut, "hup": hup,
 		},
 	})
 }

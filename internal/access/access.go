@@ -46,19 +46,30 @@ func (a *Access) EnsureAdminKey(ctx context.Context, file string) (created bool,
 	if !errors.Is(err, store.ErrNotFound) {
 		return false, err
 	}
+	return true, a.RenewAdminKey(ctx, file)
+}
+
+// RenewAdminKey makes a new admin key in a file that its owner alone can read.
+// The former one is refused from the commit on. Where it fails before, nothing
+// has changed; after a crash between commit and rename it is called again.
+func (a *Access) RenewAdminKey(ctx context.Context, file string) error {
 	raw := make([]byte, 32)
 	rand.Read(raw)
 	key := keyPrefix + base64.RawURLEncoding.EncodeToString(raw)
-	// The file first: a key that nobody can read would lock everybody out.
-	if err := writeSecret(file, key+"\n"); err != nil {
-		return false, fmt.Errorf("write admin key: %w", err)
-	}
 	sum := sha256.Sum256([]byte(key))
-	return true, a.store.Update(ctx, func(tx store.Tx) error { return tx.PutSetting(adminKey, sum[:]) })
+	// Written first: a key that nobody can read would lock everybody out.
+	err := writeSecret(file, key+"\n", func() error {
+		return a.store.Update(ctx, func(tx store.Tx) error { return tx.PutSetting(adminKey, sum[:]) })
+	})
+	if err != nil {
+		return fmt.Errorf("write admin key: %w", err)
+	}
+	return nil
 }
 
-// writeSecret replaces a file in one step, with mode 0600 from its first byte.
-func writeSecret(name, content string) error {
+// writeSecret replaces a file in one step, with mode 0600 from its first byte,
+// once commit has said that it counts.
+func writeSecret(name, content string, commit func() error) error {
 	f, err := os.CreateTemp(filepath.Dir(name), ".key-*")
 	if err != nil {
 		return err
@@ -68,6 +79,9 @@ func writeSecret(name, content string) error {
 		return errors.Join(err, f.Close())
 	}
 	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := commit(); err != nil {
 		return err
 	}
 	return os.Rename(f.Name(), name)

@@ -81,7 +81,8 @@ type Gateway struct {
 	outbox   *outbox.Outbox
 	graph    *graph.Server
 
-	room *room
+	room    *room
+	orphans orphans
 
 	mu sync.Mutex
 	// configured are the provider instances as they were configured last.
@@ -131,12 +132,9 @@ func (g *Gateway) Close() error { return g.store.Close() }
 func (g *Gateway) wire(ctx context.Context) error {
 	cfg, reg := g.cfg, g.registry
 	g.access = access.New(g.store)
-	created, err := g.access.EnsureAdminKey(ctx, AdminKeyFile(cfg))
+	err := g.ensureAdminKey(ctx)
 	if err != nil {
 		return err
-	}
-	if created {
-		g.log.InfoContext(ctx, "admin key created", "file", AdminKeyFile(cfg))
 	}
 	if g.guard, err = webhook.NewGuard(guardRules(cfg)); err != nil {
 		return err
@@ -273,9 +271,17 @@ func (g *Gateway) instances(ctx context.Context, cfg *config.Config) (map[string
 	return out, nil
 }
 
-// Reload takes a changed configuration: providers and their settings, and
-// disk.min_free. What else changed needs a restart.
+// Reload takes a changed configuration: providers and their settings,
+// disk.min_free, and where webhooks may go. What else changed needs a restart,
+// is named in a warning, and stays as it is until then: not half of it.
 func (g *Gateway) Reload(ctx context.Context, cfg *config.Config) error {
+	if names := config.NeedRestart(g.cfg, cfg); len(names) > 0 {
+		g.log.WarnContext(ctx, "settings changed that need a restart", "settings", names)
+		kept := *cfg
+		kept.PublicURL, kept.HTTP = g.cfg.PublicURL, g.cfg.HTTP // redirects and notifications lead there
+		cfg = &kept
+	}
+	defer g.orphans.stale()
 	g.room.setMin(ctx, cfg.Disk.MinFree)
 	instances, err := g.instances(ctx, cfg)
 	if err != nil {

@@ -93,13 +93,13 @@ func (g *Gateway) Run(ctx context.Context) error {
 	disk := start(ctx, "store", fail, g.store.Watch)
 	plugins := start(ctx, "plugins", fail, g.plugins.Run)
 	outbox := start(ctx, "outbox", fail, g.outbox.Run)
-	sync := start(ctx, "sync", fail, g.mirror.Run, g.accounts.Run, g.submit.Run, g.maintain, g.room.run)
+	sync := start(ctx, "sync", fail, g.afterPlugins(g.mirror.Run), g.accounts.Run, g.afterPlugins(g.submit.Run), g.maintain, g.room.run)
 	handler := httpd.Handler(httpd.Options{
 		Log: g.log, Accounts: g.accounts, Providers: g.plugins, Version: g.opts.Version, Registerer: g.registry,
 		Secure:  g.cfg.Public().Scheme == "https",
 		GraphQL: g.graph.Handler(), Blobs: g.graph.Blobs(), Messages: g.graph.Messages(), GraphiQL: g.graphiQL(listener.Addr()),
 		WebhookKeys: g.hooks.PublicKeys(),
-		Metrics:     promhttp.HandlerFor(g.registry, promhttp.HandlerOpts{Registry: g.registry}), Ready: g.ready,
+		Metrics:     promhttp.HandlerFor(g.registry, promhttp.HandlerOpts{Registry: g.registry}), Ready: g.ready, Warnings: g.warnings,
 	})
 	doors := start(ctx, "doors", fail,
 		func(ctx context.Context) error {

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/postern-mail/postern/internal/account"
 	"github.com/postern-mail/postern/internal/config"
 	"github.com/postern-mail/postern/internal/pluginhost"
 	"github.com/postern-mail/postern/plugins/sdk/provider"
@@ -49,7 +50,7 @@ func (g *Gateway) commands() http.Handler {
 			respond(w, v, err)
 		})
 	}
-	answer("GET /accounts", func(ctx context.Context) (any, error) { return ListAccounts(ctx, g.store) })
+	answer("GET /accounts", func(ctx context.Context) (any, error) { return g.accountList(ctx) })
 	answer("GET /plugins", func(context.Context) (any, error) { return g.pluginList(), nil })
 	mux.HandleFunc("POST /keys/rotate", func(w http.ResponseWriter, r *http.Request) {
 		// Only the gateway's own first key can be rotated to: the caller's
@@ -60,6 +61,10 @@ func (g *Gateway) commands() http.Handler {
 		}
 		rotated, err := RotateKeys(r.Context(), g.store)
 		respond(w, rotated, err)
+	})
+	mux.HandleFunc("POST /keys/admin", func(w http.ResponseWriter, r *http.Request) {
+		k, err := g.serveAdminKey(r)
+		respond(w, k, err)
 	})
 	g.serveDeliveries(mux)
 	mux.HandleFunc("GET /backup", g.serveBackup)
@@ -101,13 +106,21 @@ func ListAccounts(ctx context.Context, s store.Store) ([]AccountRow, error) {
 			if err != nil {
 				return err
 			}
+			faults, err := account.Misconfigurations(tx)
+			if err != nil {
+				return err
+			}
 			for _, a := range list {
 				count, err := tx.CountMessages(a.ID)
 				if err != nil {
 					return err
 				}
+				reason := a.StateReason
+				if reason == "" {
+					reason = ofProvider(a.Provider, faults[a.Provider])
+				}
 				rows = append(rows, AccountRow{ID: a.ID, Provider: a.Provider, Address: a.Address,
-					State: strings.ToUpper(string(a.State)), Reason: a.StateReason, Messages: count, SyncedAt: a.LastSyncAt})
+					State: strings.ToUpper(string(a.State)), Reason: reason, Messages: count, SyncedAt: a.LastSyncAt})
 				after = a.ID
 			}
 			n = len(list)
@@ -139,6 +152,9 @@ func (g *Gateway) pluginList() []PluginRow {
 			State: string(s.State), Restarts: s.Restarts, PID: s.Pid}
 		if s.LastError != nil && s.State != pluginhost.StateRunning {
 			row.Reason = describe(s.LastError)
+		}
+		if why := g.misconfigured(s); why != "" { // its process may run nevertheless
+			row.State, row.Reason = string(pluginhost.StateMisconfigured), why
 		}
 		if info, err := g.plugins.Info(s.Name); err == nil {
 			row.Settings = info.Settings

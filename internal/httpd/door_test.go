@@ -29,7 +29,9 @@ type door struct {
 	answer  *provider.NotifyResponse
 	err     error
 	reasons []string
-	hints   []string
+	// warnings are those of a gateway that is ready.
+	warnings []string
+	hints    []string
 }
 
 func (d *door) lookUp(instance string) (provider.Provider, error) {
@@ -54,7 +56,7 @@ func (l lookUp) Provider(instance string) (provider.Provider, error) { return l(
 
 func (d *door) options() Options {
 	return Options{Log: slog.New(slog.NewTextHandler(&d.log, nil)), Accounts: d, Providers: lookUp(d.lookUp), Version: "v1",
-		Ready:   func(context.Context) []string { return d.reasons },
+		Ready: func(context.Context) []string { return d.reasons }, Warnings: func(context.Context) []string { return d.warnings },
 		Metrics: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("secret-of-mine") })}
 }
 
@@ -125,7 +127,13 @@ func TestHealth(t *testing.T) {
 		{"/healthz", []string{"store: closed"}, 200, `"version":"v1"`},
 		{"/readyz", nil, 200, `"ready"`},
 		{"/readyz", []string{"store: closed"}, 503, `"reasons":["store: closed"]`},
+		{"/readyz", nil, 200, `"warnings":["provider x is misconfigured"]`},
+		{"/readyz", []string{"store: closed"}, 503, `"warnings":["provider x is misconfigured"]`},
 	} {
+		d.warnings = nil
+		if strings.Contains(c.want, "warnings") {
+			d.warnings = []string{"provider x is misconfigured"}
+		}
 		d.reasons = c.reasons
 		resp := d.do("GET", c.path, "")
 		body, _ := io.ReadAll(resp.Body)

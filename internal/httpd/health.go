@@ -16,7 +16,8 @@ func (s *server) healthz(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, http.StatusOK, map[string]any{"status": "ok", "version": s.Version})
 }
 
-// readyz answers 200 when everything works, else 503 with the reasons.
+// readyz answers 200 while the gateway does its work, with warnings of what
+// needs a look, else 503 with the reasons.
 func (s *server) readyz(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := timeout(r, 2*time.Second)
 	defer cancel()
@@ -24,11 +25,18 @@ func (s *server) readyz(w http.ResponseWriter, r *http.Request) {
 	if s.Ready != nil {
 		reasons = s.Ready(ctx)
 	}
+	answer := map[string]any{"status": "ready"}
+	if s.Warnings != nil {
+		if warnings := s.Warnings(ctx); len(warnings) > 0 {
+			answer["warnings"] = warnings
+		}
+	}
 	if len(reasons) > 0 {
-		writeJSON(w, http.StatusServiceUnavailable, map[string]any{"status": "not ready", "reasons": reasons})
+		answer["status"], answer["reasons"] = "not ready", reasons
+		writeJSON(w, http.StatusServiceUnavailable, answer)
 		return
 	}
-	writeJSON(w, http.StatusOK, map[string]any{"status": "ready"})
+	writeJSON(w, http.StatusOK, answer)
 }
 
 func writeJSON(w http.ResponseWriter, status int, v any) {

@@ -50,6 +50,8 @@ type Options struct {
 	Registerer prometheus.Registerer
 	// Ready says why the gateway is not ready, nothing when it is.
 	Ready func(ctx context.Context) []string
+	// Warnings says what needs a look while the gateway is ready.
+	Warnings func(ctx context.Context) []string
 	// Secure: owners come by https, so cookies go by nothing else.
 	Secure bool
 	// Version is shown by /healthz.

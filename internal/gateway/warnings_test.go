@@ -1,0 +1,118 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/postern-mail/postern/internal/config"
+	"github.com/postern-mail/postern/internal/pluginhost"
+	"github.com/postern-mail/postern/plugins/sdk/mail"
+	"github.com/postern-mail/postern/store"
+)
+
+// TestWarnings: a provider that refuses the application, and one that was taken
+// out of the settings, are told wherever somebody looks.
+func TestWarnings(t *testing.T) {
+	e := newErasable(t)
+	faults, err := json.Marshal(map[string]string{"x": "the secret is wrong"})
+	e.must(err)
+	e.must(e.g.store.Update(t.Context(), func(tx store.Tx) error {
+		for id, provider := range map[string]string{"a1": "x", "a2": "gone", "a3": "gone"} {
+			if err := tx.PutAccount(&store.Account{ID: id, Provider: provider, Address: id + "@example.com", State: store.AccountReady}); err != nil {
+				return err
+			}
+		}
+		return tx.PutSetting("providers.misconfigured", faults)
+	}))
+	e.stop()
+	e.cfg.Providers = map[string]config.Provider{"x": {Plugin: "absent"}}
+	e.start()
+	defer e.stop()
+	want := []string{"provider x is misconfigured: the secret is wrong", `the settings have no provider "gone" any more, and it has 2 accounts`}
+	if d := cmp.Diff(want, e.g.warnings(t.Context())); d != "" {
+		t.Error(d)
+	}
+	for _, p := range e.g.pluginList() {
+		if p.State != string(pluginhost.StateMisconfigured) || p.Reason != "the secret is wrong" {
+			t.Errorf("the plugin is %s: %s", p.State, p.Reason)
+		}
+	}
+	own, err := ListAccounts(t.Context(), e.g.store)
+	e.must(err)
+	running, err := e.g.accountList(t.Context())
+	e.must(err)
+	for _, rows := range [][]AccountRow{own, running} {
+		for _, r := range rows {
+			if r.ID == "a1" && (r.State != "READY" || !strings.Contains(r.Reason, "the secret is wrong")) {
+				t.Errorf("its account is %s: %s", r.State, r.Reason)
+			}
+		}
+	}
+	// The provider is back: the next look counts anew. And nobody is left who met
+	// the fault of the other, so it is over until somebody does.
+	back := *e.cfg
+	back.Providers = map[string]config.Provider{"x": {Plugin: "absent"}, "gone": {Plugin: "absent"}}
+	e.must(e.g.Reload(t.Context(), &back))
+	if w := e.g.warnings(t.Context()); len(w) > 0 {
+		t.Errorf("after the reload: %q", w)
+	}
+}
+
+// TestAdminKeyRenewed: from the answer on the former key is refused.
+func TestAdminKeyRenewed(t *testing.T) {
+	e := newErasable(t)
+	defer e.stop()
+	former := readKey(AdminKeyFile(e.cfg))
+	if _, err := e.g.access.Authenticate(t.Context(), former); err != nil {
+		t.Fatal(err)
+	}
+	var made AdminKey
+	e.must(Call(t.Context(), e.cfg, "POST", "/keys/admin", &made))
+	if _, err := e.g.access.Authenticate(t.Context(), former); mail.KindOf(err) != mail.KindUnauthorized {
+		t.Errorf("the former key: %v", err)
+	}
+	if _, err := e.g.access.Authenticate(t.Context(), readKey(made.File)); err != nil {
+		t.Errorf("the new key: %v", err)
+	}
+	if left, err := os.ReadDir(e.cfg.DataDir); err != nil || strings.Contains(strings.Join(names(left), " "), ".key-") {
+		t.Errorf("left behind: %v %v", names(left), err)
+	}
+}
+
+func names(list []os.DirEntry) (out []string) {
+	for _, e := range list {
+		out = append(out, e.Name())
+	}
+	return out
+}
+
+// TestFirstStartsAreAwaited: what is due waits for those that start, and not
+// for those that cannot.
+func TestFirstStartsAreAwaited(t *testing.T) {
+	looks := 0
+	awaitStarted(t.Context(), func() []pluginhost.InstanceStatus {
+		looks++
+		s := pluginhost.StateStarting
+		if looks > 2 {
+			s = pluginhost.StateRunning
+		}
+		return []pluginhost.InstanceStatus{{State: pluginhost.StateMisconfigured}, {State: pluginhost.StateBackoff}, {State: s}}
+	})
+	if looks != 3 {
+		t.Errorf("%d looks", looks)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	awaitStarted(ctx, func() []pluginhost.InstanceStatus {
+		return []pluginhost.InstanceStatus{{State: pluginhost.StateStarting}}
+	})
+	if ctx.Err() == nil {
+		t.Error("a plugin that hangs is not waited for")
+	}
+}
