@@ -23,15 +23,15 @@ type deliveriesCmd struct {
 
 // deliveryFilter are the flags that say which deliveries.
 type deliveryFilter struct {
-	Endpoint string    `help:"Only those of this endpoint." placeholder:"ID"`
-	Account  string    `help:"Only those of this account." placeholder:"ID"`
-	Type     string    `help:"Only events of this type, such as message.created." placeholder:"TYPE"`
-	Since    time.Time `help:"Only those owed at this time or later (2026-01-31T12:00:00Z)." placeholder:"TIME"`
-	Until    time.Time `help:"Only those owed before this time." placeholder:"TIME"`
+	Endpoint string `help:"Only those of this endpoint." placeholder:"ID"`
+	Account  string `help:"Only those of this account." placeholder:"ID"`
+	Type     string `help:"Only events of this type, such as message.created." placeholder:"TYPE"`
+	Since    moment `help:"Only those owed at this time (2026-01-31T12:00:00Z) or later; 2h is two hours ago." placeholder:"TIME"`
+	Until    moment `help:"Only those owed before this time." placeholder:"TIME"`
 }
 
 func (f deliveryFilter) filter() store.DeliveryFilter {
-	return store.DeliveryFilter{Endpoint: f.Endpoint, Account: f.Account, Type: f.Type, Since: f.Since, Until: f.Until}
+	return store.DeliveryFilter{Endpoint: f.Endpoint, Account: f.Account, Type: f.Type, Since: f.Since.Time, Until: f.Until.Time}
 }
 
 type deliveriesListCmd struct {

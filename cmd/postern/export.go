@@ -2,16 +2,14 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"os"
-	"time"
 
 	"github.com/postern-mail/postern/internal/gateway"
 )
 
 type exportCmd struct {
 	What  string `arg:"" enum:"events,dead-letters" help:"What to print: events, or dead-letters."`
-	Since string `default:"24h" help:"From when on: a time (RFC 3339), or how long ago (36h)." placeholder:"TIME"`
+	Since moment `default:"24h" help:"From when on: a time (RFC 3339), or how long ago (36h)." placeholder:"TIME"`
 }
 
 // Run prints records as lines of JSON.
@@ -20,14 +18,7 @@ func (x exportCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	since, err := time.Parse(time.RFC3339, x.Since)
-	if err != nil {
-		ago, durationErr := time.ParseDuration(x.Since)
-		if durationErr != nil || ago < 0 {
-			return usageError{fmt.Errorf("--since %s is neither a time (RFC 3339) nor how long ago (36h)", x.Since)}
-		}
-		since = time.Now().Add(-ago)
-	}
+	since := x.Since.Time
 	err = gateway.ExportRunning(e.ctx, cfg, x.What, since, e.stdout)
 	if !errors.Is(err, gateway.ErrNotRunning) {
 		return err

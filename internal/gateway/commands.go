@@ -74,6 +74,13 @@ type DeliveryRow struct {
 func ListDeliveries(ctx context.Context, s store.Store, f store.DeliveryFilter, limit int) ([]DeliveryRow, error) {
 	rows := []DeliveryRow{}
 	err := s.View(ctx, func(tx store.Tx) error {
+		if f.Endpoint != "" {
+			if _, err := tx.Endpoint(f.Endpoint); errors.Is(err, store.ErrNotFound) {
+				return mail.Errorf(mail.KindNotFound, "list deliveries", "there is no endpoint %q", f.Endpoint)
+			} else if err != nil {
+				return err
+			}
+		}
 		rows = rows[:0]
 		list, err := tx.Deliveries(f, store.DateKey{}, min(limit, store.MaxRecords))
 		for _, d := range list {
