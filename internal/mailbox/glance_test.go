@@ -3,6 +3,7 @@ package mailbox
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -41,15 +42,12 @@ func (a *asked) Changes(ctx context.Context, req *provider.ChangesRequest, each 
 // clock can be moved.
 func watched(t *testing.T, opts memory.Options) (w *world, a *asked, pass func(time.Duration)) {
 	w = newWorld(t, opts)
-	a = &asked{}
-	w.front = func(p provider.Provider) provider.Provider {
-		a.Provider = p
-		return a
-	}
-	var ahead time.Duration
-	now := func() time.Time { return time.Now().Add(ahead) }
+	a = &asked{Provider: w.plugin}
+	w.front = func(provider.Provider) provider.Provider { return a }
+	var ahead atomic.Int64
+	now := func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
 	w.svc.opts.Now, w.svc.schedule.now = now, now
-	return w, a, func(d time.Duration) { ahead += d }
+	return w, a, func(d time.Duration) { ahead.Add(int64(d)) }
 }
 
 // attend serves the account as Run does, and tells how long the rest may wait.

@@ -3,6 +3,7 @@ package submission
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,11 +19,11 @@ type stubborn struct {
 	*memory.Provider
 	err   error // of the whole call
 	each  error // of the message
-	tries int
+	tries atomic.Int64
 }
 
 func (p *stubborn) Purge(ctx context.Context, req *provider.DeleteRequest) (*provider.ModifyResponse, error) {
-	p.tries++
+	p.tries.Add(1)
 	if p.err != nil {
 		return nil, p.err
 	}
@@ -132,14 +133,14 @@ func TestDraftsAreLeftAfterADay(t *testing.T) {
 		w.cloud.FailNext("send", mail.KindForbidden)
 		go func() { done <- w.svc.Run(ctx) }()
 		bubble(20 * time.Hour)
-		if got := w.submission(s.ID); got.State != store.SubmissionFailed || got.Step != store.StepDiscard || p.tries < 20 {
-			t.Errorf("after some hours: %s, step %q, %d tries", got.State, got.Step, p.tries)
+		if got := w.submission(s.ID); got.State != store.SubmissionFailed || got.Step != store.StepDiscard || p.tries.Load() < 20 {
+			t.Errorf("after some hours: %s, step %q, %d tries", got.State, got.Step, p.tries.Load())
 		}
 		bubble(6 * time.Hour)
-		tries := p.tries
+		tries := p.tries.Load()
 		bubble(24 * time.Hour)
-		if got := w.submission(s.ID); got.Step != stepLeft || p.tries != tries {
-			t.Errorf("after a day: step %q, %d more tries", got.Step, p.tries-tries)
+		if got := w.submission(s.ID); got.Step != stepLeft || p.tries.Load() != tries {
+			t.Errorf("after a day: step %q, %d more tries", got.Step, p.tries.Load()-tries)
 		}
 		stop()
 		if err := <-done; err != nil {
