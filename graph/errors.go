@@ -15,6 +15,7 @@ import (
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
 	"github.com/postern-mail/postern/graph/generated"
+	"github.com/postern-mail/postern/graph/service"
 	"github.com/postern-mail/postern/internal/event"
 	"github.com/postern-mail/postern/plugins/sdk/mail"
 	"github.com/postern-mail/postern/store"
@@ -122,7 +123,11 @@ func (s *Server) describe(ctx context.Context, err error) fault {
 	if known.Op != "" {
 		f.message = known.Op + ": " + f.message
 	}
-	if known.Code != "" {
+	switch known.Code {
+	case "":
+	case service.CodeDiskFull: // our own, and no provider's
+		f.extensions["reason"] = known.Code
+	default:
 		f.extensions["providerCode"] = known.Code
 	}
 	if f.retryAfter > 0 {

@@ -15,9 +15,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -176,6 +178,7 @@ func (g *Gateway) wire(ctx context.Context) error {
 	}
 	g.accounts = account.New(g.store, g.journal, g.plugins, account.Options{
 		Log: g.log, Registerer: reg, PublicURL: cfg.Public(), Push: g.push, LinkLife: cfg.Connect.LinkLife})
+	g.accounts.Configured(slices.Collect(maps.Keys(instances)))
 	if err := g.accounts.Restore(ctx); err != nil {
 		return err
 	}
@@ -291,6 +294,7 @@ func (g *Gateway) Reload(ctx context.Context, cfg *config.Config) error {
 	// theirs.
 	err = g.plugins.Reload(ctx, instances)
 	g.reached.Store(reachable(cfg))
+	g.accounts.Configured(slices.Collect(maps.Keys(instances)))
 	g.accounts.Reconfigured(ctx, g.changed(instances))
 	return errors.Join(err, g.reguard(cfg))
 }

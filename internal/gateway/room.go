@@ -10,6 +10,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/postern-mail/postern/graph/service"
 	"github.com/postern-mail/postern/plugins/sdk/mail"
 	"github.com/postern-mail/postern/store/bolt"
 )
@@ -175,6 +176,6 @@ func (r *room) hold() error {
 	}
 	// Not over_quota: that is the mailbox at the provider. This passes, and
 	// what is asked for may be asked for again.
-	return &mail.Error{Kind: mail.KindUnavailable, Code: "disk_full", RetryAfter: time.Minute,
+	return &mail.Error{Kind: mail.KindUnavailable, Code: service.CodeDiskFull, RetryAfter: time.Minute,
 		Message: "the gateway's disk is nearly full: " + why}
 }

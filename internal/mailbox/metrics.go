@@ -1,6 +1,10 @@
 package mailbox
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/postern-mail/postern/plugins/sdk/mail"
+)
 
 type metrics struct {
 	rounds      prometheus.Histogram
@@ -27,6 +31,10 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		lag: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "postern_sync_lag_seconds", Help: "From a message's arrival at the provider to its event.",
 			Buckets: prometheus.ExponentialBuckets(0.1, 2.5, 12)}),
+	}
+	// Those that pass, and those that end an account's rounds, are looked out for.
+	for _, kind := range []mail.Kind{mail.KindThrottled, mail.KindUnavailable, mail.KindMisconfigured, mail.KindGrantExpired, mail.KindInternal} {
+		m.failures.WithLabelValues(string(kind))
 	}
 	if r != nil {
 		r.MustRegister(m.rounds, m.failures, m.items, m.comparisons, m.turns, m.lag)

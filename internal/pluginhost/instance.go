@@ -65,6 +65,7 @@ func newInstance(h *Host, name string, cfg Instance) *instance {
 		reloads: make(chan reloadRequest), removed: make(chan struct{}), changed: make(chan struct{}),
 		status: InstanceStatus{Name: name, Plugin: cfg.Plugin, State: StateStarting},
 	}
+	h.metrics.begin(name)
 	do := retry(h.o.patience.layer(i.do), h.o.Attempts, h.o.Now, sleep, func(v provider.Verb) {
 		h.metrics.retries.WithLabelValues(name, string(v)).Inc()
 	})

@@ -62,6 +62,13 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	return m, nil
 }
 
+// begin shows an instance's series before anything has happened.
+func (m *metrics) begin(instance string) {
+	m.throttled.WithLabelValues(instance)
+	m.restarts.WithLabelValues(instance)
+	m.up.WithLabelValues(instance)
+}
+
 // forget drops what an instance that is no more would leave behind.
 func (m *metrics) forget(instance string) {
 	labels := prometheus.Labels{"instance": instance}

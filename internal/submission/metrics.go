@@ -22,6 +22,9 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Name: "postern_submission_seconds", Help: "From when a message was to be sent until the provider had sent it.",
 			Buckets: prometheus.ExponentialBuckets(0.05, 3, 12)}),
 	}
+	for _, s := range []store.SubmissionState{store.SubmissionSent, store.SubmissionFailed, store.SubmissionCancelled} {
+		m.ended.WithLabelValues(string(s))
+	}
 	if r != nil {
 		r.MustRegister(m.ended, m.took)
 	}
