@@ -99,6 +99,13 @@ func TestSecretExpires(t *testing.T) {
 		}
 	}
 	misconfigured()
+	if status, body := g.fetch("/readyz"); status != http.StatusOK || !strings.Contains(body, "warnings") || !strings.Contains(body, "AADSTS7000222") {
+		t.Errorf("/readyz answers %d: %s", status, body)
+	}
+	var told struct{ Account struct{ StateReason string } }
+	if g.query(`query($a: ID!) { account(id: $a) { stateReason } }`, map[string]any{"a": accounts[ada]}, &told); !strings.Contains(told.Account.StateReason, "AADSTS7000222") {
+		t.Errorf("the account says %q", told.Account.StateReason)
+	}
 	if g.metric("postern_grants_refused_total", `kind="misconfigured"`) < 1 {
 		t.Error("postern_grants_refused_total did not move")
 	}
