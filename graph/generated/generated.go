@@ -3699,7 +3699,7 @@ type Event {
   messageId: ID
   "The message as it is now, null when it is gone."
   message: Message
-  "What was known of the message when it came or went: for MESSAGE_CREATED and MESSAGE_DELETED."
+  "What was known of the message then: for MESSAGE_CREATED, MESSAGE_UPDATED and MESSAGE_DELETED."
   snapshot: EventSnapshot
   "Id of the mailbox, where it concerns one."
   mailboxId: ID
@@ -3982,7 +3982,7 @@ type EndpointKey {
 
 "How much a webhook tells."
 enum PayloadMode {
-  "Ids, what changed, and for a new message envelope and preview."
+  "Ids, what changed, envelope and preview."
   THIN
   "Header fields and text too, up to a limit."
   FULL

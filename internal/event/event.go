@@ -103,8 +103,8 @@ type Event struct {
 	// Trace is the W3C traceparent of what led to the event. The journal does
 	// not keep it; what is owed because of the event does.
 	Trace string
-	// Snapshot is what was known of the message, for message.created and
-	// message.deleted.
+	// Snapshot is what was known of the message, for message.created,
+	// message.updated and message.deleted.
 	Snapshot *Snapshot
 }
 

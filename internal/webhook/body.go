@@ -141,13 +141,34 @@ type providerJSON struct {
 	Reason   string `json:"reason,omitempty"`
 }
 
+// records are what bodies tell beside the event itself. A store.Tx has them;
+// samples are of records that do not exist.
+type records interface {
+	Account(id string) (*store.Account, error)
+	Mailbox(id string) (*store.Mailbox, error)
+	Message(id string) (*store.Message, error)
+	Submission(id string) (*store.Submission, error)
+	Endpoint(id string) (*store.Endpoint, error)
+}
+
 // writer renders events inside one transaction.
 type writer struct {
-	service  *Service
-	tx       store.Tx
+	records  records
+	full     func(message string) (Full, bool)
+	link     func(message string) string
 	accounts map[string]*accountJSON
 	// sample: what is written about does not exist.
 	sample bool
+}
+
+// writer gives one that tells what a transaction sees.
+func (s *Service) writer(tx store.Tx) *writer {
+	return &writer{records: tx, link: s.opts.Link, accounts: map[string]*accountJSON{}, full: func(message string) (Full, bool) {
+		if s.opts.Content == nil {
+			return Full{}, false
+		}
+		return s.opts.Content.Full(tx, message)
+	}}
 }
 
 // body renders an event.
@@ -183,7 +204,7 @@ func (w *writer) account(id string) (*accountJSON, error) {
 		return a, nil
 	}
 	a := &accountJSON{ID: id}
-	switch r, err := w.tx.Account(id); {
+	switch r, err := w.records.Account(id); {
 	case errors.Is(err, store.ErrNotFound):
 	case err != nil:
 		return nil, fmt.Errorf("read account: %w", err)
@@ -240,8 +261,8 @@ func (w *writer) message(e *event.Event, rendition Payload) (any, error) {
 		if s.Size > 0 {
 			m.Envelope.Size = &s.Size
 		}
-	} else if !w.sample {
-		switch r, err := w.tx.Message(e.Message); {
+	} else {
+		switch r, err := w.records.Message(e.Message); {
 		case errors.Is(err, store.ErrNotFound):
 		case err != nil:
 			return nil, fmt.Errorf("read message: %w", err)
@@ -258,30 +279,22 @@ func (w *writer) message(e *event.Event, rendition Payload) (any, error) {
 
 // content cuts what is known of a message to the limits.
 func (w *writer) content(message string) *contentJSON {
-	opts := w.service.opts
 	c := &contentJSON{Truncated: true}
-	if w.sample {
-		c.Text, c.HTML, c.Truncated = "This message does not exist.\n", "<p>This message does not exist.</p>", false
-		c.Headers = []headerJSON{{Name: "Subject", Value: "An example"}}
-		return c
-	}
-	if opts.Content != nil {
-		if full, ok := opts.Content.Full(w.tx, message); ok {
-			c.Truncated = full.Truncated
-			size := 0
-			for _, h := range full.Headers {
-				if size += len(h.Name) + len(h.Value); size > maxHeaders {
-					c.Truncated = true
-					break
-				}
-				c.Headers = append(c.Headers, headerJSON(h))
+	if full, ok := w.full(message); ok {
+		c.Truncated = full.Truncated
+		size := 0
+		for _, h := range full.Headers {
+			if size += len(h.Name) + len(h.Value); size > maxHeaders {
+				c.Truncated = true
+				break
 			}
-			c.Text = cut(full.Text, &c.Truncated)
-			c.HTML = cut(full.HTML, &c.Truncated)
+			c.Headers = append(c.Headers, headerJSON(h))
 		}
+		c.Text = cut(full.Text, &c.Truncated)
+		c.HTML = cut(full.HTML, &c.Truncated)
 	}
 	if c.Truncated {
-		c.Link = opts.Link(message)
+		c.Link = w.link(message)
 	}
 	return c
 }
@@ -306,7 +319,7 @@ func (w *writer) endpoint(e *event.Event) (any, error) {
 	if e.Type == event.EndpointFailing || e.Type == event.EndpointDisabled {
 		j.Percent = &e.Percent
 	}
-	switch r, err := w.tx.Endpoint(e.Endpoint); {
+	switch r, err := w.records.Endpoint(e.Endpoint); {
 	case errors.Is(err, store.ErrNotFound):
 	case err != nil:
 		return nil, fmt.Errorf("read endpoint: %w", err)
@@ -320,11 +333,8 @@ func (w *writer) endpoint(e *event.Event) (any, error) {
 }
 
 func (w *writer) mailbox(e *event.Event) (any, error) {
-	if w.sample {
-		return sampleMailboxJSON(e.Type), nil
-	}
 	m := mailboxJSON{Mailbox: e.Mailbox}
-	switch r, err := w.tx.Mailbox(e.Mailbox); {
+	switch r, err := w.records.Mailbox(e.Mailbox); {
 	case errors.Is(err, store.ErrNotFound):
 	case err != nil:
 		return nil, fmt.Errorf("read mailbox: %w", err)
@@ -345,10 +355,7 @@ func (w *writer) submission(e *event.Event) (any, error) {
 	if e.Message != "" {
 		s.Message = &e.Message
 	}
-	if w.sample {
-		return w.sampleSubmission(s), nil
-	}
-	switch r, err := w.tx.Submission(e.Submission); {
+	switch r, err := w.records.Submission(e.Submission); {
 	case errors.Is(err, store.ErrNotFound):
 	case err != nil:
 		return nil, fmt.Errorf("read submission: %w", err)

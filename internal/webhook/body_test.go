@@ -50,6 +50,9 @@ func goldenWorld(tx store.Tx) error {
 	if err := tx.PutEndpoint(failing); err != nil {
 		return err
 	}
+	if err := tx.PutEndpoint(&store.Endpoint{ID: "ep_2", Config: config, LastOKAt: goldenTime}); err != nil {
+		return err
+	}
 	return tx.PutSubmission(&store.Submission{
 		ID: "s1", Account: "aada", From: "ada@example.org", Recipients: []string{"bob@example.net", "eve@example.com"},
 		Subject: "Re: Grüße", MessageID: "reply@example.org", State: store.SubmissionSent,
@@ -69,7 +72,8 @@ func goldenSnapshot() *event.Snapshot {
 func goldenEvents() []event.Event {
 	message := func(t event.Type) event.Event { return event.Event{Type: t, Account: "aada", Message: "m1"} }
 	created, updated, deleted := message(event.MessageCreated), message(event.MessageUpdated), message(event.MessageDeleted)
-	created.Snapshot, deleted.Snapshot = goldenSnapshot(), goldenSnapshot()
+	created.Snapshot, updated.Snapshot, deleted.Snapshot = goldenSnapshot(), goldenSnapshot(), goldenSnapshot()
+	updated.Snapshot.Mailboxes, updated.Snapshot.Keywords = []string{"fbills"}, []string{mail.Flagged, mail.Seen, "urgent"}
 	created.AddedMailboxes, created.AddedKeywords = []string{"finbox"}, []string{mail.Seen}
 	updated.AddedKeywords, updated.RemovedKeywords = []string{mail.Flagged}, []string{"$junk"}
 	updated.AddedMailboxes, updated.RemovedMailboxes = []string{"fbills"}, []string{"finbox"}
@@ -91,7 +95,7 @@ func goldenEvents() []event.Event {
 		{Type: event.SubmissionFailed, Account: "aada", Submission: "s1", Reason: "too_large: the provider takes 35 MB"},
 		{Type: event.EndpointFailing, Endpoint: "ep_1", Percent: 70},
 		{Type: event.EndpointDisabled, Endpoint: "ep_1", Reason: "the receiver answered 410 Gone", Percent: 100},
-		{Type: event.EndpointRecovered, Endpoint: "ep_1"},
+		{Type: event.EndpointRecovered, Endpoint: "ep_2"},
 		{Type: event.EndpointDeadLetters, Endpoint: "ep_1", DeadLetters: 1000},
 		{Type: event.ProviderMisconfigured, Provider: "acme", Reason: "misconfigured: the client secret has expired"},
 		{Type: event.ProviderRecovered, Provider: "acme"},
@@ -119,7 +123,7 @@ func TestGoldenBodies(t *testing.T) {
 		if err := goldenWorld(tx); err != nil {
 			return err
 		}
-		w := writer{service: service, tx: tx, accounts: map[string]*accountJSON{}}
+		w := service.writer(tx)
 		for _, e := range goldenEvents() {
 			seen[e.Type] = true
 			e.Time = goldenTime
@@ -207,7 +211,7 @@ func TestFullPayloadIsCut(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			service := New(s, nil, mustGuard(t), Options{Content: tc.content, Link: link})
 			if err := s.View(t.Context(), func(tx store.Tx) error {
-				c := (&writer{service: service, tx: tx}).content("m1")
+				c := service.writer(tx).content("m1")
 				if c.Truncated != tc.truncated || len(c.Text) != tc.text || len(c.Headers) != tc.headers || (c.Link != "") != tc.truncated {
 					t.Errorf("truncated %v, %d bytes of text, %d headers, link %q", c.Truncated, len(c.Text), len(c.Headers), c.Link)
 				}

@@ -133,7 +133,7 @@ func TestTestsOfEveryType(t *testing.T) {
 	h := newHouse(t, houseOptions{})
 	sink := receive(t, nil)
 	ctx := context.Background()
-	e, secret := h.create(Create{URL: sink.URL, Payload: PayloadFull, Events: []event.Type{event.MailboxCreated}})
+	e, secret := h.create(Create{URL: sink.URL, Payload: PayloadFull, Events: []event.Type{event.MailboxCreated}, Description: "mine"})
 	other := receive(t, nil)
 	h.create(Create{URL: other.URL})
 	for _, kind := range event.Types() {
@@ -153,6 +153,11 @@ func TestTestsOfEveryType(t *testing.T) {
 		want := goldenMembers(t, kind)
 		if have := members(body["data"]); !cmp.Equal(want, have) && kind != event.Ping {
 			t.Errorf("%s: the sample lacks or adds members of data\n%s", kind, cmp.Diff(want, have))
+		}
+		for name := range filled(goldenData(t, kind)) {
+			if !filled(body["data"])[name] && kind != event.Ping {
+				t.Errorf("%s: %s is empty in the sample, and not in a real body: %s", kind, name, r.body)
+			}
 		}
 		d, _, err := h.outbox.Delivery(ctx, id)
 		if err != nil || d.Type != string(kind) || d.Endpoint != e.ID {
@@ -355,6 +360,32 @@ func TestAttemptIsToldInFull(t *testing.T) {
 // goldenMembers are the names that the data of a type has in testdata/bodies.
 func goldenMembers(t *testing.T, kind event.Type) map[string]bool {
 	t.Helper()
+	return members(goldenData(t, kind))
+}
+
+// filled are the names whose values say something.
+func filled(data any) map[string]bool {
+	names := map[string]bool{}
+	object, _ := data.(map[string]any)
+	for name, v := range object {
+		switch v := v.(type) {
+		case nil:
+		case string:
+			names[name] = v != ""
+		case []any:
+			names[name] = len(v) > 0
+		default:
+			names[name] = true
+		}
+		if !names[name] {
+			delete(names, name)
+		}
+	}
+	return names
+}
+
+func goldenData(t *testing.T, kind event.Type) any {
+	t.Helper()
 	for _, rendition := range []string{"full", "thin"} {
 		raw, err := os.ReadFile(filepath.Join("testdata", "bodies", string(kind)+"."+rendition+".json"))
 		if errors.Is(err, fs.ErrNotExist) {
@@ -364,7 +395,7 @@ func goldenMembers(t *testing.T, kind event.Type) map[string]bool {
 		if err != nil || json.Unmarshal(raw, &body) != nil {
 			t.Fatal(err)
 		}
-		return members(body.Data)
+		return body.Data
 	}
 	t.Fatalf("%s has no golden body", kind)
 	return nil

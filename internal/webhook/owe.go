@@ -24,7 +24,7 @@ func (s *Service) Owe(tx store.Tx, events []event.Event) error {
 	if len(targets) == 0 {
 		return nil
 	}
-	w := writer{service: s, tx: tx, accounts: map[string]*accountJSON{}}
+	w := s.writer(tx)
 	now := s.opts.Now().UTC()
 	var owed []outbox.Handed
 	for i := range events {

@@ -68,7 +68,7 @@ func (s *Service) Body(tx store.Tx, d *store.Delivery) error {
 	if err != nil {
 		return fmt.Errorf("read event: %w", err)
 	}
-	w := writer{service: s, tx: tx, accounts: map[string]*accountJSON{}}
+	w := s.writer(tx)
 	body, err := w.body(e, Payload(d.Rendition))
 	if err != nil {
 		return fmt.Errorf("write webhook body of %s: %w", e.Type, err)

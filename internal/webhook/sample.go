@@ -63,7 +63,7 @@ func (s *Service) oweSample(tx store.Tx, r *store.Endpoint, e event.Event, t eve
 	told := sampleEvent(t, r.ID, now)
 	told.ID, told.Epoch, told.Position, told.Sequence, told.Time = e.ID, e.Epoch, e.Position, e.Sequence, e.Time
 	rendition := renditionOf(&told, c.Payload)
-	w := writer{service: s, tx: tx, accounts: map[string]*accountJSON{sampleAccount: sampleOwner(t)}, sample: true}
+	w := sampleWriter(sampleRecords{t: t, endpoint: r, now: now})
 	body, err := w.body(&told, rendition)
 	if err != nil {
 		return "", fmt.Errorf("write body: %w", err)
@@ -86,84 +86,13 @@ func (s *Service) oweSample(tx store.Tx, r *store.Endpoint, e event.Event, t eve
 	return d.ID, nil
 }
 
-// Ids of things that do not exist.
-const (
-	sampleAccount    = "a-example"
-	sampleMessage    = "m-example"
-	sampleMailbox    = "f-example"
-	sampleSubmission = "s-example"
-)
-
-// sampleEvent is an event of a type as it might be.
-func sampleEvent(t event.Type, endpoint string, now time.Time) event.Event {
-	e := event.Event{Type: t, Account: sampleAccount}
-	switch kind, _, _ := strings.Cut(string(t), "."); kind {
-	case "message":
-		e.Message = sampleMessage
-		snapshot := &event.Snapshot{
-			ProviderID: "provider-example", Thread: "t-example", Mailboxes: []string{sampleMailbox}, Keywords: []string{mail.Seen},
-			Subject: "An example", From: []mail.Address{{Name: "Eve Example", Email: "eve@example.com"}},
-			To: []mail.Address{{Name: "Ada Example", Email: "ada@example.com"}}, MessageID: "example@example.com",
-			SentAt: now, ReceivedAt: now, Preview: "This message does not exist.", Size: 1024,
-		}
-		switch t {
-		case event.MessageCreated:
-			e.Snapshot, e.AddedMailboxes, e.AddedKeywords = snapshot, snapshot.Mailboxes, snapshot.Keywords
-		case event.MessageDeleted:
-			e.Snapshot, e.RemovedMailboxes = snapshot, snapshot.Mailboxes
-		default:
-			e.AddedKeywords = []string{mail.Flagged}
-		}
-	case "mailbox":
-		e.Mailbox = sampleMailbox
-	case "submission":
-		e.Submission = sampleSubmission
-		if t == event.SubmissionFailed {
-			e.Reason = "an example of a reason"
-		} else {
-			e.Message = sampleMessage
-		}
-	case "endpoint":
-		e.Account, e.Endpoint, e.Reason = "", endpoint, "an example of a reason"
-		e.Percent, e.DeadLetters = 50, 10
-	default:
-		e.Reason = "an example of a reason"
-	}
-	return e
-}
-
-// sampleOwner is the account that a sample is about.
-func sampleOwner(t event.Type) *accountJSON {
-	state := store.AccountReady
-	switch t {
-	case event.AccountGrantExpired:
-		state = store.AccountGrantExpired
-	case event.AccountDisconnected:
-		state = ""
-	}
-	return &accountJSON{ID: sampleAccount, Address: "ada@example.com", provider: "example", state: state}
-}
-
-// Sample records, where the writer would look into the store.
-func sampleMailboxJSON(t event.Type) mailboxJSON {
-	if t == event.MailboxDeleted {
-		return mailboxJSON{Mailbox: sampleMailbox} // nothing more is known of one that is gone
-	}
-	return mailboxJSON{Mailbox: sampleMailbox, Name: "Examples", Kind: mail.KindFolder}
-}
-
-func (w *writer) sampleSubmission(s submissionJSON) submissionJSON {
-	s.MessageID, s.Subject, s.From, s.Recipients = "example@example.com", "An example", "ada@example.com", []string{"eve@example.com"}
-	return s
-}
-
 // verify asks a new endpoint for one signed ping before it is stored.
 func (s *Service) verify(ctx context.Context, op string, r *store.Endpoint, now time.Time) error {
 	if s.opts.Probe == nil {
 		return mail.Errorf(mail.KindUnavailable, op, "endpoints cannot be verified here")
 	}
 	e := event.Event{ID: event.HashID("evt_verification_", r.ID), Type: event.Ping, Endpoint: r.ID, Time: now, Reason: "verification of a new endpoint"}
-	w := writer{service: s, accounts: map[string]*accountJSON{}, sample: true}
+	w := sampleWriter(sampleRecords{t: event.Ping, endpoint: r, now: now})
 	body, err := w.body(&e, PayloadThin)
 	if err != nil {
 		return fmt.Errorf("%s: %w", op, err)
