@@ -119,6 +119,10 @@ func TestSecretExpires(t *testing.T) {
 	storm(t, g, accounts)
 	misconfigured()
 
+	if strings.Contains(g.lines.String(), "has not started yet") {
+		t.Errorf("what was due did not wait for the plugin:\n%s", g.lines)
+	}
+
 	// Another wrong one changes nothing.
 	if err := os.WriteFile(secretFile, []byte("guessed"), 0o600); err != nil {
 		t.Fatal(err)
