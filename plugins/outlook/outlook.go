@@ -44,6 +44,9 @@ type Options struct {
 	// Log defaults to slog's default logger, which provider.Serve sets to one
 	// that the host collects.
 	Log *slog.Logger
+	// MaxAnswer is the largest JSON answer that is read, in bytes, 64 MiB where
+	// it is 0.
+	MaxAnswer int64
 }
 
 // Provider implements provider.Provider for Outlook. One serves one instance,
@@ -60,6 +63,8 @@ type Provider struct {
 	// large bounds the big messages that are held in memory at once, answers
 	// the big answers.
 	large, answers chan struct{}
+	// largest is Options.MaxAnswer.
+	largest int64
 
 	mu       sync.Mutex
 	accounts map[string]*account
@@ -75,6 +80,7 @@ func New(o Options) *Provider {
 	return &Provider{
 		now:      o.Now,
 		logger:   o.Log,
+		largest:  o.MaxAnswer,
 		large:    make(chan struct{}, 2),
 		answers:  make(chan struct{}, 2),
 		accounts: make(map[string]*account),
@@ -188,7 +194,7 @@ func (p *Provider) begin(ctx context.Context, c provider.Call, op string) (conte
 		p: p, conf: conf, acct: a, op: op,
 		prio: msgraph.Priority(c.Priority),
 		graph: msgraph.New(msgraph.Options{
-			Base: conf.graphURL, HTTP: conf.http, Tokens: a.tokens, Limiter: a.limiter, Large: p.answers,
+			Base: conf.graphURL, HTTP: conf.http, Tokens: a.tokens, Limiter: a.limiter, Large: p.answers, MaxAnswer: p.largest,
 			Log: p.log().With("account", a.id),
 		}),
 	}, done, nil

@@ -52,7 +52,7 @@ func newWorld(t *testing.T, change ...func(*sandbox.Options)) *world {
 	t.Helper()
 	t.Parallel()
 	w := &world{t: t, host: newTestHost(), clock: &clock{}, hints: make(chan provider.Hint, 1000)}
-	w.p = outlook.New(outlook.Options{Now: w.clock.now})
+	w.p = outlook.New(outlook.Options{Now: w.clock.now, MaxAnswer: 8 << 20})
 	w.notify = httptest.NewTLSServer(http.HandlerFunc(w.serveNotify))
 	t.Cleanup(w.notify.Close)
 	opts := sandbox.Options{NoSeed: true}

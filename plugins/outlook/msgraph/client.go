@@ -6,7 +6,6 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"math/rand/v2"
@@ -15,6 +14,7 @@ import (
 	"net/http/httptrace"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -61,6 +61,9 @@ type Options struct {
 	// Large, where given, bounds how many large answers are held at once by all
 	// clients that share it.
 	Large chan struct{}
+	// MaxAnswer is the largest JSON answer that is read, in bytes, 64 MiB where
+	// it is 0.
+	MaxAnswer int64
 	// Stall is how long an answer may be silent in its middle, 2 minutes where
 	// it is 0.
 	Stall time.Duration
@@ -78,6 +81,9 @@ type Client struct {
 func New(o Options) *Client {
 	if o.Limiter == nil {
 		o.Limiter = NewLimiter(DefaultConcurrency)
+	}
+	if o.MaxAnswer == 0 {
+		o.MaxAnswer = maxJSON
 	}
 	if o.Stall == 0 {
 		o.Stall = 2 * time.Minute
@@ -445,7 +451,10 @@ func (c *Client) readJSON(ctx context.Context, body io.Reader) ([]byte, error) {
 			return nil, ctx.Err()
 		}
 	}
-	rest, err := readAll(body, maxJSON)
+	rest, err := readAll(body, c.o.MaxAnswer)
+	if errors.Is(err, errTooLarge) {
+		err = &largeAnswer{c.o.MaxAnswer}
+	}
 	return append(data, rest...), err
 }
 
@@ -457,6 +466,14 @@ func decode(data []byte, out any) error {
 	return check(out)
 }
 
+// largeAnswer is an answer over Options.MaxAnswer.
+type largeAnswer struct{ limit int64 }
+
+func (l *largeAnswer) Error() string { return errTooLarge.Error() }
+
+// Is makes it errTooLarge.
+func (l *largeAnswer) Is(err error) bool { return err == errTooLarge }
+
 // badAnswer is a complete answer that is not what it should be.
 type badAnswer struct {
 	err  error
@@ -466,8 +483,8 @@ type badAnswer struct {
 // words tells a page for people, of a proxy most often, from a fault of the
 // service.
 func (b *badAnswer) words() string {
-	if errors.Is(b.err, errTooLarge) {
-		return fmt.Sprintf(": it has more than %d MiB", maxJSON>>20)
+	if large := (*largeAnswer)(nil); errors.As(b.err, &large) {
+		return ": it has more than " + strconv.FormatInt(large.limit>>20, 10) + " MiB"
 	}
 	if t, _, err := mime.ParseMediaType(b.kind); err == nil && t != "application/json" {
 		return ": it is " + clip(t, 60) + " in place of JSON; perhaps something on the way answers instead"
