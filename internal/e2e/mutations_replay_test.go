@@ -90,7 +90,9 @@ func (c *changes) replay(t *testing.T) {
 func (c *changes) delivered(endpoint, job string) (ids []string) {
 	c.t.Helper()
 	var got struct {
-		Deliveries struct{ Edges []struct{ Node struct{ ID, ReplayID string } } }
+		Deliveries struct {
+			Edges []struct{ Node struct{ ID, ReplayID string } }
+		}
 	}
 	c.query(`query($f: DeliveryFilter) { deliveries(first: 200, filter: $f) { edges { node { id replayId } } } }`,
 		map[string]any{"f": map[string]any{"endpoint": endpoint, "state": "DELIVERED"}}, &got)
