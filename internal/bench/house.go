@@ -188,15 +188,15 @@ func (w *wire) Deliver(ctx context.Context, e *store.Endpoint, d *store.Delivery
 	if !out.OK {
 		return out
 	}
-	if ch, ok := w.waiters.LoadAndDelete(d.Event); ok {
-		close(ch.(chan struct{}))
-	}
 	if w.body.Load() == nil {
 		w.body.Store(&body)
 	}
 	if w.first.Load() == nil {
 		now := time.Now()
 		w.first.CompareAndSwap(nil, &now)
+	}
+	if ch, ok := w.waiters.LoadAndDelete(d.Event); ok {
+		close(ch.(chan struct{}))
 	}
 	if w.delivered.Add(1) == w.goal.Load() {
 		close(w.reached)

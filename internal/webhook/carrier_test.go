@@ -174,7 +174,9 @@ func hostile(t *testing.T, serve func(net.Conn)) string {
 	var conns sync.WaitGroup
 	var mu sync.Mutex
 	var open []net.Conn
+	accepted := make(chan struct{})
 	go func() {
+		defer close(accepted)
 		for {
 			c, err := l.Accept()
 			if err != nil {
@@ -191,6 +193,7 @@ func hostile(t *testing.T, serve func(net.Conn)) string {
 	}()
 	t.Cleanup(func() {
 		l.Close()
+		<-accepted
 		mu.Lock()
 		for _, c := range open {
 			c.Close()
