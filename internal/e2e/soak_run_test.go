@@ -25,10 +25,13 @@ const soakFaults = `[
 
 func (s *soak) run() {
 	s.t.Helper()
-	var err error
-	if s.sink.verify, err = standardwebhooks.NewWebhook(s.secret); err != nil {
+	verify, err := standardwebhooks.NewWebhook(s.secret)
+	if err != nil {
 		s.t.Fatal(err)
 	}
+	s.sink.mu.Lock() // what was told of connecting may still be arriving
+	s.sink.verify = verify
+	s.sink.mu.Unlock()
 	s.control("DELETE", "/control/counters", "", nil)
 	s.control("PUT", "/control/faults", soakFaults, nil)
 
