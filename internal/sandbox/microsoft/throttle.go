@@ -4,6 +4,8 @@ import (
 	"math/rand/v2"
 	"sync"
 	"time"
+
+	"github.com/postern-mail/postern/internal/sandbox/traffic"
 )
 
 // throttle counts what each app does to each mailbox.
@@ -20,8 +22,8 @@ type bucketKey struct{ app, user string }
 
 type bucket struct {
 	running  int
-	requests window
-	bytes    window
+	requests traffic.Window
+	bytes    traffic.Window
 }
 
 func newThrottle(settings Throttle, seed uint64, now func() time.Time) *throttle {
@@ -48,12 +50,12 @@ func (t *throttle) enter(app, user string, upload int64) (leave func(), why *thr
 		b = &bucket{}
 		t.buckets[key] = b
 	}
-	if n := b.requests.add(now, t.settings.RequestWindow, 1); n > int64(t.settings.Requests) {
-		return nil, &throttled{"ApplicationThrottled", "Application is over its RequestCount limit.", b.requests.frees(now, t.settings.RequestWindow)}
+	if n := b.requests.Add(now, t.settings.RequestWindow, 1); n > int64(t.settings.Requests) {
+		return nil, &throttled{"ApplicationThrottled", "Application is over its RequestCount limit.", b.requests.Frees(now, t.settings.RequestWindow, 1)}
 	}
 	if upload > 0 {
-		if n := b.bytes.add(now, t.settings.UploadWindow, upload); n > t.settings.UploadBytes {
-			return nil, &throttled{"ApplicationThrottled", "Application is over its UploadBytes limit.", b.bytes.frees(now, t.settings.UploadWindow)}
+		if n := b.bytes.Add(now, t.settings.UploadWindow, upload); n > t.settings.UploadBytes {
+			return nil, &throttled{"ApplicationThrottled", "Application is over its UploadBytes limit.", b.bytes.Frees(now, t.settings.UploadWindow, 1)}
 		}
 	}
 	if t.settings.Concurrent > 0 && b.running >= t.settings.Concurrent && t.rand.Float64() < t.settings.RefuseShare {
@@ -65,42 +67,4 @@ func (t *throttle) enter(app, user string, upload int64) (leave func(), why *thr
 		defer t.mu.Unlock()
 		b.running--
 	}, nil
-}
-
-// slots is the resolution of a window.
-const slots = 60
-
-// A window sums what was added in the last while, in slots of a sixtieth.
-type window struct {
-	sums [slots]int64
-	last int64 // number of the newest slot since the epoch
-	sum  int64
-}
-
-// add adds n now and returns the sum.
-func (w *window) add(now time.Time, span time.Duration, n int64) int64 {
-	slot := now.UnixNano() / int64(span/slots)
-	if slot-w.last >= slots {
-		*w = window{last: slot}
-	}
-	for w.last < slot {
-		w.last++
-		w.sum -= w.sums[w.last%slots]
-		w.sums[w.last%slots] = 0
-	}
-	w.sums[w.last%slots] += n
-	w.sum += n
-	return w.sum
-}
-
-// frees is how long it takes until the oldest slot with something in it falls
-// out of the window.
-func (w *window) frees(now time.Time, span time.Duration) time.Duration {
-	step := int64(span / slots)
-	for i := w.last - slots + 1; i <= w.last; i++ {
-		if i >= 0 && w.sums[i%slots] > 0 {
-			return time.Duration((i+slots)*step - now.UnixNano())
-		}
-	}
-	return span
 }

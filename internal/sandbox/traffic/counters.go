@@ -32,6 +32,8 @@ const (
 	kindNotification = "notification"
 	kindMail         = "mail"
 	kindFault        = "fault"
+	kindUnits        = "units"
+	kindRefusal      = "refusal"
 )
 
 // Request counts one answered request. The path may be raw: ids are taken out
@@ -72,13 +74,26 @@ func (c *Counters) Fault(cloud, user, match string) {
 	c.event(eventKey{cloud, strings.ToLower(user), kindFault, match, ""})
 }
 
-func (c *Counters) event(k eventKey) {
+// Units counts what a request cost where the cloud bills requests by units.
+func (c *Counters) Units(cloud, user, method string, n int64) {
+	c.add(eventKey{cloud, strings.ToLower(user), kindUnits, method, ""}, n)
+}
+
+// Refusal counts one request that a cloud refused for a limit of its own, by
+// which limit.
+func (c *Counters) Refusal(cloud, user, limit string) {
+	c.event(eventKey{cloud, strings.ToLower(user), kindRefusal, limit, ""})
+}
+
+func (c *Counters) event(k eventKey) { c.add(k, 1) }
+
+func (c *Counters) add(k eventKey, n int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.events == nil {
 		c.events = map[eventKey]int64{}
 	}
-	c.events[k]++
+	c.events[k] += n
 }
 
 // Reset forgets everything counted so far.
@@ -107,6 +122,12 @@ type Report struct {
 	Mail          map[string]int64            `json:"mail"`
 	MessagesSent  int64                       `json:"messages_sent"`
 	Faults        map[string]int64            `json:"faults"`
+	// Units are what requests cost, by method, where a cloud bills them so;
+	// UnitsSpent is their sum.
+	Units      map[string]int64 `json:"units"`
+	UnitsSpent int64            `json:"units_spent"`
+	// Refusals are requests over a limit, by which: "units", "concurrency".
+	Refusals map[string]int64 `json:"refusals"`
 }
 
 // Count sums the requests of a method whose path pattern is path, with any
@@ -133,6 +154,7 @@ func (c *Counters) Report(cloud, user string) Report {
 	out := Report{
 		Requests: []RequestCount{}, Tokens: map[string]map[string]int64{}, Authorize: map[string]int64{},
 		Notifications: map[string]int64{}, Mail: map[string]int64{}, Faults: map[string]int64{},
+		Units: map[string]int64{}, Refusals: map[string]int64{},
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -170,6 +192,11 @@ func (c *Counters) Report(cloud, user string) Report {
 			}
 		case kindFault:
 			out.Faults[k.a] += n
+		case kindUnits:
+			out.Units[k.a] += n
+			out.UnitsSpent += n
+		case kindRefusal:
+			out.Refusals[k.a] += n
 		}
 	}
 	return out

@@ -139,7 +139,7 @@ func TestReport(t *testing.T) {
 	want := Report{
 		Requests: []RequestCount{{"microsoft", "GET", "/me/messages/{id}", 200, 1}},
 		Tokens:   map[string]map[string]int64{"refresh_token": {"ok": 1}}, Authorize: map[string]int64{},
-		Notifications: map[string]int64{}, Mail: map[string]int64{"sent": 1}, MessagesSent: 1, Faults: map[string]int64{},
+		Notifications: map[string]int64{}, Mail: map[string]int64{"sent": 1}, MessagesSent: 1, Faults: map[string]int64{}, Units: map[string]int64{}, Refusals: map[string]int64{},
 	}
 	if diff := cmp.Diff(want, ada); diff != "" {
 		t.Error(diff)
@@ -181,5 +181,20 @@ func TestSharesStandBesideEachOther(t *testing.T) {
 	put(Fault{Status: 502}, Fault{Status: 505, Rate: 0.5})
 	if got := list(f); !slices.Equal(got, []int{500, 502, 505}) {
 		t.Errorf("in force: %v", got)
+	}
+}
+
+func TestCountersOfUnits(t *testing.T) {
+	var c Counters
+	c.Units("google", "Alan@gmail.example", "messages.get", 20)
+	c.Units("google", "alan@gmail.example", "messages.get", 20)
+	c.Units("google", "other@gmail.example", "messages.list", 5)
+	c.Refusal("google", "alan@gmail.example", "units")
+	r := c.Report("google", "alan@gmail.example")
+	if r.UnitsSpent != 40 || r.Units["messages.get"] != 40 || r.Refusals["units"] != 1 {
+		t.Errorf("%+v", r)
+	}
+	if r := c.Report("", ""); r.UnitsSpent != 45 || r.Refusals["units"] != 1 {
+		t.Errorf("of all: %+v", r)
 	}
 }
