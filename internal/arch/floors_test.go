@@ -19,6 +19,7 @@ var packages = map[string]pkg{
 	// 0: words, and the wire's own types.
 	"plugins/sdk/mail":                {floor: 0},
 	"plugins/sdk/provider/providerpb": {floor: 0},
+	"plugins/sdk/pace":                {floor: 0},
 	"store/record/recordpb":           {floor: 0},
 
 	// 1: what is built of words alone.
@@ -33,6 +34,7 @@ var packages = map[string]pkg{
 	"store/storetest":                 {floor: 2, imports: []string{"internal/event", "plugins/sdk/mail", "store"}, tests: []string{"internal/seal", "store/bolt"}},
 	"plugins/sdk/providertest":        {floor: 2, imports: []string{"plugins/sdk/mail", "plugins/sdk/provider"}, tests: []string{"plugins/sdk/providertest/memory"}},
 	"plugins/sdk/providertest/memory": {floor: 2, imports: []string{"plugins/sdk/mail", "plugins/sdk/provider", "plugins/sdk/providertest"}},
+	"plugins/sdk/session":             {floor: 2, imports: []string{"plugins/sdk/provider"}},
 	"internal/powercut":               {floor: 2},
 
 	// 3: what keeps, carries and hosts.
@@ -69,9 +71,9 @@ var packages = map[string]pkg{
 		"internal/journal", "internal/mailbox", "internal/mime", "internal/outbox", "internal/pluginhost", "internal/seal",
 		"internal/submission", "internal/webhook", "plugins/sdk/mail", "plugins/sdk/provider", "store", "store/bolt"}},
 
-	"plugins/outlook": {floor: 7, imports: []string{"plugins/outlook/msgraph", "plugins/sdk/mail", "plugins/sdk/provider"},
+	"plugins/outlook": {floor: 7, imports: []string{"plugins/outlook/msgraph", "plugins/sdk/mail", "plugins/sdk/pace", "plugins/sdk/provider", "plugins/sdk/session"},
 		tests: []string{"internal/sandbox", "internal/sandbox/cloud", "internal/sandbox/microsoft/graph", "internal/sandbox/microsoft/identity", "internal/sandbox/traffic", "plugins/sdk/providertest"}},
-	"plugins/outlook/msgraph": {floor: 7, imports: []string{"plugins/sdk/mail"}},
+	"plugins/outlook/msgraph": {floor: 7, imports: []string{"plugins/sdk/mail", "plugins/sdk/pace"}},
 
 	"internal/sandbox": {floor: 7, imports: []string{"internal/sandbox/certs", "internal/sandbox/cloud", "internal/sandbox/mailfile", "internal/sandbox/microsoft",
 		"internal/sandbox/microsoft/identity", "internal/sandbox/seed", "internal/sandbox/traffic"}},

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/postern-mail/postern/internal/sandbox/cloud"
-	"github.com/postern-mail/postern/internal/sandbox/microsoft"
 	"github.com/postern-mail/postern/internal/sandbox/microsoft/identity"
 	"github.com/postern-mail/postern/internal/sandbox/traffic"
 )
@@ -174,7 +173,7 @@ func (s *Sandbox) addUser(r *http.Request) (int, any, error) {
 // clouds together, or mail would not know where to go.
 func (s *Sandbox) newUser(u User) (userInfo, error) {
 	if u.Cloud == "" {
-		u.Cloud = microsoft.Name
+		u.Cloud = CloudOf(u.Address)
 	}
 	if local, domain, ok := strings.Cut(u.Address, "@"); !ok || local == "" || domain == "" || strings.ContainsAny(u.Address, " <>\r\n") {
 		return userInfo{}, fmt.Errorf("%q is not a mail address", u.Address)

@@ -16,7 +16,7 @@ func TestControlUsersAndMessages(t *testing.T) {
 		t.Errorf("user %+v", user)
 	}
 	var users []struct{ Address string }
-	if w.control(200, "GET", "/control/users", "", &users); len(users) != 3 {
+	if w.control(200, "GET", "/control/users", "", &users); len(users) != 4 {
 		t.Errorf("users %v", users)
 	}
 	raw := letter("a@elsewhere.example", "mary@fabrikam.example", "by hand", "hello\n.dot")

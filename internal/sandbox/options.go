@@ -3,25 +3,31 @@ package sandbox
 import (
 	"crypto/x509"
 	"log/slog"
+	"strings"
 	"time"
 
+	"github.com/postern-mail/postern/internal/sandbox/google"
 	"github.com/postern-mail/postern/internal/sandbox/microsoft"
 )
 
 // Addresses that the program listens on by default.
 const (
 	DefaultMicrosoft = "127.0.0.1:8090"
+	DefaultGoogle    = "127.0.0.1:8091"
 	DefaultControl   = "127.0.0.1:8092"
 	DefaultSMTP      = "127.0.0.1:8025"
 )
 
 // Options describe a sandbox. The zero value listens on free ports of
-// loopback, has two users with generated mail, and keeps everything in memory.
+// loopback, has three users with generated mail, and keeps everything in memory.
 type Options struct {
 	// Addresses to listen on; empty is 127.0.0.1 with a free port.
 	Microsoft string
+	Google    string
 	Control   string
 	SMTP      string
+	// Ports says what becomes of an address that is taken.
+	Ports Ports
 
 	// Users to begin with; nil is DefaultUsers. An empty list has none.
 	Users []User
@@ -49,30 +55,55 @@ type Options struct {
 	// kept.
 	RewriteMessageIDs bool
 
-	// Settings are the knobs of the Microsoft cloud.
-	Settings microsoft.Settings
+	// Settings are the knobs of the Microsoft cloud, GoogleSettings of the
+	// Google one.
+	Settings       microsoft.Settings
+	GoogleSettings google.Settings
 
 	Now func() time.Time
 	Log *slog.Logger
 }
 
+// Ports says which ports to listen on.
+type Ports string
+
+// Choices of ports.
+const (
+	PortsGiven Ports = "given" // those of the addresses, or fail; "" means the same
+	PortsSpare Ports = "spare" // a free one in place of one that is taken
+	PortsFree  Ports = "free"  // free ones, whatever the addresses say
+)
+
 // A User is someone who exists from the start.
 type User struct {
-	Cloud   string `json:"cloud"` // "" is microsoft
+	Cloud   string `json:"cloud"` // "" goes by the address, see CloudOf
 	Address string `json:"address"`
 	Name    string `json:"name"`
+	// Gmail, set to false, makes a Google account without a mailbox.
+	Gmail *bool `json:"gmail,omitempty"`
 }
 
-// DefaultUsers are the two that exist unless told otherwise.
+// DefaultUsers are the three that exist unless told otherwise.
 func DefaultUsers() []User {
 	return []User{
-		{microsoft.Name, "ada@contoso.example", "Ada Lovelace"},
-		{microsoft.Name, "grace@contoso.example", "Grace Hopper"},
+		{Cloud: microsoft.Name, Address: "ada@contoso.example", Name: "Ada Lovelace"},
+		{Cloud: microsoft.Name, Address: "grace@contoso.example", Name: "Grace Hopper"},
+		{Cloud: google.Name, Address: "alan@gmail.example", Name: "Alan Turing"},
 	}
 }
 
+// CloudOf is where an address of which nothing else is known has its mailbox:
+// with Google for the domains gmail.* and googlemail.*, else with Microsoft.
+func CloudOf(address string) string {
+	_, domain, _ := strings.Cut(strings.ToLower(address), "@")
+	if strings.HasPrefix(domain, "gmail.") || strings.HasPrefix(domain, "googlemail.") {
+		return google.Name
+	}
+	return microsoft.Name
+}
+
 func (o Options) withDefaults() Options {
-	for _, a := range []*string{&o.Microsoft, &o.Control, &o.SMTP} {
+	for _, a := range []*string{&o.Microsoft, &o.Google, &o.Control, &o.SMTP} {
 		if *a == "" {
 			*a = "127.0.0.1:0"
 		}

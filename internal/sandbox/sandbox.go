@@ -11,9 +11,11 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/postern-mail/postern/internal/sandbox/certs"
+	"github.com/postern-mail/postern/internal/sandbox/google"
 	"github.com/postern-mail/postern/internal/sandbox/microsoft"
 	"github.com/postern-mail/postern/internal/sandbox/microsoft/identity"
 	"github.com/postern-mail/postern/internal/sandbox/traffic"
@@ -24,6 +26,7 @@ type Sandbox struct {
 	opts      Options
 	log       *slog.Logger
 	microsoft *microsoft.Server
+	google    *google.Server
 	clouds    []Cloud // in the order they are asked for an address
 	counters  *traffic.Counters
 	faults    *traffic.Faults
@@ -49,7 +52,21 @@ type State struct {
 	ClientID  string `json:"client_id"`
 	// ClientSecret is the default app's; the sandbox's secrets are no secrets.
 	ClientSecret string `json:"client_secret"`
-	PID          int    `json:"pid"`
+	// Google is the one host of that cloud, by plain http: sign-in, Gmail and
+	// Pub/Sub differ by path.
+	Google             string `json:"google"` // http://127.0.0.1:8091
+	GoogleClientID     string `json:"google_client_id"`
+	GoogleClientSecret string `json:"google_client_secret"`
+	GoogleTopic        string `json:"google_topic"`        // projects/postern-sandbox/topics/gmail
+	GoogleSubscription string `json:"google_subscription"` // pulls from it
+	// GoogleServiceAccount is the text of a service account's key file.
+	GoogleServiceAccount string `json:"google_service_account"`
+	PID                  int    `json:"pid"`
+	// Providers are settings for a gateway, one entry for each cloud.
+	Providers []Provider `json:"providers"`
+	// Taken are the addresses that something else listened on, where a free
+	// port was to be used then (Options.Ports).
+	Taken []string `json:"taken,omitempty"`
 }
 
 // Start opens all doors, fills the mailboxes and returns. The sandbox ends
@@ -116,7 +133,14 @@ func (s *Sandbox) build() error {
 	if err != nil {
 		return err
 	}
-	s.clouds = []Cloud{s.microsoft}
+	s.google, err = google.New(s.opts.GoogleSettings, google.Options{
+		Now: s.opts.Now, Log: s.log.With("cloud", google.Name), Counters: s.counters, Faults: s.faults, Seed: s.opts.Seed,
+		Sender: sender{s.post, google.Name}, NotifyRoots: roots,
+	})
+	if err != nil {
+		return err
+	}
+	s.clouds = []Cloud{s.microsoft, s.google}
 	return nil
 }
 
@@ -181,7 +205,7 @@ func (s *Sandbox) save() error {
 }
 
 // doors are the listeners, open before anything is served.
-type doors struct{ microsoft, control, smtp net.Listener }
+type doors struct{ microsoft, google, control, smtp net.Listener }
 
 func (s *Sandbox) open() (doors, error) {
 	var d doors
@@ -190,9 +214,9 @@ func (s *Sandbox) open() (doors, error) {
 		name, address string
 		l             *net.Listener
 	}{
-		{"microsoft", s.opts.Microsoft, &d.microsoft}, {"control", s.opts.Control, &d.control}, {"smtp", s.opts.SMTP, &d.smtp},
+		{"microsoft", s.opts.Microsoft, &d.microsoft}, {"google", s.opts.Google, &d.google}, {"control", s.opts.Control, &d.control}, {"smtp", s.opts.SMTP, &d.smtp},
 	} {
-		l, err := net.Listen("tcp", door.address)
+		l, err := s.listen(door.address)
 		if err != nil {
 			for _, o := range opened {
 				_ = o.Close() // the first error is the one to tell
@@ -205,6 +229,7 @@ func (s *Sandbox) open() (doors, error) {
 	s.state.Microsoft = "https://" + named(d.microsoft.Addr())
 	s.state.Authority = s.state.Microsoft + "/common"
 	s.state.Graph = s.state.Microsoft + "/v1.0"
+	s.state.Google = "http://" + d.google.Addr().String()
 	s.state.Control = "http://" + d.control.Addr().String()
 	s.state.SMTP = d.smtp.Addr().String()
 	s.state.Tenant = s.microsoft.Tenant()
@@ -217,7 +242,26 @@ func (s *Sandbox) open() (doors, error) {
 	if len(app.Secrets) > 0 {
 		s.state.ClientSecret = app.Secrets[0].Value
 	}
+	s.state.Providers = s.providers()
 	return d, nil
+}
+
+// listen opens an address, or what Options.Ports says in its place.
+func (s *Sandbox) listen(address string) (net.Listener, error) {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	free := net.JoinHostPort(host, "0")
+	if s.opts.Ports == PortsFree {
+		return net.Listen("tcp", free)
+	}
+	l, err := net.Listen("tcp", address)
+	if s.opts.Ports == PortsSpare && errors.Is(err, syscall.EADDRINUSE) {
+		s.state.Taken = append(s.state.Taken, address)
+		return net.Listen("tcp", free)
+	}
+	return l, err
 }
 
 // named is an address as clients should write it: "localhost" for loopback.
@@ -264,12 +308,13 @@ func (s *Sandbox) run(ctx context.Context, d doors) {
 		}
 		return s.microsoft.Run(ctx, d.microsoft, leaf)
 	})
+	serve("google", func() error { return s.google.Run(ctx, d.google) })
 	serve("control", func() error { return s.serveControl(ctx, d.control) })
 	serve("smtp", func() error { return s.serveSMTP(ctx, d.smtp) })
 	if s.opts.StateDir != "" {
 		serve("state", func() error { return s.saveRegularly(ctx) })
 	}
-	s.log.Info("sandbox ready", "microsoft", s.state.Microsoft, "control", s.state.Control, "smtp", s.state.SMTP)
+	s.log.Info("sandbox ready", "microsoft", s.state.Microsoft, "google", s.state.Google, "control", s.state.Control, "smtp", s.state.SMTP)
 	wg.Wait()
 	if err := s.save(); err != nil {
 		s.err = errors.Join(s.err, err)
@@ -304,6 +349,9 @@ func (s *Sandbox) ControlURL() string { return s.state.Control }
 // Microsoft is the cloud itself, for tests that want more than the control
 // API gives.
 func (s *Sandbox) Microsoft() *microsoft.Server { return s.microsoft }
+
+// Google is that cloud itself.
+func (s *Sandbox) Google() *google.Server { return s.google }
 
 // Counters is what GET /control/counters answers from.
 func (s *Sandbox) Counters() *traffic.Counters { return s.counters }

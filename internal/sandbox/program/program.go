@@ -20,11 +20,13 @@ import (
 // flags are the program's. Their defaults are those of the documentation.
 type flags struct {
 	Microsoft string `help:"Address of the stand-in for Microsoft (https)." default:"${microsoft}" placeholder:"HOST:PORT"`
+	Google    string `help:"Address of the stand-in for Google (http)." default:"${google}" placeholder:"HOST:PORT"`
 	Control   string `help:"Address of the control API and its page." default:"${control}" placeholder:"HOST:PORT"`
 	SMTP      string `name:"smtp" help:"Address that takes mail by SMTP." default:"${smtp}" placeholder:"HOST:PORT"`
+	Ports     string `help:"Ports to listen on: those given, a free (spare) one where one is taken, or free ones." enum:"given,spare,free" default:"given"`
 
 	Mail   string   `help:"Folder of .eml and mbox files that becomes the first user's inbox." type:"existingdir" placeholder:"DIR"`
-	User   []string `help:"User that exists from the start, instead of Ada and Grace; may be repeated." placeholder:"ADDRESS"`
+	User   []string `help:"User that exists from the start, instead of Ada, Grace and Alan; one whose domain begins with gmail. or googlemail. is a Google one; may be repeated." placeholder:"ADDRESS"`
 	NoSeed bool     `help:"Leave the mailboxes empty."`
 	Seed   uint64   `help:"Seed of everything random." default:"1"`
 
@@ -52,7 +54,7 @@ func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io
 	exited := -1
 	parser, err := kong.New(&f, kong.Name("postern-sandbox"), kong.Writers(stdout, stderr), kong.Exit(func(code int) { exited = code }),
 		kong.Description("A stand-in for Microsoft mail on this machine: sign-in, mailboxes, push notifications, SMTP. `postern-sandbox deliver` puts a message into a running one."),
-		kong.Vars{"microsoft": sandbox.DefaultMicrosoft, "control": sandbox.DefaultControl, "smtp": sandbox.DefaultSMTP})
+		kong.Vars{"microsoft": sandbox.DefaultMicrosoft, "google": sandbox.DefaultGoogle, "control": sandbox.DefaultControl, "smtp": sandbox.DefaultSMTP})
 	if err != nil {
 		fmt.Fprintln(stderr, "postern-sandbox:", err)
 		return 1
@@ -88,12 +90,12 @@ func (f *flags) run(ctx context.Context, stdin io.Reader, stderr io.Writer) erro
 		}()
 	}
 	opts := sandbox.Options{
-		Microsoft: f.Microsoft, Control: f.Control, SMTP: f.SMTP, Mail: f.Mail, NoSeed: f.NoSeed, Seed: f.Seed,
+		Microsoft: f.Microsoft, Google: f.Google, Control: f.Control, SMTP: f.SMTP, Ports: sandbox.Ports(f.Ports), Mail: f.Mail, NoSeed: f.NoSeed, Seed: f.Seed,
 		StateDir: f.State, CAFile: f.CAOut, NotifyCAFile: f.NotifyCA, AllowHTTPNotifications: f.AllowHTTPNotifications,
 		Log: slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level})),
 	}
 	for _, address := range f.User {
-		opts.Users = append(opts.Users, sandbox.User{Address: address})
+		opts.Users = append(opts.Users, sandbox.User{Cloud: sandbox.CloudOf(address), Address: address})
 	}
 	opts.Settings.RedirectURIs = f.RedirectURI
 	opts.Settings.Identity.AccessTokenLifetime = f.TokenLifetime

@@ -1,0 +1,65 @@
+package front
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+)
+
+// shutdownGrace is how long requests under way have when a server ends.
+const shutdownGrace = time.Second
+
+// Serve serves a cloud on l until ctx ends, https when config is set, and
+// returns when the requests under way are done or were cut.
+func Serve(ctx context.Context, l net.Listener, config *tls.Config, h http.Handler, logger *slog.Logger) error {
+	srv := &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       5 * time.Minute,  // uploads send megabytes at a time
+		WriteTimeout:      10 * time.Minute, // faults may delay an answer
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		TLSConfig:         config,
+		ErrorLog:          log.New(quiet{logger}, "", 0),
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		<-ctx.Done()
+		grace, stop := context.WithTimeout(context.WithoutCancel(ctx), shutdownGrace)
+		defer stop()
+		if err := srv.Shutdown(grace); err != nil {
+			_ = srv.Close() // what is left is cut; nothing else could be done
+		}
+	})
+	var err error
+	if config != nil {
+		err = srv.ServeTLS(l, "", "")
+	} else {
+		err = srv.Serve(l)
+	}
+	cancel()
+	wg.Wait()
+	if !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve: %w", err)
+	}
+	return nil
+}
+
+// quiet passes net/http's own complaints, which are about clients, to the log
+// at debug level.
+type quiet struct{ log *slog.Logger }
+
+func (q quiet) Write(p []byte) (int, error) {
+	q.log.Debug("http server", "message", strings.TrimSpace(string(p)))
+	return len(p), nil
+}
