@@ -17,6 +17,7 @@ import (
 
 	"github.com/postern-mail/postern/plugins/outlook/msgraph"
 	"github.com/postern-mail/postern/plugins/sdk/mail"
+	"github.com/postern-mail/postern/plugins/sdk/pace"
 	"github.com/postern-mail/postern/plugins/sdk/provider"
 )
 
@@ -98,7 +99,7 @@ func (p *Provider) FinishConnect(ctx context.Context, req *provider.FinishConnec
 	if conf == nil {
 		return nil, notConfigured(opFinish)
 	}
-	ctx, done := p.calls.add(ctx)
+	ctx, done := p.calls.Add(ctx)
 	defer done()
 	var pend pending
 	if err := json.Unmarshal(req.Pending, &pend); err != nil || pend.Verifier == "" || pend.Nonce == "" {
@@ -264,7 +265,7 @@ func (p *Provider) whoami(ctx context.Context, conf *config, token string, claim
 	err := graph.Do(ctx, &msgraph.Request{
 		Op: opFinish, Method: http.MethodGet, Path: "/me",
 		Query:    url.Values{"$select": {"id,displayName,mail,userPrincipalName"}},
-		Priority: msgraph.Priority(provider.Interactive),
+		Priority: pace.Priority(provider.Interactive),
 	}, &me)
 	if err != nil && mail.KindOf(err) != mail.KindForbidden {
 		return nil, err

@@ -26,7 +26,6 @@ package outlook
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -34,7 +33,9 @@ import (
 
 	"github.com/postern-mail/postern/plugins/outlook/msgraph"
 	"github.com/postern-mail/postern/plugins/sdk/mail"
+	"github.com/postern-mail/postern/plugins/sdk/pace"
 	"github.com/postern-mail/postern/plugins/sdk/provider"
+	"github.com/postern-mail/postern/plugins/sdk/session"
 )
 
 // Options of a Provider. Zero options work.
@@ -58,8 +59,8 @@ type Provider struct {
 	logger *slog.Logger
 
 	conf  atomic.Pointer[config]
-	host  hostSlot
-	calls callSet
+	host  session.Host
+	calls session.Calls
 	// large bounds the big messages that are held in memory at once, answers
 	// the big answers.
 	large, answers chan struct{}
@@ -84,7 +85,6 @@ func New(o Options) *Provider {
 		large:    make(chan struct{}, 2),
 		answers:  make(chan struct{}, 2),
 		accounts: make(map[string]*account),
-		host:     newHostSlot(),
 	}
 }
 
@@ -100,7 +100,7 @@ func (p *Provider) log() *slog.Logger {
 type account struct {
 	id      string
 	tokens  *tokens
-	limiter *msgraph.Limiter
+	limiter *pace.Limiter
 	roles   knownRoles
 }
 
@@ -127,7 +127,7 @@ func (p *Provider) Open(_ context.Context, req *provider.OpenRequest) error {
 	p.accounts[req.Account] = &account{
 		id:      req.Account,
 		tokens:  newTokens(p, req.Account, g),
-		limiter: msgraph.NewLimiter(conf.maxConcurrent),
+		limiter: pace.NewLimiter(conf.maxConcurrent),
 	}
 	return nil
 }
@@ -155,11 +155,11 @@ func (p *Provider) Revoke(ctx context.Context, req *provider.RevokeRequest) erro
 
 // Session keeps the host and cancels everything when it leaves.
 func (p *Provider) Session(ctx context.Context, host provider.Host) error {
-	p.calls.open()
-	p.host.set(host)
+	p.calls.Open()
+	p.host.Set(host)
 	<-ctx.Done()
-	p.host.clear(host)
-	p.calls.cancelAll()
+	p.host.Clear(host)
+	p.calls.CancelAll()
 	if conf := p.conf.Load(); conf != nil {
 		conf.http.CloseIdleConnections()
 	}
@@ -172,7 +172,7 @@ type call struct {
 	conf  *config
 	acct  *account
 	graph *msgraph.Client
-	prio  msgraph.Priority
+	prio  pace.Priority
 	op    string
 }
 
@@ -189,10 +189,10 @@ func (p *Provider) begin(ctx context.Context, c provider.Call, op string) (conte
 	if a == nil {
 		return nil, nil, nil, provider.ErrNotOpen
 	}
-	ctx, done := p.calls.add(ctx)
+	ctx, done := p.calls.Add(ctx)
 	return ctx, &call{
 		p: p, conf: conf, acct: a, op: op,
-		prio: msgraph.Priority(c.Priority),
+		prio: pace.Priority(c.Priority),
 		graph: msgraph.New(msgraph.Options{
 			Base: conf.graphURL, HTTP: conf.http, Tokens: a.tokens, Limiter: a.limiter, Large: p.answers, MaxAnswer: p.largest,
 			Log: p.log().With("account", a.id),
@@ -207,95 +207,4 @@ func cancelled(op string, ctx context.Context) error {
 
 func notConfigured(op string) error {
 	return &mail.Error{Kind: mail.KindMisconfigured, Op: op, Code: "not_configured", Message: "the provider has no settings yet"}
-}
-
-// hostSlot holds the host of the running session. Those who need one wait for
-// it: a plugin may be asked something before its session has begun.
-type hostSlot struct {
-	mu    sync.Mutex
-	host  provider.Host
-	ready chan struct{}
-}
-
-func newHostSlot() hostSlot { return hostSlot{ready: make(chan struct{})} }
-
-func (s *hostSlot) set(h provider.Host) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.host == nil {
-		close(s.ready)
-	}
-	s.host = h
-}
-
-func (s *hostSlot) clear(h provider.Host) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.host != h {
-		return // a newer session has begun
-	}
-	s.host, s.ready = nil, make(chan struct{})
-}
-
-var errNoHost = errors.New("no session with the host")
-
-func (s *hostSlot) get(ctx context.Context) (provider.Host, error) {
-	for {
-		s.mu.Lock()
-		h, ready := s.host, s.ready
-		s.mu.Unlock()
-		if h != nil {
-			return h, nil
-		}
-		select {
-		case <-ready:
-		case <-ctx.Done():
-			return nil, errNoHost
-		}
-	}
-}
-
-// callSet knows the running calls, so that the end of the session ends them.
-type callSet struct {
-	mu    sync.Mutex
-	next  uint64
-	calls map[uint64]context.CancelFunc
-	ended bool
-}
-
-func (s *callSet) open() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.ended = false
-}
-
-func (s *callSet) add(ctx context.Context) (context.Context, func()) {
-	ctx, cancel := context.WithCancel(ctx)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.ended {
-		cancel()
-		return ctx, func() {}
-	}
-	if s.calls == nil {
-		s.calls = make(map[uint64]context.CancelFunc)
-	}
-	s.next++
-	id := s.next
-	s.calls[id] = cancel
-	return ctx, func() {
-		cancel()
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		delete(s.calls, id)
-	}
-}
-
-func (s *callSet) cancelAll() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.ended = true
-	for _, cancel := range s.calls {
-		cancel()
-	}
 }

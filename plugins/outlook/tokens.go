@@ -123,7 +123,7 @@ func (r refusal) again(now time.Time) error {
 // fly renews once. It does not end with the call that began it, for others
 // wait too, and a rotated refresh token must not get lost.
 func (t *tokens) fly(f *flight, conf *config) {
-	ctx, done := t.p.calls.add(context.Background())
+	ctx, done := t.p.calls.Add(context.Background())
 	defer done()
 	ctx, cancel := context.WithTimeout(ctx, refreshTime)
 	defer cancel()
@@ -150,7 +150,7 @@ func (t *tokens) fly(f *flight, conf *config) {
 	close(f.done)
 
 	if tell != nil {
-		if host, err := t.p.host.get(ctx); err == nil {
+		if host, err := t.p.host.Get(ctx); err == nil {
 			if err := host.GrantRefused(ctx, t.account, tell); err != nil {
 				t.p.log().Warn("host did not take the refusal of a grant", "account", t.account, "err", err)
 			}
@@ -239,7 +239,7 @@ func (t *tokens) save(ctx context.Context, g *grant, generation int) error {
 	if err != nil {
 		return &mail.Error{Kind: mail.KindInternal, Op: opRenew, Message: "encode grant"}
 	}
-	host, err := t.p.host.get(ctx)
+	host, err := t.p.host.Get(ctx)
 	if err == nil {
 		err = host.SaveGrant(ctx, t.account, data)
 	}

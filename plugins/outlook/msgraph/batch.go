@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/postern-mail/postern/plugins/sdk/mail"
+	"github.com/postern-mail/postern/plugins/sdk/pace"
 )
 
 const (
@@ -56,7 +57,7 @@ func (a *Answer) Decode(op string, out any) error {
 // busy for again, alone. The answers are in the order of the items. The error
 // is that of a batch as a whole, which ends the call: items that it left
 // undone carry it too.
-func (c *Client) Batch(ctx context.Context, op string, p Priority, items []Item) ([]Answer, error) {
+func (c *Client) Batch(ctx context.Context, op string, p pace.Priority, items []Item) ([]Answer, error) {
 	answers := make([]Answer, len(items))
 	for start := 0; start < len(items); start += BatchSize {
 		end := min(start+BatchSize, len(items))
@@ -71,7 +72,7 @@ func (c *Client) Batch(ctx context.Context, op string, p Priority, items []Item)
 }
 
 // batch settles at most BatchSize items.
-func (c *Client) batch(ctx context.Context, op string, p Priority, items []Item, answers []Answer) error {
+func (c *Client) batch(ctx context.Context, op string, p pace.Priority, items []Item, answers []Answer) error {
 	pending := make([]int, len(items))
 	for i := range pending {
 		pending[i] = i
@@ -123,7 +124,7 @@ func (c *Client) batch(ctx context.Context, op string, p Priority, items []Item,
 }
 
 // batchOnce sends the pending items in one request and files their answers.
-func (c *Client) batchOnce(ctx context.Context, op string, p Priority, items []Item, pending []int, answers []Answer) error {
+func (c *Client) batchOnce(ctx context.Context, op string, p pace.Priority, items []Item, pending []int, answers []Answer) error {
 	type request struct {
 		ID      string            `json:"id"`
 		Method  string            `json:"method"`

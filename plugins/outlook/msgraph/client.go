@@ -8,7 +8,6 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"math/rand/v2"
 	"mime"
 	"net/http"
 	"net/http/httptrace"
@@ -22,7 +21,13 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/postern-mail/postern/plugins/sdk/mail"
+	"github.com/postern-mail/postern/plugins/sdk/pace"
 )
+
+// DefaultConcurrency is what Exchange allows one application on one mailbox:
+// "ApplicationThrottled: Application is over its MailboxConcurrency limit"
+// comes back above it.
+const DefaultConcurrency = 4
 
 const (
 	// maxJSON is the largest JSON answer that is read. A batch of twenty full
@@ -38,9 +43,6 @@ const (
 	// maxWait is the longest pause that is sat out here; a longer one goes to
 	// the caller, as RetryAfter of the error.
 	maxWait = 2 * time.Minute
-	// firstBackoff doubles with each attempt where no Retry-After is given.
-	firstBackoff = 500 * time.Millisecond
-	maxBackoff   = 30 * time.Second
 )
 
 // TokenSource gives access tokens.
@@ -57,7 +59,7 @@ type Options struct {
 	Base    *url.URL
 	HTTP    *http.Client
 	Tokens  TokenSource
-	Limiter *Limiter
+	Limiter *pace.Limiter
 	// Large, where given, bounds how many large answers are held at once by all
 	// clients that share it.
 	Large chan struct{}
@@ -80,7 +82,7 @@ type Client struct {
 // New makes a Client.
 func New(o Options) *Client {
 	if o.Limiter == nil {
-		o.Limiter = NewLimiter(DefaultConcurrency)
+		o.Limiter = pace.NewLimiter(DefaultConcurrency)
 	}
 	if o.MaxAnswer == 0 {
 		o.MaxAnswer = maxJSON
@@ -89,7 +91,7 @@ func New(o Options) *Client {
 		o.Stall = 2 * time.Minute
 	}
 	if o.Sleep == nil {
-		o.Sleep = sleep
+		o.Sleep = pace.Sleep
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -115,7 +117,7 @@ type Request struct {
 	// ContentType.
 	Body        any
 	ContentType string
-	Priority    Priority
+	Priority    pace.Priority
 	// Once marks a request that must not be repeated when it may have been
 	// carried out already.
 	Once bool
@@ -127,8 +129,8 @@ type Request struct {
 // nil and there is one.
 func (c *Client) Do(ctx context.Context, r *Request, out any) error {
 	resp, err := c.run(ctx, r, func(resp *http.Response) error {
-		if b, ok := resp.Body.(*slotBody); ok {
-			b.within(2 * c.o.Stall)
+		if b, ok := resp.Body.(*pace.Body); ok {
+			b.Within(2 * c.o.Stall)
 		}
 		data, err := c.readJSON(ctx, resp.Body)
 		if errors.Is(err, errTooLarge) {
@@ -207,7 +209,7 @@ func (c *Client) run(ctx context.Context, r *Request, consume func(*http.Respons
 			if mail.KindOf(err) != mail.KindUnavailable || attempt >= maxFaults {
 				return nil, err
 			}
-			if werr := c.pause(ctx, backoff(attempt)); werr != nil {
+			if werr := c.pause(ctx, pace.Backoff(attempt)); werr != nil {
 				return nil, err
 			}
 			continue
@@ -285,7 +287,7 @@ func (c *Client) once(ctx context.Context, r *Request, target string, body []byt
 	if err != nil {
 		return nil, token, wrote.Load(), err
 	}
-	resp.Body = newSlotBody(resp.Body, c.o.Stall, func() { cancel(); release() })
+	resp.Body = pace.NewBody(resp.Body, c.o.Stall, func() { cancel(); release() })
 	return resp, token, true, nil
 }
 
@@ -370,27 +372,7 @@ func (c *Client) undecodable(r *Request, bad *badAnswer) error {
 
 // pause waits, unless the context would end before.
 func (c *Client) pause(ctx context.Context, d time.Duration) error {
-	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < d {
-		return context.DeadlineExceeded
-	}
-	return c.o.Sleep(ctx, d)
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// backoff is exponential with full jitter over its upper half.
-func backoff(attempt int) time.Duration {
-	d := min(firstBackoff<<min(attempt-1, 10), maxBackoff)
-	return d/2 + rand.N(d/2+1)
+	return pace.WaitBy(ctx, d, c.o.Sleep)
 }
 
 func prefer(more []string) string {

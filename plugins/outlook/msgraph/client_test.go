@@ -19,6 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/postern-mail/postern/plugins/sdk/mail"
+	"github.com/postern-mail/postern/plugins/sdk/pace"
 )
 
 // fixedTokens gives token-1, then token-2 after the first refusal, and so on.
@@ -48,7 +49,7 @@ func testClient(t *testing.T, h http.HandlerFunc) (*Client, *[]time.Duration) {
 	}
 	var mu sync.Mutex
 	slept := &[]time.Duration{}
-	limiter := NewLimiter(4)
+	limiter := pace.NewLimiter(4)
 	return New(Options{
 		Base: base, HTTP: srv.Client(), Tokens: &fixedTokens{}, Limiter: limiter,
 		Sleep: func(ctx context.Context, d time.Duration) error {
@@ -56,9 +57,7 @@ func testClient(t *testing.T, h http.HandlerFunc) (*Client, *[]time.Duration) {
 			defer mu.Unlock()
 			*slept = append(*slept, d)
 			// The pause of the limiter is not waited for either.
-			limiter.mu.Lock()
-			limiter.silence = time.Time{}
-			limiter.mu.Unlock()
+			limiter.Resume()
 			return ctx.Err()
 		},
 	}), slept
@@ -93,8 +92,8 @@ func TestRetryAfter(t *testing.T) {
 	}{
 		{"whole seconds", "3", 429, func(d time.Duration) bool { return d == 3*time.Second }},
 		{"decimals", "0.249", 429, func(d time.Duration) bool { return d == 249*time.Millisecond }},
-		{"absent", "", 429, func(d time.Duration) bool { return d >= firstBackoff/2 && d <= firstBackoff }},
-		{"nonsense", "soon", 503, func(d time.Duration) bool { return d >= firstBackoff/2 && d <= firstBackoff }},
+		{"absent", "", 429, func(d time.Duration) bool { return d >= 250*time.Millisecond && d <= 500*time.Millisecond }},
+		{"nonsense", "soon", 503, func(d time.Duration) bool { return d >= 250*time.Millisecond && d <= 500*time.Millisecond }},
 		{"gateway timeout", "7", 504, func(d time.Duration) bool { return d == 7*time.Second }},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

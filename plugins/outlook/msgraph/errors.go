@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/postern-mail/postern/plugins/sdk/mail"
+	"github.com/postern-mail/postern/plugins/sdk/pace"
 )
 
 // Error is an answer of Graph that is no success. The status is the fact; the
@@ -165,7 +166,7 @@ func (e *Error) again(once bool, attempt int) (time.Duration, bool) {
 	if e.RetryAfter > 0 {
 		return e.RetryAfter, true
 	}
-	return backoff(attempt), true
+	return pace.Backoff(attempt), true
 }
 
 func readError(resp *http.Response) *Error {

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/postern-mail/postern/plugins/sdk/mail"
+	"github.com/postern-mail/postern/plugins/sdk/pace"
 )
 
 const (
@@ -40,7 +41,7 @@ type UploadItem struct {
 
 // Upload adds an attachment of MinUpload bytes or more to the message at
 // path, in pieces of at most chunk bytes.
-func (c *Client) Upload(ctx context.Context, op string, p Priority, path string, item UploadItem, data []byte, chunk int) error {
+func (c *Client) Upload(ctx context.Context, op string, p pace.Priority, path string, item UploadItem, data []byte, chunk int) error {
 	if chunk <= 0 || chunk > MaxChunk {
 		chunk = DefaultChunk
 	}
@@ -79,7 +80,7 @@ func (c *Client) Upload(ctx context.Context, op string, p Priority, path string,
 }
 
 // countAttachments is how a finished upload is noticed.
-func (c *Client) countAttachments(ctx context.Context, op string, p Priority, path string) (int, error) {
+func (c *Client) countAttachments(ctx context.Context, op string, p pace.Priority, path string) (int, error) {
 	var page Page[struct{}]
 	err := c.Do(ctx, &Request{Op: op, Method: http.MethodGet, Path: path + "/attachments", Priority: p,
 		Query: url.Values{"$select": {"id"}, "$top": {"999"}}}, &page)
@@ -88,7 +89,7 @@ func (c *Client) countAttachments(ctx context.Context, op string, p Priority, pa
 
 // uploadAll puts the pieces in order. A piece whose answer was lost is put
 // again; where the service says which bytes it wants, it gets those.
-func (c *Client) uploadAll(ctx context.Context, op string, p Priority, target string, data []byte, chunk int) error {
+func (c *Client) uploadAll(ctx context.Context, op string, p pace.Priority, target string, data []byte, chunk int) error {
 	at, tries := 0, 0
 	lost := false // the answer to the last piece
 	for at < len(data) {
@@ -105,7 +106,7 @@ func (c *Client) uploadAll(ctx context.Context, op string, p Priority, target st
 			if ctx.Err() != nil || tries >= uploadTries || mail.KindOf(err) != mail.KindUnavailable {
 				return err
 			}
-			if werr := c.pause(ctx, max(backoff(tries), mail.RetryAfter(err))); werr != nil {
+			if werr := c.pause(ctx, max(pace.Backoff(tries), mail.RetryAfter(err))); werr != nil {
 				return err
 			}
 			continue
@@ -128,7 +129,7 @@ func (c *Client) uploadAll(ctx context.Context, op string, p Priority, target st
 
 // putChunk sends bytes [at, end). The address carries its own credential and
 // must not get a token beside it.
-func (c *Client) putChunk(ctx context.Context, op string, p Priority, target string, data []byte, at, end int) (next int, done bool, err error) {
+func (c *Client) putChunk(ctx context.Context, op string, p pace.Priority, target string, data []byte, at, end int) (next int, done bool, err error) {
 	release, err := c.o.Limiter.Acquire(ctx, p, 1)
 	if err != nil {
 		return 0, false, err
@@ -181,7 +182,7 @@ func (c *Client) putChunk(ctx context.Context, op string, p Priority, target str
 }
 
 // cancelUpload tells the service to forget a session; it would expire anyway.
-func (c *Client) cancelUpload(ctx context.Context, p Priority, target string) {
+func (c *Client) cancelUpload(ctx context.Context, p pace.Priority, target string) {
 	release, err := c.o.Limiter.Acquire(ctx, p, 1)
 	if err != nil {
 		return

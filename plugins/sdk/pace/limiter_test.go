@@ -1,4 +1,4 @@
-package msgraph
+package pace
 
 import (
 	"context"
@@ -119,5 +119,101 @@ func TestLimiterLetsGoOfThoseWhoLeave(t *testing.T) {
 		if l.used != 0 || len(l.queue) != 0 {
 			t.Errorf("%d used, %d waiting", l.used, len(l.queue))
 		}
+	})
+}
+
+func TestLimiterKeepsWithinTheQuotaOfAnyMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := NewLimiter(10)
+		l.SetQuota(100)
+		type spending struct {
+			at    time.Time
+			units int
+		}
+		var spent []spending
+		for range 40 {
+			release, err := l.AcquireUnits(t.Context(), 0, 1, 20)
+			if err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(3 * time.Second) // the provider counts it anywhere in here
+			spent = append(spent, spending{time.Now(), 20})
+			release()
+		}
+		for i, first := range spent {
+			sum := 0
+			for _, s := range spent[i:] {
+				if s.at.Sub(first.at) < time.Minute {
+					sum += s.units
+				}
+			}
+			if sum > 100 {
+				t.Fatalf("%d units in the minute of request %d", sum, i)
+			}
+		}
+		// Five in a minute: the quota is used, not just kept to.
+		if took := spent[39].at.Sub(spent[0].at); took > 10*time.Minute {
+			t.Errorf("forty took %v", took)
+		}
+	})
+}
+
+func TestLimiterLeavesUnitsToTheUrgent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := NewLimiter(10)
+		l.SetQuota(100)
+		began := time.Now()
+		spend := func(p Priority, units int) {
+			t.Helper()
+			release, err := l.AcquireUnits(t.Context(), p, 1, units)
+			if err != nil {
+				t.Fatal(err)
+			}
+			release()
+		}
+		spend(3, 80)
+		var mu sync.Mutex
+		var served []string
+		hold := make(chan struct{})
+		close(hold)
+		go func() {
+			spend(3, 20) // over the share of what waits gladly
+			mu.Lock()
+			defer mu.Unlock()
+			served = append(served, "backfill")
+		}()
+		synctest.Wait()
+		spend(0, 20)
+		if waited := time.Since(began); waited != 0 {
+			t.Errorf("an urgent one waited %v", waited)
+		}
+		spend(0, 10) // the minute is spent
+		if waited := time.Since(began); waited != time.Minute {
+			t.Errorf("one too many waited %v", waited)
+		}
+		synctest.Wait()
+		if diff := cmp.Diff([]string{"backfill"}, served); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+func TestLimiterTakesWhatIsLargerThanTheQuota(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := NewLimiter(1)
+		l.SetQuota(10)
+		for range 2 {
+			release, err := l.AcquireUnits(t.Context(), 2, 1, 50)
+			if err != nil {
+				t.Fatal(err)
+			}
+			release()
+		}
+		l.SetQuota(0)
+		release, err := l.AcquireUnits(t.Context(), 2, 1, 50)
+		if err != nil {
+			t.Fatal(err)
+		}
+		release()
 	})
 }
