@@ -2,6 +2,7 @@ package pluginhost
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/postern-mail/postern/plugins/sdk/mail"
@@ -13,6 +14,8 @@ import (
 const (
 	maxID     = 4 << 10
 	maxCursor = 1 << 20
+	// maxAddress is RFC 5321's limit of a path, with room.
+	maxAddress = 512
 	// maxMailboxes is more than any provider lets an owner have.
 	maxMailboxes = 100_000
 )
@@ -129,6 +132,30 @@ func judgeEnumerated(b *provider.EnumerateBatch) error {
 			return err
 		}
 	}
+	return nil
+}
+
+// maxIdentities is more than any provider gives an account.
+const maxIdentities = 1000
+
+// judgeIdentities leaves addresses alone that nobody could send from, and all
+// defaults but the first.
+func judgeIdentities(resp *provider.IdentitiesResponse) error {
+	if len(resp.Identities) > maxIdentities {
+		return badAnswer(provider.VerbIdentities, "%d identities", len(resp.Identities))
+	}
+	kept, seen, chosen := resp.Identities[:0], map[string]bool{}, false
+	for _, i := range resp.Identities {
+		at := strings.LastIndexByte(i.Email, '@')
+		address := strings.ToLower(i.Email)
+		if at < 1 || at == len(i.Email)-1 || len(i.Email) > maxAddress || len(i.Name) > maxID || len(i.ReplyTo) > maxAddress || seen[address] {
+			continue
+		}
+		i.Default = i.Default && !chosen
+		seen[address], chosen = true, chosen || i.Default
+		kept = append(kept, i)
+	}
+	resp.Identities = kept
 	return nil
 }
 

@@ -131,6 +131,12 @@ func hostsOwn(v provider.Verb) error {
 	return &mail.Error{Kind: mail.KindInvalid, Op: v.Words(), Message: "the plugin host does this itself"}
 }
 
+func (p *proxy) Check(ctx context.Context, req *provider.CheckRequest) (*provider.CheckResponse, error) {
+	return ask(ctx, p, &call{verb: provider.VerbCheck}, func(ctx context.Context, to provider.Provider) (*provider.CheckResponse, error) {
+		return to.Check(ctx, req)
+	})
+}
+
 func (p *proxy) Open(ctx context.Context, req *provider.OpenRequest) error {
 	return p.do(ctx, &call{verb: provider.VerbOpen, account: req.Account}, func(ctx context.Context, to provider.Provider) error {
 		return to.Open(ctx, req)
@@ -340,6 +346,13 @@ func (p *proxy) Send(ctx context.Context, req *provider.SendRequest) (*provider.
 func (p *proxy) Probe(ctx context.Context, req *provider.ProbeRequest) (*provider.ProbeResponse, error) {
 	return ask(ctx, p, &call{verb: provider.VerbProbe, account: req.Account}, func(ctx context.Context, to provider.Provider) (*provider.ProbeResponse, error) {
 		return to.Probe(ctx, req)
+	})
+}
+
+func (p *proxy) Identities(ctx context.Context, req *provider.IdentitiesRequest) (*provider.IdentitiesResponse, error) {
+	return ask(ctx, p, &call{verb: provider.VerbIdentities, account: req.Account}, func(ctx context.Context, to provider.Provider) (*provider.IdentitiesResponse, error) {
+		resp, err := to.Identities(ctx, req)
+		return judged(resp, err, judgeIdentities)
 	})
 }
 

@@ -47,6 +47,9 @@ type Error struct {
 	Code string
 	// Message is for people. It holds no secret and no mail.
 	Message string
+	// Link is where somebody can put it right, an address that may be handed
+	// on to whoever has the right to: an administrator's consent page.
+	Link string
 	// RetryAfter is how long to wait at least, 0 where nobody said.
 	RetryAfter time.Duration
 	// Err is the cause, which stays in its process.
@@ -91,6 +94,19 @@ func KindOf(err error) Kind {
 		return e.Kind
 	}
 	return KindInternal
+}
+
+// CodeAdminConsent is the code of a sign-in that was refused because an
+// administrator must allow the application first. Its Link is where.
+const CodeAdminConsent = "admin_consent_required"
+
+// Link finds where somebody can put an error right, empty where nobody said.
+func Link(err error) string {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Link
+	}
+	return ""
 }
 
 // RetryAfter finds how long an error asks to wait, 0 where it does not say.

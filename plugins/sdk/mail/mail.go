@@ -71,6 +71,15 @@ type Address struct {
 	Name, Email string
 }
 
+// Identity is an address that an account may send from (RFC 8621, 6).
+type Identity struct {
+	Email, Name string
+	// ReplyTo is where answers go, empty where they go to Email.
+	ReplyTo string
+	// Default is set of the one that is used where nobody chooses.
+	Default bool
+}
+
 // Importance as RFC 2156 and RFC 4021 name it.
 type Importance string
 

@@ -38,6 +38,14 @@ func (c *client) Configure(ctx context.Context, req *ConfigureRequest) (*Configu
 	return &ConfigureResponse{Warnings: list(resp.GetWarnings())}, nil
 }
 
+func (c *client) Check(ctx context.Context, _ *CheckRequest) (*CheckResponse, error) {
+	resp, err := c.rpc.Check(ctx, &pb.CheckRequest{})
+	if err != nil {
+		return nil, fromStatus(ctx, VerbCheck, err)
+	}
+	return checkedFromPB(resp), nil
+}
+
 func (c *client) Open(ctx context.Context, req *OpenRequest) error {
 	_, err := c.rpc.Open(ctx, openToPB(req))
 	return fromStatus(ctx, VerbOpen, err)
@@ -144,6 +152,14 @@ func (c *client) Probe(ctx context.Context, req *ProbeRequest) (*ProbeResponse, 
 		return nil, fromStatus(ctx, VerbProbe, err)
 	}
 	return &ProbeResponse{Outcome: Outcome(resp.GetOutcome()), ProviderID: resp.GetProviderId(), MessageID: resp.GetMessageId()}, nil
+}
+
+func (c *client) Identities(ctx context.Context, req *IdentitiesRequest) (*IdentitiesResponse, error) {
+	resp, err := c.rpc.Identities(ctx, &pb.IdentitiesRequest{Call: callToPB(req.Call)})
+	if err != nil {
+		return nil, fromStatus(ctx, VerbIdentities, err)
+	}
+	return &IdentitiesResponse{Identities: each(resp.GetIdentities(), identityFromPB)}, nil
 }
 
 func (c *client) Search(ctx context.Context, req *SearchRequest) (*SearchResponse, error) {

@@ -19,6 +19,36 @@ func configureFromPB(r *pb.ConfigureRequest) *ConfigureRequest {
 	}
 }
 
+func checkedToPB(r *CheckResponse) *pb.CheckResponse {
+	return &pb.CheckResponse{
+		Registrations: each(r.Registrations, func(g Registration) *pb.Registration {
+			return &pb.Registration{Kind: valid(string(g.Kind)), Value: valid(g.Value), Note: valid(g.Note)}
+		}),
+		Results: each(r.Results, func(c CheckResult) *pb.CheckResult {
+			return &pb.CheckResult{Name: valid(c.Name), Outcome: valid(string(c.Outcome)), Detail: valid(c.Detail), Remedy: valid(c.Remedy)}
+		}),
+	}
+}
+
+func checkedFromPB(r *pb.CheckResponse) *CheckResponse {
+	return &CheckResponse{
+		Registrations: each(r.GetRegistrations(), func(g *pb.Registration) Registration {
+			return Registration{Kind: RegistrationKind(g.GetKind()), Value: g.GetValue(), Note: g.GetNote()}
+		}),
+		Results: each(r.GetResults(), func(c *pb.CheckResult) CheckResult {
+			return CheckResult{Name: c.GetName(), Outcome: CheckOutcome(c.GetOutcome()), Detail: c.GetDetail(), Remedy: c.GetRemedy()}
+		}),
+	}
+}
+
+func identityToPB(i *mail.Identity) *pb.Identity {
+	return &pb.Identity{Email: valid(i.Email), Name: valid(i.Name), ReplyTo: valid(i.ReplyTo), IsDefault: i.Default}
+}
+
+func identityFromPB(i *pb.Identity) mail.Identity {
+	return mail.Identity{Email: i.GetEmail(), Name: i.GetName(), ReplyTo: i.GetReplyTo(), Default: i.GetIsDefault()}
+}
+
 func openToPB(r *OpenRequest) *pb.OpenRequest {
 	return &pb.OpenRequest{Account: valid(r.Account), Subject: valid(r.Subject), Address: valid(r.Address), Grant: r.Grant}
 }
@@ -44,11 +74,17 @@ func beginConnectedFromPB(r *pb.BeginConnectResponse) *BeginConnectResponse {
 }
 
 func finishConnectToPB(r *FinishConnectRequest) *pb.FinishConnectRequest {
-	return &pb.FinishConnectRequest{Pending: r.Pending, RedirectUrl: valid(r.RedirectURL), Params: valuesToPB(r.Params)}
+	return &pb.FinishConnectRequest{
+		Pending: r.Pending, RedirectUrl: valid(r.RedirectURL), Params: valuesToPB(r.Params),
+		ApprovalState: valid(r.ApprovalState), Approval: r.Approval,
+	}
 }
 
 func finishConnectFromPB(r *pb.FinishConnectRequest) *FinishConnectRequest {
-	return &FinishConnectRequest{Pending: octets(r.GetPending()), RedirectURL: r.GetRedirectUrl(), Params: valuesFromPB(r.GetParams())}
+	return &FinishConnectRequest{
+		Pending: octets(r.GetPending()), RedirectURL: r.GetRedirectUrl(), Params: valuesFromPB(r.GetParams()),
+		ApprovalState: r.GetApprovalState(), Approval: r.GetApproval(),
+	}
 }
 
 func finishConnectedToPB(r *FinishConnectResponse) *pb.FinishConnectResponse {
@@ -57,6 +93,7 @@ func finishConnectedToPB(r *FinishConnectResponse) *pb.FinishConnectResponse {
 			return &pb.ConnectedAccount{Subject: valid(a.Subject), Address: valid(a.Address), Name: valid(a.Name)}
 		}),
 		Granted: texts(r.Granted), Grant: r.Grant,
+		ExpiresAt: timeToPB(r.ExpiresAt), ExpiresReason: valid(r.ExpiresReason),
 	}
 }
 
@@ -66,6 +103,7 @@ func finishConnectedFromPB(r *pb.FinishConnectResponse) *FinishConnectResponse {
 			return ConnectedAccount{Subject: a.GetSubject(), Address: a.GetAddress(), Name: a.GetName()}
 		}),
 		Granted: list(r.GetGranted()), Grant: octets(r.GetGrant()),
+		ExpiresAt: timeFromPB(r.GetExpiresAt()), ExpiresReason: r.GetExpiresReason(),
 	}
 }
 

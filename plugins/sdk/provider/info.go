@@ -20,6 +20,7 @@ const (
 	CapConnect    Capability = "connect"     // BeginConnect, FinishConnect
 	CapRevoke     Capability = "revoke"      // Revoke has an effect at the provider
 	CapExactBytes Capability = "exact_bytes" // raw bytes come back as they were stored
+	CapIdentities Capability = "identities"  // Identities
 )
 
 // SignIn is the kind of sign-in that an owner goes through.

@@ -34,6 +34,12 @@ type Provider interface {
 	// reload; running calls go on with the old ones. Settings that cannot
 	// work are refused with mail.KindMisconfigured. Idempotent.
 	Configure(ctx context.Context, req *ConfigureRequest) (*ConfigureResponse, error)
+	// Check tries what can be tried of the settings without any account, within
+	// the time that ctx has, and says what to register at the provider. What is
+	// wrong is a result, never an error; a plugin without checks has
+	// Unsupported's answer. It is called after Configure, and no account need
+	// be open. Idempotent.
+	Check(ctx context.Context, req *CheckRequest) (*CheckResponse, error)
 	// Session runs as long as the host is there. When ctx ends the plugin
 	// cancels what it is doing. A plugin that initiates nothing just waits.
 	// One session runs at a time; it is opened after Configure.
@@ -50,7 +56,9 @@ type Provider interface {
 	// leaves nothing behind.
 	BeginConnect(ctx context.Context, req *BeginConnectRequest) (*BeginConnectResponse, error)
 	// FinishConnect turns the callback's parameters into a grant. A refusal
-	// by the owner is mail.KindForbidden.
+	// by the owner is mail.KindForbidden; one because an administrator must
+	// allow the application first has mail.CodeAdminConsent, and the Link where
+	// that is done, made with the request's ApprovalState.
 	FinishConnect(ctx context.Context, req *FinishConnectRequest) (*FinishConnectResponse, error)
 	// Revoke gives the grant back. A grant already dead is success. Idempotent.
 	Revoke(ctx context.Context, req *RevokeRequest) error
@@ -95,6 +103,10 @@ type Provider interface {
 	Send(ctx context.Context, req *SendRequest) (*SendResponse, error)
 	// Probe tells what became of a prepared message. Idempotent.
 	Probe(ctx context.Context, req *ProbeRequest) (*ProbeResponse, error)
+
+	// Identities lists the addresses that the account may send from. Who sends
+	// from another one is refused by the host. Idempotent.
+	Identities(ctx context.Context, req *IdentitiesRequest) (*IdentitiesResponse, error)
 
 	// Search asks the provider's own search. Idempotent.
 	Search(ctx context.Context, req *SearchRequest) (*SearchResponse, error)

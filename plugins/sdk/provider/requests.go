@@ -45,6 +45,60 @@ type ConfigureResponse struct {
 	Warnings []string
 }
 
+// CheckRequest asks for the checks.
+type CheckRequest struct{}
+
+// CheckResponse answers Check.
+type CheckResponse struct {
+	// Registrations are what to enter at the provider, in the order of its
+	// pages.
+	Registrations []Registration
+	Results       []CheckResult
+}
+
+// Registration is one value to enter where the application is registered.
+type Registration struct {
+	Kind RegistrationKind
+	// Value is to be pasted as it stands.
+	Value string
+	// Note says where it goes and why; may be empty.
+	Note string
+}
+
+// RegistrationKind says what a value is. Others than these are shown as they
+// are spelt.
+type RegistrationKind string
+
+// Kinds of registration.
+const (
+	RegisterRedirect     RegistrationKind = "redirect_uri"
+	RegisterNotification RegistrationKind = "notification_url"
+	RegisterPermission   RegistrationKind = "permission"
+)
+
+// CheckResult is what became of one check.
+type CheckResult struct {
+	// Name says what was tried, in a few words: "credentials".
+	Name    string
+	Outcome CheckOutcome
+	// Detail is what was found. It holds no secret.
+	Detail string
+	// Remedy is what to do about it, empty where nothing need be done.
+	Remedy string
+}
+
+// CheckOutcome is passed, failed or unknown.
+type CheckOutcome string
+
+// Outcomes of a check.
+const (
+	CheckPassed CheckOutcome = "passed"
+	CheckFailed CheckOutcome = "failed"
+	// CheckUnknown: it could not be tried, for want of a setting or because
+	// an earlier check failed.
+	CheckUnknown CheckOutcome = "unknown"
+)
+
 // OpenRequest hands over an account.
 type OpenRequest struct {
 	Account string
@@ -78,6 +132,14 @@ type FinishConnectRequest struct {
 	RedirectURL string
 	// Params are all parameters of the callback, from query and form.
 	Params map[string][]string
+	// ApprovalState is for a link that somebody else than the owner opens to
+	// allow the application: it comes back with that person's answer, perhaps
+	// days later.
+	ApprovalState string
+	// Approval: Params are such an answer. No account comes of it: the
+	// response is empty, or the error says why it was refused. Pending is
+	// empty.
+	Approval bool
 }
 
 // FinishConnectResponse is a new grant.
@@ -87,6 +149,11 @@ type FinishConnectResponse struct {
 	// Granted are the scopes that the owner really gave.
 	Granted []string
 	Grant   []byte
+	// ExpiresAt is when the grant ends whatever is done, zero where nothing
+	// says so; ExpiresReason is why, for people, as it would follow a colon:
+	// "the application is in testing".
+	ExpiresAt     time.Time
+	ExpiresReason string
 }
 
 // ConnectedAccount is one account that a grant opens.
@@ -296,6 +363,12 @@ type ProbeResponse struct {
 	ProviderID string
 	MessageID  string
 }
+
+// IdentitiesRequest asks what the account may send from.
+type IdentitiesRequest struct{ Call }
+
+// IdentitiesResponse lists it, at most one of them the default.
+type IdentitiesResponse struct{ Identities []mail.Identity }
 
 // SearchRequest is a typed query. Empty fields do not restrict.
 type SearchRequest struct {

@@ -127,6 +127,11 @@ func (s *server) Configure(ctx context.Context, req *pb.ConfigureRequest) (*pb.C
 	})
 }
 
+func (s *server) Check(ctx context.Context, _ *pb.CheckRequest) (*pb.CheckResponse, error) {
+	resp, err := s.p.Check(ctx, &CheckRequest{})
+	return reply(resp, err, checkedToPB)
+}
+
 func (s *server) Open(ctx context.Context, req *pb.OpenRequest) (*pb.OpenResponse, error) {
 	return &pb.OpenResponse{}, s.p.Open(ctx, openFromPB(req))
 }
@@ -211,6 +216,13 @@ func (s *server) Probe(ctx context.Context, req *pb.ProbeRequest) (*pb.ProbeResp
 	resp, err := s.p.Probe(ctx, probeFromPB(req))
 	return reply(resp, err, func(r *ProbeResponse) *pb.ProbeResponse {
 		return &pb.ProbeResponse{Outcome: string(r.Outcome), ProviderId: valid(r.ProviderID), MessageId: valid(r.MessageID)}
+	})
+}
+
+func (s *server) Identities(ctx context.Context, req *pb.IdentitiesRequest) (*pb.IdentitiesResponse, error) {
+	resp, err := s.p.Identities(ctx, &IdentitiesRequest{Call: callFromPB(req.GetCall())})
+	return reply(resp, err, func(r *IdentitiesResponse) *pb.IdentitiesResponse {
+		return &pb.IdentitiesResponse{Identities: each(r.Identities, byValue(identityToPB))}
 	})
 }
 

@@ -2,6 +2,7 @@ package provider
 
 import (
 	"context"
+	"errors"
 	"io"
 
 	"github.com/postern-mail/postern/plugins/sdk/mail"
@@ -14,8 +15,20 @@ type Unsupported struct{}
 // codeUnsupported answers a verb that the provider does not have.
 const codeUnsupported = "unsupported"
 
+// IsUnsupported reports whether an error is the answer of a plugin that does
+// not have the verb, be it by Unsupported or because it is older than the verb.
+func IsUnsupported(err error) bool {
+	var e *mail.Error
+	return errors.As(err, &e) && e.Code == codeUnsupported
+}
+
 func unsupported(verb string) error {
 	return &mail.Error{Kind: mail.KindInvalid, Op: verb, Code: codeUnsupported, Message: "the provider cannot do this"}
+}
+
+// Check is not supported: there is nothing that could be tried.
+func (Unsupported) Check(context.Context, *CheckRequest) (*CheckResponse, error) {
+	return nil, unsupported("check")
 }
 
 // Session waits until the host is gone.
@@ -87,6 +100,11 @@ func (Unsupported) Send(context.Context, *SendRequest) (*SendResponse, error) {
 // Probe is not supported.
 func (Unsupported) Probe(context.Context, *ProbeRequest) (*ProbeResponse, error) {
 	return nil, unsupported("probe")
+}
+
+// Identities is not supported: the host asks only where CapIdentities is.
+func (Unsupported) Identities(context.Context, *IdentitiesRequest) (*IdentitiesResponse, error) {
+	return nil, unsupported("identities")
 }
 
 // Search is not supported.

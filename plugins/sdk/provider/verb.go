@@ -13,6 +13,7 @@ type Verb string
 const (
 	VerbDescribe      Verb = "describe"
 	VerbConfigure     Verb = "configure"
+	VerbCheck         Verb = "check"
 	VerbSession       Verb = "session"
 	VerbOpen          Verb = "open"
 	VerbClose         Verb = "close"
@@ -34,6 +35,7 @@ const (
 	VerbPrepare       Verb = "prepare"
 	VerbSend          Verb = "send"
 	VerbProbe         Verb = "probe"
+	VerbIdentities    Verb = "identities"
 	VerbSearch        Verb = "search"
 	VerbWatch         Verb = "watch"
 	VerbUnwatch       Verb = "unwatch"

@@ -32,7 +32,7 @@ func fill(v reflect.Value, n *int) {
 		*x = time.Unix(int64(1_700_000_000+*n), 0).UTC()
 		return
 	case *error:
-		*x = &mail.Error{Kind: mail.KindConflict, Op: fmt.Sprint("op", *n), Code: "c", Message: "m", RetryAfter: time.Duration(*n) * time.Second}
+		*x = &mail.Error{Kind: mail.KindConflict, Op: fmt.Sprint("op", *n), Code: "c", Message: "m", Link: "https://l", RetryAfter: time.Duration(*n) * time.Second}
 		return
 	case *Priority:
 		*x = Priority(1 + *n%3)
@@ -123,6 +123,9 @@ func (e *echo) Describe(context.Context) (*Info, error) { return filled[Info](),
 func (e *echo) Configure(_ context.Context, r *ConfigureRequest) (*ConfigureResponse, error) {
 	e.saw(VerbConfigure, r)
 	return filled[ConfigureResponse](), nil
+}
+func (e *echo) Check(context.Context, *CheckRequest) (*CheckResponse, error) {
+	return filled[CheckResponse](), nil
 }
 func (e *echo) Session(ctx context.Context, _ Host) error { <-ctx.Done(); return nil }
 func (e *echo) Open(_ context.Context, r *OpenRequest) error {
@@ -217,6 +220,10 @@ func (e *echo) Probe(_ context.Context, r *ProbeRequest) (*ProbeResponse, error)
 	e.saw(VerbProbe, r)
 	return filled[ProbeResponse](), nil
 }
+func (e *echo) Identities(_ context.Context, r *IdentitiesRequest) (*IdentitiesResponse, error) {
+	e.saw(VerbIdentities, r)
+	return filled[IdentitiesResponse](), nil
+}
 func (e *echo) Search(_ context.Context, r *SearchRequest) (*SearchResponse, error) {
 	e.saw(VerbSearch, r)
 	return filled[SearchResponse](), nil
@@ -301,7 +308,7 @@ func TestEveryFieldCrosses(t *testing.T) {
 				t.Fatal(err)
 			}
 			verb := verbOf(m.Name)
-			if req != nil && verb != VerbListen {
+			if req != nil && verb != VerbListen && verb != VerbCheck {
 				if diff := cmp.Diff(req, e.got[verb], sameErrors); diff != "" {
 					t.Errorf("request (-sent +arrived):\n%s", diff)
 				}

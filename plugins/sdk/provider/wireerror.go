@@ -34,7 +34,7 @@ func errorToPB(err error) *pb.ErrorDetail {
 	if !errors.As(err, &e) {
 		return &pb.ErrorDetail{Kind: string(mail.KindInternal), Message: valid(err.Error())}
 	}
-	d := &pb.ErrorDetail{Kind: string(e.Kind), Op: valid(e.Op), Code: valid(e.Code), Message: valid(e.Message)}
+	d := &pb.ErrorDetail{Kind: string(e.Kind), Op: valid(e.Op), Code: valid(e.Code), Message: valid(e.Message), Link: valid(e.Link)}
 	if d.Kind == "" {
 		d.Kind = string(mail.KindInternal)
 	}
@@ -50,7 +50,7 @@ func errorFromPB(d *pb.ErrorDetail) error {
 	if d == nil {
 		return nil
 	}
-	e := &mail.Error{Kind: mail.Kind(d.GetKind()), Op: d.GetOp(), Code: d.GetCode(), Message: d.GetMessage()}
+	e := &mail.Error{Kind: mail.Kind(d.GetKind()), Op: d.GetOp(), Code: d.GetCode(), Message: d.GetMessage(), Link: d.GetLink()}
 	if e.Kind == "" {
 		e.Kind = mail.KindInternal
 	}

@@ -20,7 +20,7 @@ var (
 var capabilities = []provider.Capability{
 	provider.CapMailboxes, provider.CapModify, provider.CapAppend, provider.CapCopy, provider.CapDelete,
 	provider.CapPurge, provider.CapSend, provider.CapSearch, provider.CapWatch, provider.CapListen,
-	provider.CapConnect, provider.CapRevoke, provider.CapExactBytes,
+	provider.CapConnect, provider.CapRevoke, provider.CapExactBytes, provider.CapIdentities,
 }
 
 func describeCases() []Case {

@@ -242,7 +242,10 @@ type ErrorDetail struct {
 	// For people. Holds no secret and no mail.
 	Message string `protobuf:"bytes,4,opt,name=message,proto3" json:"message,omitempty"`
 	// How long to wait at least; absent where nobody said.
-	RetryAfter    *durationpb.Duration `protobuf:"bytes,5,opt,name=retry_after,json=retryAfter,proto3" json:"retry_after,omitempty"`
+	RetryAfter *durationpb.Duration `protobuf:"bytes,5,opt,name=retry_after,json=retryAfter,proto3" json:"retry_after,omitempty"`
+	// Where somebody can put it right, an https address that may be handed on;
+	// empty where there is none.
+	Link          string `protobuf:"bytes,6,opt,name=link,proto3" json:"link,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -310,6 +313,13 @@ func (x *ErrorDetail) GetRetryAfter() *durationpb.Duration {
 		return x.RetryAfter
 	}
 	return nil
+}
+
+func (x *ErrorDetail) GetLink() string {
+	if x != nil {
+		return x.Link
+	}
+	return ""
 }
 
 // Call is in every request about an account.
@@ -1071,7 +1081,7 @@ type DescribeResponse struct {
 	// The keys that Configure understands.
 	Settings []*Setting `protobuf:"bytes,5,rep,name=settings,proto3" json:"settings,omitempty"`
 	// Any of: mailboxes, modify, append, copy, delete, purge, send, search,
-	// watch, listen, connect, revoke, exact_bytes.
+	// watch, listen, connect, revoke, exact_bytes, identities.
 	Capabilities []string `protobuf:"bytes,6,rep,name=capabilities,proto3" json:"capabilities,omitempty"`
 	// Keywords that the provider can hold; "*" stands for free ones.
 	Keywords []string `protobuf:"bytes,7,rep,name=keywords,proto3" json:"keywords,omitempty"`
@@ -1462,6 +1472,233 @@ func (x *ConfigureResponse) GetWarnings() []string {
 	return nil
 }
 
+type CheckRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckRequest) Reset() {
+	*x = CheckRequest{}
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckRequest) ProtoMessage() {}
+
+func (x *CheckRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckRequest.ProtoReflect.Descriptor instead.
+func (*CheckRequest) Descriptor() ([]byte, []int) {
+	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{15}
+}
+
+type CheckResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What to enter at the provider, in the order of its pages.
+	Registrations []*Registration `protobuf:"bytes,1,rep,name=registrations,proto3" json:"registrations,omitempty"`
+	Results       []*CheckResult  `protobuf:"bytes,2,rep,name=results,proto3" json:"results,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckResponse) Reset() {
+	*x = CheckResponse{}
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckResponse) ProtoMessage() {}
+
+func (x *CheckResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckResponse.ProtoReflect.Descriptor instead.
+func (*CheckResponse) Descriptor() ([]byte, []int) {
+	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *CheckResponse) GetRegistrations() []*Registration {
+	if x != nil {
+		return x.Registrations
+	}
+	return nil
+}
+
+func (x *CheckResponse) GetResults() []*CheckResult {
+	if x != nil {
+		return x.Results
+	}
+	return nil
+}
+
+// Registration is one value to enter where the application is registered.
+type Registration struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// One of: redirect_uri, notification_url, permission; others are shown as
+	// they are.
+	Kind string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	// To be pasted as it stands.
+	Value string `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	// Where it goes and why, for people; may be empty.
+	Note          string `protobuf:"bytes,3,opt,name=note,proto3" json:"note,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Registration) Reset() {
+	*x = Registration{}
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Registration) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Registration) ProtoMessage() {}
+
+func (x *Registration) ProtoReflect() protoreflect.Message {
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Registration.ProtoReflect.Descriptor instead.
+func (*Registration) Descriptor() ([]byte, []int) {
+	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *Registration) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Registration) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
+func (x *Registration) GetNote() string {
+	if x != nil {
+		return x.Note
+	}
+	return ""
+}
+
+// CheckResult is what became of one check.
+type CheckResult struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What was tried, in a few words: "credentials".
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// "passed", "failed", or "unknown" where it could not be tried.
+	Outcome string `protobuf:"bytes,2,opt,name=outcome,proto3" json:"outcome,omitempty"`
+	// What was found. Holds no secret.
+	Detail string `protobuf:"bytes,3,opt,name=detail,proto3" json:"detail,omitempty"`
+	// What to do about it; empty where nothing need be done.
+	Remedy        string `protobuf:"bytes,4,opt,name=remedy,proto3" json:"remedy,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckResult) Reset() {
+	*x = CheckResult{}
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckResult) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckResult) ProtoMessage() {}
+
+func (x *CheckResult) ProtoReflect() protoreflect.Message {
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckResult.ProtoReflect.Descriptor instead.
+func (*CheckResult) Descriptor() ([]byte, []int) {
+	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *CheckResult) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *CheckResult) GetOutcome() string {
+	if x != nil {
+		return x.Outcome
+	}
+	return ""
+}
+
+func (x *CheckResult) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
+}
+
+func (x *CheckResult) GetRemedy() string {
+	if x != nil {
+		return x.Remedy
+	}
+	return ""
+}
+
 // SessionRequest is what the host says.
 type SessionRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1476,7 +1713,7 @@ type SessionRequest struct {
 
 func (x *SessionRequest) Reset() {
 	*x = SessionRequest{}
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[15]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1488,7 +1725,7 @@ func (x *SessionRequest) String() string {
 func (*SessionRequest) ProtoMessage() {}
 
 func (x *SessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[15]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1501,7 +1738,7 @@ func (x *SessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionRequest.ProtoReflect.Descriptor instead.
 func (*SessionRequest) Descriptor() ([]byte, []int) {
-	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{15}
+	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *SessionRequest) GetEvent() isSessionRequest_Event {
@@ -1554,7 +1791,7 @@ type HostHello struct {
 
 func (x *HostHello) Reset() {
 	*x = HostHello{}
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[16]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1566,7 +1803,7 @@ func (x *HostHello) String() string {
 func (*HostHello) ProtoMessage() {}
 
 func (x *HostHello) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[16]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1579,7 +1816,7 @@ func (x *HostHello) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostHello.ProtoReflect.Descriptor instead.
 func (*HostHello) Descriptor() ([]byte, []int) {
-	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{16}
+	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{20}
 }
 
 // Answer tells the fate of what the plugin sent under the number.
@@ -1594,7 +1831,7 @@ type Answer struct {
 
 func (x *Answer) Reset() {
 	*x = Answer{}
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[17]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1606,7 +1843,7 @@ func (x *Answer) String() string {
 func (*Answer) ProtoMessage() {}
 
 func (x *Answer) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[17]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1619,7 +1856,7 @@ func (x *Answer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Answer.ProtoReflect.Descriptor instead.
 func (*Answer) Descriptor() ([]byte, []int) {
-	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{17}
+	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Answer) GetSeq() uint64 {
@@ -1654,7 +1891,7 @@ type SessionResponse struct {
 
 func (x *SessionResponse) Reset() {
 	*x = SessionResponse{}
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[18]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1666,7 +1903,7 @@ func (x *SessionResponse) String() string {
 func (*SessionResponse) ProtoMessage() {}
 
 func (x *SessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[18]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1679,7 +1916,7 @@ func (x *SessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionResponse.ProtoReflect.Descriptor instead.
 func (*SessionResponse) Descriptor() ([]byte, []int) {
-	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{18}
+	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *SessionResponse) GetSeq() uint64 {
@@ -1769,7 +2006,7 @@ type PluginHello struct {
 
 func (x *PluginHello) Reset() {
 	*x = PluginHello{}
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[19]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1781,7 +2018,7 @@ func (x *PluginHello) String() string {
 func (*PluginHello) ProtoMessage() {}
 
 func (x *PluginHello) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[19]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1794,7 +2031,7 @@ func (x *PluginHello) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PluginHello.ProtoReflect.Descriptor instead.
 func (*PluginHello) Descriptor() ([]byte, []int) {
-	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{19}
+	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{23}
 }
 
 // SaveGrant asks the host to store new grant bytes. The plugin uses what it
@@ -1809,7 +2046,7 @@ type SaveGrant struct {
 
 func (x *SaveGrant) Reset() {
 	*x = SaveGrant{}
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[20]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1821,7 +2058,7 @@ func (x *SaveGrant) String() string {
 func (*SaveGrant) ProtoMessage() {}
 
 func (x *SaveGrant) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[20]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1834,7 +2071,7 @@ func (x *SaveGrant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SaveGrant.ProtoReflect.Descriptor instead.
 func (*SaveGrant) Descriptor() ([]byte, []int) {
-	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{20}
+	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *SaveGrant) GetAccount() string {
@@ -1864,7 +2101,7 @@ type GrantRefused struct {
 
 func (x *GrantRefused) Reset() {
 	*x = GrantRefused{}
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[21]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1876,7 +2113,7 @@ func (x *GrantRefused) String() string {
 func (*GrantRefused) ProtoMessage() {}
 
 func (x *GrantRefused) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[21]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1889,7 +2126,7 @@ func (x *GrantRefused) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GrantRefused.ProtoReflect.Descriptor instead.
 func (*GrantRefused) Descriptor() ([]byte, []int) {
-	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{21}
+	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *GrantRefused) GetAccount() string {
@@ -1919,7 +2156,7 @@ type OpenRequest struct {
 
 func (x *OpenRequest) Reset() {
 	*x = OpenRequest{}
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[22]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1931,7 +2168,7 @@ func (x *OpenRequest) String() string {
 func (*OpenRequest) ProtoMessage() {}
 
 func (x *OpenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[22]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1944,7 +2181,7 @@ func (x *OpenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenRequest.ProtoReflect.Descriptor instead.
 func (*OpenRequest) Descriptor() ([]byte, []int) {
-	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{22}
+	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *OpenRequest) GetAccount() string {
@@ -1983,7 +2220,7 @@ type OpenResponse struct {
 
 func (x *OpenResponse) Reset() {
 	*x = OpenResponse{}
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[23]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1995,7 +2232,7 @@ func (x *OpenResponse) String() string {
 func (*OpenResponse) ProtoMessage() {}
 
 func (x *OpenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[23]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2008,7 +2245,7 @@ func (x *OpenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenResponse.ProtoReflect.Descriptor instead.
 func (*OpenResponse) Descriptor() ([]byte, []int) {
-	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{23}
+	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{27}
 }
 
 type CloseRequest struct {
@@ -2020,7 +2257,7 @@ type CloseRequest struct {
 
 func (x *CloseRequest) Reset() {
 	*x = CloseRequest{}
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[24]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2032,7 +2269,7 @@ func (x *CloseRequest) String() string {
 func (*CloseRequest) ProtoMessage() {}
 
 func (x *CloseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[24]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2045,7 +2282,7 @@ func (x *CloseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseRequest.ProtoReflect.Descriptor instead.
 func (*CloseRequest) Descriptor() ([]byte, []int) {
-	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{24}
+	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *CloseRequest) GetAccount() string {
@@ -2063,7 +2300,7 @@ type CloseResponse struct {
 
 func (x *CloseResponse) Reset() {
 	*x = CloseResponse{}
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[25]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2075,7 +2312,7 @@ func (x *CloseResponse) String() string {
 func (*CloseResponse) ProtoMessage() {}
 
 func (x *CloseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[25]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2088,7 +2325,7 @@ func (x *CloseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseResponse.ProtoReflect.Descriptor instead.
 func (*CloseResponse) Descriptor() ([]byte, []int) {
-	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{25}
+	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{29}
 }
 
 type BeginConnectRequest struct {
@@ -2103,7 +2340,7 @@ type BeginConnectRequest struct {
 
 func (x *BeginConnectRequest) Reset() {
 	*x = BeginConnectRequest{}
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[26]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2115,7 +2352,7 @@ func (x *BeginConnectRequest) String() string {
 func (*BeginConnectRequest) ProtoMessage() {}
 
 func (x *BeginConnectRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[26]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2128,7 +2365,7 @@ func (x *BeginConnectRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeginConnectRequest.ProtoReflect.Descriptor instead.
 func (*BeginConnectRequest) Descriptor() ([]byte, []int) {
-	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{26}
+	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *BeginConnectRequest) GetState() string {
@@ -2164,7 +2401,7 @@ type BeginConnectResponse struct {
 
 func (x *BeginConnectResponse) Reset() {
 	*x = BeginConnectResponse{}
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[27]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2176,7 +2413,7 @@ func (x *BeginConnectResponse) String() string {
 func (*BeginConnectResponse) ProtoMessage() {}
 
 func (x *BeginConnectResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[27]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2189,7 +2426,7 @@ func (x *BeginConnectResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeginConnectResponse.ProtoReflect.Descriptor instead.
 func (*BeginConnectResponse) Descriptor() ([]byte, []int) {
-	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{27}
+	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *BeginConnectResponse) GetUrl() string {
@@ -2211,14 +2448,20 @@ type FinishConnectRequest struct {
 	Pending     []byte                 `protobuf:"bytes,1,opt,name=pending,proto3" json:"pending,omitempty"`
 	RedirectUrl string                 `protobuf:"bytes,2,opt,name=redirect_url,json=redirectUrl,proto3" json:"redirect_url,omitempty"`
 	// All parameters of the callback, from query and form.
-	Params        map[string]*Values `protobuf:"bytes,3,rep,name=params,proto3" json:"params,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Params map[string]*Values `protobuf:"bytes,3,rep,name=params,proto3" json:"params,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// A state for a link that somebody else than the owner opens, to allow the
+	// application (ErrorDetail.link): it comes back with that person's answer.
+	ApprovalState string `protobuf:"bytes,4,opt,name=approval_state,json=approvalState,proto3" json:"approval_state,omitempty"`
+	// params are such an answer. No account comes of it: the response is empty,
+	// or the error says why it was refused. pending is empty.
+	Approval      bool `protobuf:"varint,5,opt,name=approval,proto3" json:"approval,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *FinishConnectRequest) Reset() {
 	*x = FinishConnectRequest{}
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[28]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2230,7 +2473,7 @@ func (x *FinishConnectRequest) String() string {
 func (*FinishConnectRequest) ProtoMessage() {}
 
 func (x *FinishConnectRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[28]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2243,7 +2486,7 @@ func (x *FinishConnectRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FinishConnectRequest.ProtoReflect.Descriptor instead.
 func (*FinishConnectRequest) Descriptor() ([]byte, []int) {
-	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{28}
+	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *FinishConnectRequest) GetPending() []byte {
@@ -2267,20 +2510,38 @@ func (x *FinishConnectRequest) GetParams() map[string]*Values {
 	return nil
 }
 
+func (x *FinishConnectRequest) GetApprovalState() string {
+	if x != nil {
+		return x.ApprovalState
+	}
+	return ""
+}
+
+func (x *FinishConnectRequest) GetApproval() bool {
+	if x != nil {
+		return x.Approval
+	}
+	return false
+}
+
 type FinishConnectResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The accounts that the grant opens, at least one.
 	Accounts []*ConnectedAccount `protobuf:"bytes,1,rep,name=accounts,proto3" json:"accounts,omitempty"`
 	// The scopes that the owner really gave.
-	Granted       []string `protobuf:"bytes,2,rep,name=granted,proto3" json:"granted,omitempty"`
-	Grant         []byte   `protobuf:"bytes,3,opt,name=grant,proto3" json:"grant,omitempty"`
+	Granted []string `protobuf:"bytes,2,rep,name=granted,proto3" json:"granted,omitempty"`
+	Grant   []byte   `protobuf:"bytes,3,opt,name=grant,proto3" json:"grant,omitempty"`
+	// When the grant ends whatever is done; absent where nothing says so.
+	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	// Why, for people: "the application is in testing".
+	ExpiresReason string `protobuf:"bytes,5,opt,name=expires_reason,json=expiresReason,proto3" json:"expires_reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *FinishConnectResponse) Reset() {
 	*x = FinishConnectResponse{}
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[29]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2292,7 +2553,7 @@ func (x *FinishConnectResponse) String() string {
 func (*FinishConnectResponse) ProtoMessage() {}
 
 func (x *FinishConnectResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[29]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2305,7 +2566,7 @@ func (x *FinishConnectResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FinishConnectResponse.ProtoReflect.Descriptor instead.
 func (*FinishConnectResponse) Descriptor() ([]byte, []int) {
-	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{29}
+	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *FinishConnectResponse) GetAccounts() []*ConnectedAccount {
@@ -2329,6 +2590,20 @@ func (x *FinishConnectResponse) GetGrant() []byte {
 	return nil
 }
 
+func (x *FinishConnectResponse) GetExpiresAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpiresAt
+	}
+	return nil
+}
+
+func (x *FinishConnectResponse) GetExpiresReason() string {
+	if x != nil {
+		return x.ExpiresReason
+	}
+	return ""
+}
+
 // ConnectedAccount is one account that a grant opens.
 type ConnectedAccount struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2342,7 +2617,7 @@ type ConnectedAccount struct {
 
 func (x *ConnectedAccount) Reset() {
 	*x = ConnectedAccount{}
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[30]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2354,7 +2629,7 @@ func (x *ConnectedAccount) String() string {
 func (*ConnectedAccount) ProtoMessage() {}
 
 func (x *ConnectedAccount) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[30]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2367,7 +2642,7 @@ func (x *ConnectedAccount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectedAccount.ProtoReflect.Descriptor instead.
 func (*ConnectedAccount) Descriptor() ([]byte, []int) {
-	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{30}
+	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ConnectedAccount) GetSubject() string {
@@ -2400,7 +2675,7 @@ type RevokeRequest struct {
 
 func (x *RevokeRequest) Reset() {
 	*x = RevokeRequest{}
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[31]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2412,7 +2687,7 @@ func (x *RevokeRequest) String() string {
 func (*RevokeRequest) ProtoMessage() {}
 
 func (x *RevokeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[31]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2425,7 +2700,7 @@ func (x *RevokeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeRequest.ProtoReflect.Descriptor instead.
 func (*RevokeRequest) Descriptor() ([]byte, []int) {
-	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{31}
+	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *RevokeRequest) GetCall() *Call {
@@ -2443,7 +2718,7 @@ type RevokeResponse struct {
 
 func (x *RevokeResponse) Reset() {
 	*x = RevokeResponse{}
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[32]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2455,7 +2730,7 @@ func (x *RevokeResponse) String() string {
 func (*RevokeResponse) ProtoMessage() {}
 
 func (x *RevokeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[32]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2468,7 +2743,7 @@ func (x *RevokeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeResponse.ProtoReflect.Descriptor instead.
 func (*RevokeResponse) Descriptor() ([]byte, []int) {
-	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{32}
+	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{36}
 }
 
 type MailboxesRequest struct {
@@ -2480,7 +2755,7 @@ type MailboxesRequest struct {
 
 func (x *MailboxesRequest) Reset() {
 	*x = MailboxesRequest{}
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[33]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2492,7 +2767,7 @@ func (x *MailboxesRequest) String() string {
 func (*MailboxesRequest) ProtoMessage() {}
 
 func (x *MailboxesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[33]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2505,7 +2780,7 @@ func (x *MailboxesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MailboxesRequest.ProtoReflect.Descriptor instead.
 func (*MailboxesRequest) Descriptor() ([]byte, []int) {
-	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{33}
+	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *MailboxesRequest) GetCall() *Call {
@@ -2524,7 +2799,7 @@ type MailboxesResponse struct {
 
 func (x *MailboxesResponse) Reset() {
 	*x = MailboxesResponse{}
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[34]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2536,7 +2811,7 @@ func (x *MailboxesResponse) String() string {
 func (*MailboxesResponse) ProtoMessage() {}
 
 func (x *MailboxesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[34]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2549,7 +2824,7 @@ func (x *MailboxesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MailboxesResponse.ProtoReflect.Descriptor instead.
 func (*MailboxesResponse) Descriptor() ([]byte, []int) {
-	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{34}
+	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *MailboxesResponse) GetMailboxes() []*Mailbox {
@@ -2570,7 +2845,7 @@ type CreateMailboxRequest struct {
 
 func (x *CreateMailboxRequest) Reset() {
 	*x = CreateMailboxRequest{}
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[35]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2582,7 +2857,7 @@ func (x *CreateMailboxRequest) String() string {
 func (*CreateMailboxRequest) ProtoMessage() {}
 
 func (x *CreateMailboxRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[35]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2595,7 +2870,7 @@ func (x *CreateMailboxRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateMailboxRequest.ProtoReflect.Descriptor instead.
 func (*CreateMailboxRequest) Descriptor() ([]byte, []int) {
-	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{35}
+	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *CreateMailboxRequest) GetCall() *Call {
@@ -2628,7 +2903,7 @@ type CreateMailboxResponse struct {
 
 func (x *CreateMailboxResponse) Reset() {
 	*x = CreateMailboxResponse{}
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[36]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2640,7 +2915,7 @@ func (x *CreateMailboxResponse) String() string {
 func (*CreateMailboxResponse) ProtoMessage() {}
 
 func (x *CreateMailboxResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[36]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2653,7 +2928,7 @@ func (x *CreateMailboxResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateMailboxResponse.ProtoReflect.Descriptor instead.
 func (*CreateMailboxResponse) Descriptor() ([]byte, []int) {
-	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{36}
+	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *CreateMailboxResponse) GetMailbox() *Mailbox {
@@ -2675,7 +2950,7 @@ type RenameMailboxRequest struct {
 
 func (x *RenameMailboxRequest) Reset() {
 	*x = RenameMailboxRequest{}
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[37]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2687,7 +2962,7 @@ func (x *RenameMailboxRequest) String() string {
 func (*RenameMailboxRequest) ProtoMessage() {}
 
 func (x *RenameMailboxRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[37]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2700,7 +2975,7 @@ func (x *RenameMailboxRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenameMailboxRequest.ProtoReflect.Descriptor instead.
 func (*RenameMailboxRequest) Descriptor() ([]byte, []int) {
-	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{37}
+	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *RenameMailboxRequest) GetCall() *Call {
@@ -2740,7 +3015,7 @@ type RenameMailboxResponse struct {
 
 func (x *RenameMailboxResponse) Reset() {
 	*x = RenameMailboxResponse{}
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[38]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2752,7 +3027,7 @@ func (x *RenameMailboxResponse) String() string {
 func (*RenameMailboxResponse) ProtoMessage() {}
 
 func (x *RenameMailboxResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[38]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2765,7 +3040,7 @@ func (x *RenameMailboxResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenameMailboxResponse.ProtoReflect.Descriptor instead.
 func (*RenameMailboxResponse) Descriptor() ([]byte, []int) {
-	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{38}
+	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *RenameMailboxResponse) GetMailbox() *Mailbox {
@@ -2785,7 +3060,7 @@ type DeleteMailboxRequest struct {
 
 func (x *DeleteMailboxRequest) Reset() {
 	*x = DeleteMailboxRequest{}
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[39]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2797,7 +3072,7 @@ func (x *DeleteMailboxRequest) String() string {
 func (*DeleteMailboxRequest) ProtoMessage() {}
 
 func (x *DeleteMailboxRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[39]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2810,7 +3085,7 @@ func (x *DeleteMailboxRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteMailboxRequest.ProtoReflect.Descriptor instead.
 func (*DeleteMailboxRequest) Descriptor() ([]byte, []int) {
-	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{39}
+	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *DeleteMailboxRequest) GetCall() *Call {
@@ -2835,7 +3110,7 @@ type DeleteMailboxResponse struct {
 
 func (x *DeleteMailboxResponse) Reset() {
 	*x = DeleteMailboxResponse{}
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[40]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2847,7 +3122,7 @@ func (x *DeleteMailboxResponse) String() string {
 func (*DeleteMailboxResponse) ProtoMessage() {}
 
 func (x *DeleteMailboxResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[40]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2860,7 +3135,7 @@ func (x *DeleteMailboxResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteMailboxResponse.ProtoReflect.Descriptor instead.
 func (*DeleteMailboxResponse) Descriptor() ([]byte, []int) {
-	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{40}
+	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{44}
 }
 
 type EnumerateRequest struct {
@@ -2873,7 +3148,7 @@ type EnumerateRequest struct {
 
 func (x *EnumerateRequest) Reset() {
 	*x = EnumerateRequest{}
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[41]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2885,7 +3160,7 @@ func (x *EnumerateRequest) String() string {
 func (*EnumerateRequest) ProtoMessage() {}
 
 func (x *EnumerateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[41]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2898,7 +3173,7 @@ func (x *EnumerateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnumerateRequest.ProtoReflect.Descriptor instead.
 func (*EnumerateRequest) Descriptor() ([]byte, []int) {
-	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{41}
+	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *EnumerateRequest) GetCall() *Call {
@@ -2928,7 +3203,7 @@ type EnumerateResponse struct {
 
 func (x *EnumerateResponse) Reset() {
 	*x = EnumerateResponse{}
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[42]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2940,7 +3215,7 @@ func (x *EnumerateResponse) String() string {
 func (*EnumerateResponse) ProtoMessage() {}
 
 func (x *EnumerateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[42]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2953,7 +3228,7 @@ func (x *EnumerateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnumerateResponse.ProtoReflect.Descriptor instead.
 func (*EnumerateResponse) Descriptor() ([]byte, []int) {
-	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{42}
+	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *EnumerateResponse) GetMessages() []*Message {
@@ -2983,7 +3258,7 @@ type ChangesRequest struct {
 
 func (x *ChangesRequest) Reset() {
 	*x = ChangesRequest{}
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[43]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2995,7 +3270,7 @@ func (x *ChangesRequest) String() string {
 func (*ChangesRequest) ProtoMessage() {}
 
 func (x *ChangesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[43]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3008,7 +3283,7 @@ func (x *ChangesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangesRequest.ProtoReflect.Descriptor instead.
 func (*ChangesRequest) Descriptor() ([]byte, []int) {
-	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{43}
+	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *ChangesRequest) GetCall() *Call {
@@ -3048,7 +3323,7 @@ type ChangesResponse struct {
 
 func (x *ChangesResponse) Reset() {
 	*x = ChangesResponse{}
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[44]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3060,7 +3335,7 @@ func (x *ChangesResponse) String() string {
 func (*ChangesResponse) ProtoMessage() {}
 
 func (x *ChangesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[44]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3073,7 +3348,7 @@ func (x *ChangesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangesResponse.ProtoReflect.Descriptor instead.
 func (*ChangesResponse) Descriptor() ([]byte, []int) {
-	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{44}
+	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *ChangesResponse) GetItems() []*Item {
@@ -3115,7 +3390,7 @@ type FetchRequest struct {
 
 func (x *FetchRequest) Reset() {
 	*x = FetchRequest{}
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[45]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3127,7 +3402,7 @@ func (x *FetchRequest) String() string {
 func (*FetchRequest) ProtoMessage() {}
 
 func (x *FetchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[45]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3140,7 +3415,7 @@ func (x *FetchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchRequest.ProtoReflect.Descriptor instead.
 func (*FetchRequest) Descriptor() ([]byte, []int) {
-	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{45}
+	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *FetchRequest) GetCall() *Call {
@@ -3178,7 +3453,7 @@ type FetchResponse struct {
 
 func (x *FetchResponse) Reset() {
 	*x = FetchResponse{}
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[46]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3190,7 +3465,7 @@ func (x *FetchResponse) String() string {
 func (*FetchResponse) ProtoMessage() {}
 
 func (x *FetchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[46]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3203,7 +3478,7 @@ func (x *FetchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchResponse.ProtoReflect.Descriptor instead.
 func (*FetchResponse) Descriptor() ([]byte, []int) {
-	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{46}
+	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *FetchResponse) GetPart() isFetchResponse_Part {
@@ -3282,7 +3557,7 @@ type RawChunk struct {
 
 func (x *RawChunk) Reset() {
 	*x = RawChunk{}
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[47]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3294,7 +3569,7 @@ func (x *RawChunk) String() string {
 func (*RawChunk) ProtoMessage() {}
 
 func (x *RawChunk) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[47]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3307,7 +3582,7 @@ func (x *RawChunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RawChunk.ProtoReflect.Descriptor instead.
 func (*RawChunk) Descriptor() ([]byte, []int) {
-	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{47}
+	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *RawChunk) GetProviderId() string {
@@ -3356,7 +3631,7 @@ type FetchFailure struct {
 
 func (x *FetchFailure) Reset() {
 	*x = FetchFailure{}
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[48]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3368,7 +3643,7 @@ func (x *FetchFailure) String() string {
 func (*FetchFailure) ProtoMessage() {}
 
 func (x *FetchFailure) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[48]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3381,7 +3656,7 @@ func (x *FetchFailure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchFailure.ProtoReflect.Descriptor instead.
 func (*FetchFailure) Descriptor() ([]byte, []int) {
-	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{48}
+	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *FetchFailure) GetProviderId() string {
@@ -3412,7 +3687,7 @@ type ModifyRequest struct {
 
 func (x *ModifyRequest) Reset() {
 	*x = ModifyRequest{}
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[49]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3424,7 +3699,7 @@ func (x *ModifyRequest) String() string {
 func (*ModifyRequest) ProtoMessage() {}
 
 func (x *ModifyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[49]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3437,7 +3712,7 @@ func (x *ModifyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModifyRequest.ProtoReflect.Descriptor instead.
 func (*ModifyRequest) Descriptor() ([]byte, []int) {
-	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{49}
+	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ModifyRequest) GetCall() *Call {
@@ -3491,7 +3766,7 @@ type ModifyResponse struct {
 
 func (x *ModifyResponse) Reset() {
 	*x = ModifyResponse{}
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[50]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3503,7 +3778,7 @@ func (x *ModifyResponse) String() string {
 func (*ModifyResponse) ProtoMessage() {}
 
 func (x *ModifyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[50]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3516,7 +3791,7 @@ func (x *ModifyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModifyResponse.ProtoReflect.Descriptor instead.
 func (*ModifyResponse) Descriptor() ([]byte, []int) {
-	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{50}
+	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *ModifyResponse) GetResults() []*Result {
@@ -3539,7 +3814,7 @@ type AppendRequest struct {
 
 func (x *AppendRequest) Reset() {
 	*x = AppendRequest{}
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[51]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3551,7 +3826,7 @@ func (x *AppendRequest) String() string {
 func (*AppendRequest) ProtoMessage() {}
 
 func (x *AppendRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[51]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3564,7 +3839,7 @@ func (x *AppendRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppendRequest.ProtoReflect.Descriptor instead.
 func (*AppendRequest) Descriptor() ([]byte, []int) {
-	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{51}
+	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *AppendRequest) GetPart() isAppendRequest_Part {
@@ -3623,7 +3898,7 @@ type AppendHeader struct {
 
 func (x *AppendHeader) Reset() {
 	*x = AppendHeader{}
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[52]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3635,7 +3910,7 @@ func (x *AppendHeader) String() string {
 func (*AppendHeader) ProtoMessage() {}
 
 func (x *AppendHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[52]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3648,7 +3923,7 @@ func (x *AppendHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppendHeader.ProtoReflect.Descriptor instead.
 func (*AppendHeader) Descriptor() ([]byte, []int) {
-	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{52}
+	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *AppendHeader) GetCall() *Call {
@@ -3703,7 +3978,7 @@ type AppendResponse struct {
 
 func (x *AppendResponse) Reset() {
 	*x = AppendResponse{}
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[53]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3715,7 +3990,7 @@ func (x *AppendResponse) String() string {
 func (*AppendResponse) ProtoMessage() {}
 
 func (x *AppendResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[53]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3728,7 +4003,7 @@ func (x *AppendResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppendResponse.ProtoReflect.Descriptor instead.
 func (*AppendResponse) Descriptor() ([]byte, []int) {
-	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{53}
+	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *AppendResponse) GetMessage() *Message {
@@ -3750,7 +4025,7 @@ type CopyRequest struct {
 
 func (x *CopyRequest) Reset() {
 	*x = CopyRequest{}
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[54]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3762,7 +4037,7 @@ func (x *CopyRequest) String() string {
 func (*CopyRequest) ProtoMessage() {}
 
 func (x *CopyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[54]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3775,7 +4050,7 @@ func (x *CopyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CopyRequest.ProtoReflect.Descriptor instead.
 func (*CopyRequest) Descriptor() ([]byte, []int) {
-	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{54}
+	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *CopyRequest) GetCall() *Call {
@@ -3815,7 +4090,7 @@ type CopyResponse struct {
 
 func (x *CopyResponse) Reset() {
 	*x = CopyResponse{}
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[55]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3827,7 +4102,7 @@ func (x *CopyResponse) String() string {
 func (*CopyResponse) ProtoMessage() {}
 
 func (x *CopyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[55]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3840,7 +4115,7 @@ func (x *CopyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CopyResponse.ProtoReflect.Descriptor instead.
 func (*CopyResponse) Descriptor() ([]byte, []int) {
-	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{55}
+	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *CopyResponse) GetResults() []*Result {
@@ -3860,7 +4135,7 @@ type DeleteRequest struct {
 
 func (x *DeleteRequest) Reset() {
 	*x = DeleteRequest{}
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[56]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3872,7 +4147,7 @@ func (x *DeleteRequest) String() string {
 func (*DeleteRequest) ProtoMessage() {}
 
 func (x *DeleteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[56]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3885,7 +4160,7 @@ func (x *DeleteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteRequest.ProtoReflect.Descriptor instead.
 func (*DeleteRequest) Descriptor() ([]byte, []int) {
-	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{56}
+	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *DeleteRequest) GetCall() *Call {
@@ -3911,7 +4186,7 @@ type DeleteResponse struct {
 
 func (x *DeleteResponse) Reset() {
 	*x = DeleteResponse{}
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[57]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3923,7 +4198,7 @@ func (x *DeleteResponse) String() string {
 func (*DeleteResponse) ProtoMessage() {}
 
 func (x *DeleteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[57]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3936,7 +4211,7 @@ func (x *DeleteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteResponse.ProtoReflect.Descriptor instead.
 func (*DeleteResponse) Descriptor() ([]byte, []int) {
-	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{57}
+	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *DeleteResponse) GetResults() []*Result {
@@ -3956,7 +4231,7 @@ type PurgeRequest struct {
 
 func (x *PurgeRequest) Reset() {
 	*x = PurgeRequest{}
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[58]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3968,7 +4243,7 @@ func (x *PurgeRequest) String() string {
 func (*PurgeRequest) ProtoMessage() {}
 
 func (x *PurgeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[58]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3981,7 +4256,7 @@ func (x *PurgeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PurgeRequest.ProtoReflect.Descriptor instead.
 func (*PurgeRequest) Descriptor() ([]byte, []int) {
-	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{58}
+	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *PurgeRequest) GetCall() *Call {
@@ -4007,7 +4282,7 @@ type PurgeResponse struct {
 
 func (x *PurgeResponse) Reset() {
 	*x = PurgeResponse{}
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[59]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4019,7 +4294,7 @@ func (x *PurgeResponse) String() string {
 func (*PurgeResponse) ProtoMessage() {}
 
 func (x *PurgeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[59]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4032,7 +4307,7 @@ func (x *PurgeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PurgeResponse.ProtoReflect.Descriptor instead.
 func (*PurgeResponse) Descriptor() ([]byte, []int) {
-	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{59}
+	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *PurgeResponse) GetResults() []*Result {
@@ -4053,7 +4328,7 @@ type Envelope struct {
 
 func (x *Envelope) Reset() {
 	*x = Envelope{}
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[60]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4065,7 +4340,7 @@ func (x *Envelope) String() string {
 func (*Envelope) ProtoMessage() {}
 
 func (x *Envelope) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[60]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4078,7 +4353,7 @@ func (x *Envelope) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Envelope.ProtoReflect.Descriptor instead.
 func (*Envelope) Descriptor() ([]byte, []int) {
-	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{60}
+	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *Envelope) GetFrom() string {
@@ -4108,7 +4383,7 @@ type PrepareRequest struct {
 
 func (x *PrepareRequest) Reset() {
 	*x = PrepareRequest{}
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[61]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4120,7 +4395,7 @@ func (x *PrepareRequest) String() string {
 func (*PrepareRequest) ProtoMessage() {}
 
 func (x *PrepareRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[61]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4133,7 +4408,7 @@ func (x *PrepareRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PrepareRequest.ProtoReflect.Descriptor instead.
 func (*PrepareRequest) Descriptor() ([]byte, []int) {
-	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{61}
+	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *PrepareRequest) GetPart() isPrepareRequest_Part {
@@ -4197,7 +4472,7 @@ type PrepareHeader struct {
 
 func (x *PrepareHeader) Reset() {
 	*x = PrepareHeader{}
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[62]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4209,7 +4484,7 @@ func (x *PrepareHeader) String() string {
 func (*PrepareHeader) ProtoMessage() {}
 
 func (x *PrepareHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[62]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4222,7 +4497,7 @@ func (x *PrepareHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PrepareHeader.ProtoReflect.Descriptor instead.
 func (*PrepareHeader) Descriptor() ([]byte, []int) {
-	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{62}
+	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *PrepareHeader) GetCall() *Call {
@@ -4289,7 +4564,7 @@ type Prepared struct {
 
 func (x *Prepared) Reset() {
 	*x = Prepared{}
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[63]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4301,7 +4576,7 @@ func (x *Prepared) String() string {
 func (*Prepared) ProtoMessage() {}
 
 func (x *Prepared) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[63]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4314,7 +4589,7 @@ func (x *Prepared) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Prepared.ProtoReflect.Descriptor instead.
 func (*Prepared) Descriptor() ([]byte, []int) {
-	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{63}
+	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *Prepared) GetProviderId() string {
@@ -4347,7 +4622,7 @@ type PrepareResponse struct {
 
 func (x *PrepareResponse) Reset() {
 	*x = PrepareResponse{}
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[64]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4359,7 +4634,7 @@ func (x *PrepareResponse) String() string {
 func (*PrepareResponse) ProtoMessage() {}
 
 func (x *PrepareResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[64]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4372,7 +4647,7 @@ func (x *PrepareResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PrepareResponse.ProtoReflect.Descriptor instead.
 func (*PrepareResponse) Descriptor() ([]byte, []int) {
-	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{64}
+	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *PrepareResponse) GetPrepared() *Prepared {
@@ -4393,7 +4668,7 @@ type SendRequest struct {
 
 func (x *SendRequest) Reset() {
 	*x = SendRequest{}
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[65]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4405,7 +4680,7 @@ func (x *SendRequest) String() string {
 func (*SendRequest) ProtoMessage() {}
 
 func (x *SendRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[65]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4418,7 +4693,7 @@ func (x *SendRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SendRequest.ProtoReflect.Descriptor instead.
 func (*SendRequest) Descriptor() ([]byte, []int) {
-	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{65}
+	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *SendRequest) GetCall() *Call {
@@ -4453,7 +4728,7 @@ type SendResponse struct {
 
 func (x *SendResponse) Reset() {
 	*x = SendResponse{}
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[66]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4465,7 +4740,7 @@ func (x *SendResponse) String() string {
 func (*SendResponse) ProtoMessage() {}
 
 func (x *SendResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[66]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4478,7 +4753,7 @@ func (x *SendResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SendResponse.ProtoReflect.Descriptor instead.
 func (*SendResponse) Descriptor() ([]byte, []int) {
-	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{66}
+	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *SendResponse) GetProviderId() string {
@@ -4506,7 +4781,7 @@ type ProbeRequest struct {
 
 func (x *ProbeRequest) Reset() {
 	*x = ProbeRequest{}
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[67]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4518,7 +4793,7 @@ func (x *ProbeRequest) String() string {
 func (*ProbeRequest) ProtoMessage() {}
 
 func (x *ProbeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[67]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4531,7 +4806,7 @@ func (x *ProbeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProbeRequest.ProtoReflect.Descriptor instead.
 func (*ProbeRequest) Descriptor() ([]byte, []int) {
-	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{67}
+	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *ProbeRequest) GetCall() *Call {
@@ -4567,7 +4842,7 @@ type ProbeResponse struct {
 
 func (x *ProbeResponse) Reset() {
 	*x = ProbeResponse{}
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[68]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4579,7 +4854,7 @@ func (x *ProbeResponse) String() string {
 func (*ProbeResponse) ProtoMessage() {}
 
 func (x *ProbeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[68]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4592,7 +4867,7 @@ func (x *ProbeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProbeResponse.ProtoReflect.Descriptor instead.
 func (*ProbeResponse) Descriptor() ([]byte, []int) {
-	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{68}
+	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *ProbeResponse) GetOutcome() string {
@@ -4616,6 +4891,165 @@ func (x *ProbeResponse) GetMessageId() string {
 	return ""
 }
 
+// Identity is an address that an account may send from (RFC 8621, 6).
+type Identity struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Email string                 `protobuf:"bytes,1,opt,name=email,proto3" json:"email,omitempty"`
+	Name  string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// Where answers go, empty where they go to email.
+	ReplyTo string `protobuf:"bytes,3,opt,name=reply_to,json=replyTo,proto3" json:"reply_to,omitempty"`
+	// The one that is used where nobody chooses; at most one is.
+	IsDefault     bool `protobuf:"varint,4,opt,name=is_default,json=isDefault,proto3" json:"is_default,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Identity) Reset() {
+	*x = Identity{}
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[73]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Identity) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Identity) ProtoMessage() {}
+
+func (x *Identity) ProtoReflect() protoreflect.Message {
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[73]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Identity.ProtoReflect.Descriptor instead.
+func (*Identity) Descriptor() ([]byte, []int) {
+	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{73}
+}
+
+func (x *Identity) GetEmail() string {
+	if x != nil {
+		return x.Email
+	}
+	return ""
+}
+
+func (x *Identity) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Identity) GetReplyTo() string {
+	if x != nil {
+		return x.ReplyTo
+	}
+	return ""
+}
+
+func (x *Identity) GetIsDefault() bool {
+	if x != nil {
+		return x.IsDefault
+	}
+	return false
+}
+
+type IdentitiesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Call          *Call                  `protobuf:"bytes,1,opt,name=call,proto3" json:"call,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *IdentitiesRequest) Reset() {
+	*x = IdentitiesRequest{}
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[74]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *IdentitiesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*IdentitiesRequest) ProtoMessage() {}
+
+func (x *IdentitiesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[74]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use IdentitiesRequest.ProtoReflect.Descriptor instead.
+func (*IdentitiesRequest) Descriptor() ([]byte, []int) {
+	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{74}
+}
+
+func (x *IdentitiesRequest) GetCall() *Call {
+	if x != nil {
+		return x.Call
+	}
+	return nil
+}
+
+type IdentitiesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Identities    []*Identity            `protobuf:"bytes,1,rep,name=identities,proto3" json:"identities,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *IdentitiesResponse) Reset() {
+	*x = IdentitiesResponse{}
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[75]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *IdentitiesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*IdentitiesResponse) ProtoMessage() {}
+
+func (x *IdentitiesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[75]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use IdentitiesResponse.ProtoReflect.Descriptor instead.
+func (*IdentitiesResponse) Descriptor() ([]byte, []int) {
+	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{75}
+}
+
+func (x *IdentitiesResponse) GetIdentities() []*Identity {
+	if x != nil {
+		return x.Identities
+	}
+	return nil
+}
+
 // SearchRequest is a typed query. Empty fields do not restrict.
 type SearchRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -4636,7 +5070,7 @@ type SearchRequest struct {
 
 func (x *SearchRequest) Reset() {
 	*x = SearchRequest{}
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[69]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4648,7 +5082,7 @@ func (x *SearchRequest) String() string {
 func (*SearchRequest) ProtoMessage() {}
 
 func (x *SearchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[69]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4661,7 +5095,7 @@ func (x *SearchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SearchRequest.ProtoReflect.Descriptor instead.
 func (*SearchRequest) Descriptor() ([]byte, []int) {
-	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{69}
+	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *SearchRequest) GetCall() *Call {
@@ -4752,7 +5186,7 @@ type SearchResponse struct {
 
 func (x *SearchResponse) Reset() {
 	*x = SearchResponse{}
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[70]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4764,7 +5198,7 @@ func (x *SearchResponse) String() string {
 func (*SearchResponse) ProtoMessage() {}
 
 func (x *SearchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[70]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4777,7 +5211,7 @@ func (x *SearchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SearchResponse.ProtoReflect.Descriptor instead.
 func (*SearchResponse) Descriptor() ([]byte, []int) {
-	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{70}
+	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *SearchResponse) GetIds() []string {
@@ -4806,7 +5240,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[71]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4818,7 +5252,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[71]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4831,7 +5265,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{71}
+	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *WatchRequest) GetCall() *Call {
@@ -4868,7 +5302,7 @@ type WatchResponse struct {
 
 func (x *WatchResponse) Reset() {
 	*x = WatchResponse{}
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[72]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4880,7 +5314,7 @@ func (x *WatchResponse) String() string {
 func (*WatchResponse) ProtoMessage() {}
 
 func (x *WatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[72]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4893,7 +5327,7 @@ func (x *WatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchResponse.ProtoReflect.Descriptor instead.
 func (*WatchResponse) Descriptor() ([]byte, []int) {
-	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{72}
+	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *WatchResponse) GetId() string {
@@ -4935,7 +5369,7 @@ type UnwatchRequest struct {
 
 func (x *UnwatchRequest) Reset() {
 	*x = UnwatchRequest{}
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[73]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4947,7 +5381,7 @@ func (x *UnwatchRequest) String() string {
 func (*UnwatchRequest) ProtoMessage() {}
 
 func (x *UnwatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[73]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4960,7 +5394,7 @@ func (x *UnwatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnwatchRequest.ProtoReflect.Descriptor instead.
 func (*UnwatchRequest) Descriptor() ([]byte, []int) {
-	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{73}
+	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *UnwatchRequest) GetCall() *Call {
@@ -4992,7 +5426,7 @@ type UnwatchResponse struct {
 
 func (x *UnwatchResponse) Reset() {
 	*x = UnwatchResponse{}
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[74]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5004,7 +5438,7 @@ func (x *UnwatchResponse) String() string {
 func (*UnwatchResponse) ProtoMessage() {}
 
 func (x *UnwatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[74]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5017,7 +5451,7 @@ func (x *UnwatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnwatchResponse.ProtoReflect.Descriptor instead.
 func (*UnwatchResponse) Descriptor() ([]byte, []int) {
-	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{74}
+	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{81}
 }
 
 // NotifyRequest is the HTTP request that hit the notification URL.
@@ -5035,7 +5469,7 @@ type NotifyRequest struct {
 
 func (x *NotifyRequest) Reset() {
 	*x = NotifyRequest{}
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[75]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5047,7 +5481,7 @@ func (x *NotifyRequest) String() string {
 func (*NotifyRequest) ProtoMessage() {}
 
 func (x *NotifyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[75]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5060,7 +5494,7 @@ func (x *NotifyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NotifyRequest.ProtoReflect.Descriptor instead.
 func (*NotifyRequest) Descriptor() ([]byte, []int) {
-	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{75}
+	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *NotifyRequest) GetMethod() string {
@@ -5111,7 +5545,7 @@ type NotifyResponse struct {
 
 func (x *NotifyResponse) Reset() {
 	*x = NotifyResponse{}
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[76]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5123,7 +5557,7 @@ func (x *NotifyResponse) String() string {
 func (*NotifyResponse) ProtoMessage() {}
 
 func (x *NotifyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[76]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5136,7 +5570,7 @@ func (x *NotifyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NotifyResponse.ProtoReflect.Descriptor instead.
 func (*NotifyResponse) Descriptor() ([]byte, []int) {
-	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{76}
+	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *NotifyResponse) GetStatus() int32 {
@@ -5175,7 +5609,7 @@ type ListenRequest struct {
 
 func (x *ListenRequest) Reset() {
 	*x = ListenRequest{}
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[77]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5187,7 +5621,7 @@ func (x *ListenRequest) String() string {
 func (*ListenRequest) ProtoMessage() {}
 
 func (x *ListenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[77]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5200,7 +5634,7 @@ func (x *ListenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListenRequest.ProtoReflect.Descriptor instead.
 func (*ListenRequest) Descriptor() ([]byte, []int) {
-	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{77}
+	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{84}
 }
 
 type ListenResponse struct {
@@ -5212,7 +5646,7 @@ type ListenResponse struct {
 
 func (x *ListenResponse) Reset() {
 	*x = ListenResponse{}
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[78]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5224,7 +5658,7 @@ func (x *ListenResponse) String() string {
 func (*ListenResponse) ProtoMessage() {}
 
 func (x *ListenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[78]
+	mi := &file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5237,7 +5671,7 @@ func (x *ListenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListenResponse.ProtoReflect.Descriptor instead.
 func (*ListenResponse) Descriptor() ([]byte, []int) {
-	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{78}
+	return file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *ListenResponse) GetHint() *Hint {
@@ -5251,14 +5685,15 @@ var File_plugins_sdk_provider_providerpb_provider_proto protoreflect.FileDescrip
 
 const file_plugins_sdk_provider_providerpb_provider_proto_rawDesc = "" +
 	"\n" +
-	".plugins/sdk/provider/providerpb/provider.proto\x12\x13postern.provider.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9b\x01\n" +
+	".plugins/sdk/provider/providerpb/provider.proto\x12\x13postern.provider.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xaf\x01\n" +
 	"\vErrorDetail\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x0e\n" +
 	"\x02op\x18\x02 \x01(\tR\x02op\x12\x12\n" +
 	"\x04code\x18\x03 \x01(\tR\x04code\x12\x18\n" +
 	"\amessage\x18\x04 \x01(\tR\amessage\x12:\n" +
 	"\vretry_after\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\n" +
-	"retryAfter\"[\n" +
+	"retryAfter\x12\x12\n" +
+	"\x04link\x18\x06 \x01(\tR\x04link\"[\n" +
 	"\x04Call\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x129\n" +
 	"\bpriority\x18\x02 \x01(\x0e2\x1d.postern.provider.v1.PriorityR\bpriority\"\xb8\x01\n" +
@@ -5360,7 +5795,20 @@ const file_plugins_sdk_provider_providerpb_provider_proto_rawDesc = "" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"/\n" +
 	"\x11ConfigureResponse\x12\x1a\n" +
-	"\bwarnings\x18\x01 \x03(\tR\bwarnings\"\x88\x01\n" +
+	"\bwarnings\x18\x01 \x03(\tR\bwarnings\"\x0e\n" +
+	"\fCheckRequest\"\x94\x01\n" +
+	"\rCheckResponse\x12G\n" +
+	"\rregistrations\x18\x01 \x03(\v2!.postern.provider.v1.RegistrationR\rregistrations\x12:\n" +
+	"\aresults\x18\x02 \x03(\v2 .postern.provider.v1.CheckResultR\aresults\"L\n" +
+	"\fRegistration\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value\x12\x12\n" +
+	"\x04note\x18\x03 \x01(\tR\x04note\"k\n" +
+	"\vCheckResult\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
+	"\aoutcome\x18\x02 \x01(\tR\aoutcome\x12\x16\n" +
+	"\x06detail\x18\x03 \x01(\tR\x06detail\x12\x16\n" +
+	"\x06remedy\x18\x04 \x01(\tR\x06remedy\"\x88\x01\n" +
 	"\x0eSessionRequest\x126\n" +
 	"\x05hello\x18\x01 \x01(\v2\x1e.postern.provider.v1.HostHelloH\x00R\x05hello\x125\n" +
 	"\x06answer\x18\x02 \x01(\v2\x1b.postern.provider.v1.AnswerH\x00R\x06answerB\a\n" +
@@ -5400,18 +5848,23 @@ const file_plugins_sdk_provider_providerpb_provider_proto_rawDesc = "" +
 	"login_hint\x18\x03 \x01(\tR\tloginHint\"B\n" +
 	"\x14BeginConnectResponse\x12\x10\n" +
 	"\x03url\x18\x01 \x01(\tR\x03url\x12\x18\n" +
-	"\apending\x18\x02 \x01(\fR\apending\"\xfa\x01\n" +
+	"\apending\x18\x02 \x01(\fR\apending\"\xbd\x02\n" +
 	"\x14FinishConnectRequest\x12\x18\n" +
 	"\apending\x18\x01 \x01(\fR\apending\x12!\n" +
 	"\fredirect_url\x18\x02 \x01(\tR\vredirectUrl\x12M\n" +
-	"\x06params\x18\x03 \x03(\v25.postern.provider.v1.FinishConnectRequest.ParamsEntryR\x06params\x1aV\n" +
+	"\x06params\x18\x03 \x03(\v25.postern.provider.v1.FinishConnectRequest.ParamsEntryR\x06params\x12%\n" +
+	"\x0eapproval_state\x18\x04 \x01(\tR\rapprovalState\x12\x1a\n" +
+	"\bapproval\x18\x05 \x01(\bR\bapproval\x1aV\n" +
 	"\vParamsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x121\n" +
-	"\x05value\x18\x02 \x01(\v2\x1b.postern.provider.v1.ValuesR\x05value:\x028\x01\"\x8a\x01\n" +
+	"\x05value\x18\x02 \x01(\v2\x1b.postern.provider.v1.ValuesR\x05value:\x028\x01\"\xec\x01\n" +
 	"\x15FinishConnectResponse\x12A\n" +
 	"\baccounts\x18\x01 \x03(\v2%.postern.provider.v1.ConnectedAccountR\baccounts\x12\x18\n" +
 	"\agranted\x18\x02 \x03(\tR\agranted\x12\x14\n" +
-	"\x05grant\x18\x03 \x01(\fR\x05grant\"Z\n" +
+	"\x05grant\x18\x03 \x01(\fR\x05grant\x129\n" +
+	"\n" +
+	"expires_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12%\n" +
+	"\x0eexpires_reason\x18\x05 \x01(\tR\rexpiresReason\"Z\n" +
 	"\x10ConnectedAccount\x12\x18\n" +
 	"\asubject\x18\x01 \x01(\tR\asubject\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x12\n" +
@@ -5560,7 +6013,19 @@ const file_plugins_sdk_provider_providerpb_provider_proto_rawDesc = "" +
 	"\vprovider_id\x18\x02 \x01(\tR\n" +
 	"providerId\x12\x1d\n" +
 	"\n" +
-	"message_id\x18\x03 \x01(\tR\tmessageId\"\xec\x02\n" +
+	"message_id\x18\x03 \x01(\tR\tmessageId\"n\n" +
+	"\bIdentity\x12\x14\n" +
+	"\x05email\x18\x01 \x01(\tR\x05email\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x19\n" +
+	"\breply_to\x18\x03 \x01(\tR\areplyTo\x12\x1d\n" +
+	"\n" +
+	"is_default\x18\x04 \x01(\bR\tisDefault\"B\n" +
+	"\x11IdentitiesRequest\x12-\n" +
+	"\x04call\x18\x01 \x01(\v2\x19.postern.provider.v1.CallR\x04call\"S\n" +
+	"\x12IdentitiesResponse\x12=\n" +
+	"\n" +
+	"identities\x18\x01 \x03(\v2\x1d.postern.provider.v1.IdentityR\n" +
+	"identities\"\xec\x02\n" +
 	"\rSearchRequest\x12-\n" +
 	"\x04call\x18\x01 \x01(\v2\x19.postern.provider.v1.CallR\x04call\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\x12\x12\n" +
@@ -5630,10 +6095,11 @@ const file_plugins_sdk_provider_providerpb_provider_proto_rawDesc = "" +
 	"\x0eFIELD_ENVELOPE\x10 *8\n" +
 	"\tFetchMode\x12\x17\n" +
 	"\x13FETCH_MODE_METADATA\x10\x00\x12\x12\n" +
-	"\x0eFETCH_MODE_RAW\x10\x012\xa0\x13\n" +
+	"\x0eFETCH_MODE_RAW\x10\x012\xcf\x14\n" +
 	"\bProvider\x12W\n" +
 	"\bDescribe\x12$.postern.provider.v1.DescribeRequest\x1a%.postern.provider.v1.DescribeResponse\x12Z\n" +
-	"\tConfigure\x12%.postern.provider.v1.ConfigureRequest\x1a&.postern.provider.v1.ConfigureResponse\x12X\n" +
+	"\tConfigure\x12%.postern.provider.v1.ConfigureRequest\x1a&.postern.provider.v1.ConfigureResponse\x12N\n" +
+	"\x05Check\x12!.postern.provider.v1.CheckRequest\x1a\".postern.provider.v1.CheckResponse\x12X\n" +
 	"\aSession\x12#.postern.provider.v1.SessionRequest\x1a$.postern.provider.v1.SessionResponse(\x010\x01\x12K\n" +
 	"\x04Open\x12 .postern.provider.v1.OpenRequest\x1a!.postern.provider.v1.OpenResponse\x12N\n" +
 	"\x05Close\x12!.postern.provider.v1.CloseRequest\x1a\".postern.provider.v1.CloseResponse\x12c\n" +
@@ -5654,7 +6120,9 @@ const file_plugins_sdk_provider_providerpb_provider_proto_rawDesc = "" +
 	"\x05Purge\x12!.postern.provider.v1.PurgeRequest\x1a\".postern.provider.v1.PurgeResponse\x12V\n" +
 	"\aPrepare\x12#.postern.provider.v1.PrepareRequest\x1a$.postern.provider.v1.PrepareResponse(\x01\x12K\n" +
 	"\x04Send\x12 .postern.provider.v1.SendRequest\x1a!.postern.provider.v1.SendResponse\x12N\n" +
-	"\x05Probe\x12!.postern.provider.v1.ProbeRequest\x1a\".postern.provider.v1.ProbeResponse\x12Q\n" +
+	"\x05Probe\x12!.postern.provider.v1.ProbeRequest\x1a\".postern.provider.v1.ProbeResponse\x12]\n" +
+	"\n" +
+	"Identities\x12&.postern.provider.v1.IdentitiesRequest\x1a'.postern.provider.v1.IdentitiesResponse\x12Q\n" +
 	"\x06Search\x12\".postern.provider.v1.SearchRequest\x1a#.postern.provider.v1.SearchResponse\x12N\n" +
 	"\x05Watch\x12!.postern.provider.v1.WatchRequest\x1a\".postern.provider.v1.WatchResponse\x12T\n" +
 	"\aUnwatch\x12#.postern.provider.v1.UnwatchRequest\x1a$.postern.provider.v1.UnwatchResponse\x12Q\n" +
@@ -5674,7 +6142,7 @@ func file_plugins_sdk_provider_providerpb_provider_proto_rawDescGZIP() []byte {
 }
 
 var file_plugins_sdk_provider_providerpb_provider_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_plugins_sdk_provider_providerpb_provider_proto_msgTypes = make([]protoimpl.MessageInfo, 83)
+var file_plugins_sdk_provider_providerpb_provider_proto_msgTypes = make([]protoimpl.MessageInfo, 90)
 var file_plugins_sdk_provider_providerpb_provider_proto_goTypes = []any{
 	(Priority)(0),                 // 0: postern.provider.v1.Priority
 	(Field)(0),                    // 1: postern.provider.v1.Field
@@ -5694,79 +6162,86 @@ var file_plugins_sdk_provider_providerpb_provider_proto_goTypes = []any{
 	(*Limits)(nil),                // 15: postern.provider.v1.Limits
 	(*ConfigureRequest)(nil),      // 16: postern.provider.v1.ConfigureRequest
 	(*ConfigureResponse)(nil),     // 17: postern.provider.v1.ConfigureResponse
-	(*SessionRequest)(nil),        // 18: postern.provider.v1.SessionRequest
-	(*HostHello)(nil),             // 19: postern.provider.v1.HostHello
-	(*Answer)(nil),                // 20: postern.provider.v1.Answer
-	(*SessionResponse)(nil),       // 21: postern.provider.v1.SessionResponse
-	(*PluginHello)(nil),           // 22: postern.provider.v1.PluginHello
-	(*SaveGrant)(nil),             // 23: postern.provider.v1.SaveGrant
-	(*GrantRefused)(nil),          // 24: postern.provider.v1.GrantRefused
-	(*OpenRequest)(nil),           // 25: postern.provider.v1.OpenRequest
-	(*OpenResponse)(nil),          // 26: postern.provider.v1.OpenResponse
-	(*CloseRequest)(nil),          // 27: postern.provider.v1.CloseRequest
-	(*CloseResponse)(nil),         // 28: postern.provider.v1.CloseResponse
-	(*BeginConnectRequest)(nil),   // 29: postern.provider.v1.BeginConnectRequest
-	(*BeginConnectResponse)(nil),  // 30: postern.provider.v1.BeginConnectResponse
-	(*FinishConnectRequest)(nil),  // 31: postern.provider.v1.FinishConnectRequest
-	(*FinishConnectResponse)(nil), // 32: postern.provider.v1.FinishConnectResponse
-	(*ConnectedAccount)(nil),      // 33: postern.provider.v1.ConnectedAccount
-	(*RevokeRequest)(nil),         // 34: postern.provider.v1.RevokeRequest
-	(*RevokeResponse)(nil),        // 35: postern.provider.v1.RevokeResponse
-	(*MailboxesRequest)(nil),      // 36: postern.provider.v1.MailboxesRequest
-	(*MailboxesResponse)(nil),     // 37: postern.provider.v1.MailboxesResponse
-	(*CreateMailboxRequest)(nil),  // 38: postern.provider.v1.CreateMailboxRequest
-	(*CreateMailboxResponse)(nil), // 39: postern.provider.v1.CreateMailboxResponse
-	(*RenameMailboxRequest)(nil),  // 40: postern.provider.v1.RenameMailboxRequest
-	(*RenameMailboxResponse)(nil), // 41: postern.provider.v1.RenameMailboxResponse
-	(*DeleteMailboxRequest)(nil),  // 42: postern.provider.v1.DeleteMailboxRequest
-	(*DeleteMailboxResponse)(nil), // 43: postern.provider.v1.DeleteMailboxResponse
-	(*EnumerateRequest)(nil),      // 44: postern.provider.v1.EnumerateRequest
-	(*EnumerateResponse)(nil),     // 45: postern.provider.v1.EnumerateResponse
-	(*ChangesRequest)(nil),        // 46: postern.provider.v1.ChangesRequest
-	(*ChangesResponse)(nil),       // 47: postern.provider.v1.ChangesResponse
-	(*FetchRequest)(nil),          // 48: postern.provider.v1.FetchRequest
-	(*FetchResponse)(nil),         // 49: postern.provider.v1.FetchResponse
-	(*RawChunk)(nil),              // 50: postern.provider.v1.RawChunk
-	(*FetchFailure)(nil),          // 51: postern.provider.v1.FetchFailure
-	(*ModifyRequest)(nil),         // 52: postern.provider.v1.ModifyRequest
-	(*ModifyResponse)(nil),        // 53: postern.provider.v1.ModifyResponse
-	(*AppendRequest)(nil),         // 54: postern.provider.v1.AppendRequest
-	(*AppendHeader)(nil),          // 55: postern.provider.v1.AppendHeader
-	(*AppendResponse)(nil),        // 56: postern.provider.v1.AppendResponse
-	(*CopyRequest)(nil),           // 57: postern.provider.v1.CopyRequest
-	(*CopyResponse)(nil),          // 58: postern.provider.v1.CopyResponse
-	(*DeleteRequest)(nil),         // 59: postern.provider.v1.DeleteRequest
-	(*DeleteResponse)(nil),        // 60: postern.provider.v1.DeleteResponse
-	(*PurgeRequest)(nil),          // 61: postern.provider.v1.PurgeRequest
-	(*PurgeResponse)(nil),         // 62: postern.provider.v1.PurgeResponse
-	(*Envelope)(nil),              // 63: postern.provider.v1.Envelope
-	(*PrepareRequest)(nil),        // 64: postern.provider.v1.PrepareRequest
-	(*PrepareHeader)(nil),         // 65: postern.provider.v1.PrepareHeader
-	(*Prepared)(nil),              // 66: postern.provider.v1.Prepared
-	(*PrepareResponse)(nil),       // 67: postern.provider.v1.PrepareResponse
-	(*SendRequest)(nil),           // 68: postern.provider.v1.SendRequest
-	(*SendResponse)(nil),          // 69: postern.provider.v1.SendResponse
-	(*ProbeRequest)(nil),          // 70: postern.provider.v1.ProbeRequest
-	(*ProbeResponse)(nil),         // 71: postern.provider.v1.ProbeResponse
-	(*SearchRequest)(nil),         // 72: postern.provider.v1.SearchRequest
-	(*SearchResponse)(nil),        // 73: postern.provider.v1.SearchResponse
-	(*WatchRequest)(nil),          // 74: postern.provider.v1.WatchRequest
-	(*WatchResponse)(nil),         // 75: postern.provider.v1.WatchResponse
-	(*UnwatchRequest)(nil),        // 76: postern.provider.v1.UnwatchRequest
-	(*UnwatchResponse)(nil),       // 77: postern.provider.v1.UnwatchResponse
-	(*NotifyRequest)(nil),         // 78: postern.provider.v1.NotifyRequest
-	(*NotifyResponse)(nil),        // 79: postern.provider.v1.NotifyResponse
-	(*ListenRequest)(nil),         // 80: postern.provider.v1.ListenRequest
-	(*ListenResponse)(nil),        // 81: postern.provider.v1.ListenResponse
-	nil,                           // 82: postern.provider.v1.ConfigureRequest.SettingsEntry
-	nil,                           // 83: postern.provider.v1.FinishConnectRequest.ParamsEntry
-	nil,                           // 84: postern.provider.v1.NotifyRequest.HeaderEntry
-	nil,                           // 85: postern.provider.v1.NotifyResponse.HeaderEntry
-	(*durationpb.Duration)(nil),   // 86: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 87: google.protobuf.Timestamp
+	(*CheckRequest)(nil),          // 18: postern.provider.v1.CheckRequest
+	(*CheckResponse)(nil),         // 19: postern.provider.v1.CheckResponse
+	(*Registration)(nil),          // 20: postern.provider.v1.Registration
+	(*CheckResult)(nil),           // 21: postern.provider.v1.CheckResult
+	(*SessionRequest)(nil),        // 22: postern.provider.v1.SessionRequest
+	(*HostHello)(nil),             // 23: postern.provider.v1.HostHello
+	(*Answer)(nil),                // 24: postern.provider.v1.Answer
+	(*SessionResponse)(nil),       // 25: postern.provider.v1.SessionResponse
+	(*PluginHello)(nil),           // 26: postern.provider.v1.PluginHello
+	(*SaveGrant)(nil),             // 27: postern.provider.v1.SaveGrant
+	(*GrantRefused)(nil),          // 28: postern.provider.v1.GrantRefused
+	(*OpenRequest)(nil),           // 29: postern.provider.v1.OpenRequest
+	(*OpenResponse)(nil),          // 30: postern.provider.v1.OpenResponse
+	(*CloseRequest)(nil),          // 31: postern.provider.v1.CloseRequest
+	(*CloseResponse)(nil),         // 32: postern.provider.v1.CloseResponse
+	(*BeginConnectRequest)(nil),   // 33: postern.provider.v1.BeginConnectRequest
+	(*BeginConnectResponse)(nil),  // 34: postern.provider.v1.BeginConnectResponse
+	(*FinishConnectRequest)(nil),  // 35: postern.provider.v1.FinishConnectRequest
+	(*FinishConnectResponse)(nil), // 36: postern.provider.v1.FinishConnectResponse
+	(*ConnectedAccount)(nil),      // 37: postern.provider.v1.ConnectedAccount
+	(*RevokeRequest)(nil),         // 38: postern.provider.v1.RevokeRequest
+	(*RevokeResponse)(nil),        // 39: postern.provider.v1.RevokeResponse
+	(*MailboxesRequest)(nil),      // 40: postern.provider.v1.MailboxesRequest
+	(*MailboxesResponse)(nil),     // 41: postern.provider.v1.MailboxesResponse
+	(*CreateMailboxRequest)(nil),  // 42: postern.provider.v1.CreateMailboxRequest
+	(*CreateMailboxResponse)(nil), // 43: postern.provider.v1.CreateMailboxResponse
+	(*RenameMailboxRequest)(nil),  // 44: postern.provider.v1.RenameMailboxRequest
+	(*RenameMailboxResponse)(nil), // 45: postern.provider.v1.RenameMailboxResponse
+	(*DeleteMailboxRequest)(nil),  // 46: postern.provider.v1.DeleteMailboxRequest
+	(*DeleteMailboxResponse)(nil), // 47: postern.provider.v1.DeleteMailboxResponse
+	(*EnumerateRequest)(nil),      // 48: postern.provider.v1.EnumerateRequest
+	(*EnumerateResponse)(nil),     // 49: postern.provider.v1.EnumerateResponse
+	(*ChangesRequest)(nil),        // 50: postern.provider.v1.ChangesRequest
+	(*ChangesResponse)(nil),       // 51: postern.provider.v1.ChangesResponse
+	(*FetchRequest)(nil),          // 52: postern.provider.v1.FetchRequest
+	(*FetchResponse)(nil),         // 53: postern.provider.v1.FetchResponse
+	(*RawChunk)(nil),              // 54: postern.provider.v1.RawChunk
+	(*FetchFailure)(nil),          // 55: postern.provider.v1.FetchFailure
+	(*ModifyRequest)(nil),         // 56: postern.provider.v1.ModifyRequest
+	(*ModifyResponse)(nil),        // 57: postern.provider.v1.ModifyResponse
+	(*AppendRequest)(nil),         // 58: postern.provider.v1.AppendRequest
+	(*AppendHeader)(nil),          // 59: postern.provider.v1.AppendHeader
+	(*AppendResponse)(nil),        // 60: postern.provider.v1.AppendResponse
+	(*CopyRequest)(nil),           // 61: postern.provider.v1.CopyRequest
+	(*CopyResponse)(nil),          // 62: postern.provider.v1.CopyResponse
+	(*DeleteRequest)(nil),         // 63: postern.provider.v1.DeleteRequest
+	(*DeleteResponse)(nil),        // 64: postern.provider.v1.DeleteResponse
+	(*PurgeRequest)(nil),          // 65: postern.provider.v1.PurgeRequest
+	(*PurgeResponse)(nil),         // 66: postern.provider.v1.PurgeResponse
+	(*Envelope)(nil),              // 67: postern.provider.v1.Envelope
+	(*PrepareRequest)(nil),        // 68: postern.provider.v1.PrepareRequest
+	(*PrepareHeader)(nil),         // 69: postern.provider.v1.PrepareHeader
+	(*Prepared)(nil),              // 70: postern.provider.v1.Prepared
+	(*PrepareResponse)(nil),       // 71: postern.provider.v1.PrepareResponse
+	(*SendRequest)(nil),           // 72: postern.provider.v1.SendRequest
+	(*SendResponse)(nil),          // 73: postern.provider.v1.SendResponse
+	(*ProbeRequest)(nil),          // 74: postern.provider.v1.ProbeRequest
+	(*ProbeResponse)(nil),         // 75: postern.provider.v1.ProbeResponse
+	(*Identity)(nil),              // 76: postern.provider.v1.Identity
+	(*IdentitiesRequest)(nil),     // 77: postern.provider.v1.IdentitiesRequest
+	(*IdentitiesResponse)(nil),    // 78: postern.provider.v1.IdentitiesResponse
+	(*SearchRequest)(nil),         // 79: postern.provider.v1.SearchRequest
+	(*SearchResponse)(nil),        // 80: postern.provider.v1.SearchResponse
+	(*WatchRequest)(nil),          // 81: postern.provider.v1.WatchRequest
+	(*WatchResponse)(nil),         // 82: postern.provider.v1.WatchResponse
+	(*UnwatchRequest)(nil),        // 83: postern.provider.v1.UnwatchRequest
+	(*UnwatchResponse)(nil),       // 84: postern.provider.v1.UnwatchResponse
+	(*NotifyRequest)(nil),         // 85: postern.provider.v1.NotifyRequest
+	(*NotifyResponse)(nil),        // 86: postern.provider.v1.NotifyResponse
+	(*ListenRequest)(nil),         // 87: postern.provider.v1.ListenRequest
+	(*ListenResponse)(nil),        // 88: postern.provider.v1.ListenResponse
+	nil,                           // 89: postern.provider.v1.ConfigureRequest.SettingsEntry
+	nil,                           // 90: postern.provider.v1.FinishConnectRequest.ParamsEntry
+	nil,                           // 91: postern.provider.v1.NotifyRequest.HeaderEntry
+	nil,                           // 92: postern.provider.v1.NotifyResponse.HeaderEntry
+	(*durationpb.Duration)(nil),   // 93: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 94: google.protobuf.Timestamp
 }
 var file_plugins_sdk_provider_providerpb_provider_proto_depIdxs = []int32{
-	86,  // 0: postern.provider.v1.ErrorDetail.retry_after:type_name -> google.protobuf.Duration
+	93,  // 0: postern.provider.v1.ErrorDetail.retry_after:type_name -> google.protobuf.Duration
 	0,   // 1: postern.provider.v1.Call.priority:type_name -> postern.provider.v1.Priority
 	6,   // 2: postern.provider.v1.Message.from:type_name -> postern.provider.v1.Address
 	6,   // 3: postern.provider.v1.Message.sender:type_name -> postern.provider.v1.Address
@@ -5774,138 +6249,147 @@ var file_plugins_sdk_provider_providerpb_provider_proto_depIdxs = []int32{
 	6,   // 5: postern.provider.v1.Message.cc:type_name -> postern.provider.v1.Address
 	6,   // 6: postern.provider.v1.Message.bcc:type_name -> postern.provider.v1.Address
 	6,   // 7: postern.provider.v1.Message.reply_to:type_name -> postern.provider.v1.Address
-	87,  // 8: postern.provider.v1.Message.sent_at:type_name -> google.protobuf.Timestamp
-	87,  // 9: postern.provider.v1.Message.received_at:type_name -> google.protobuf.Timestamp
+	94,  // 8: postern.provider.v1.Message.sent_at:type_name -> google.protobuf.Timestamp
+	94,  // 9: postern.provider.v1.Message.received_at:type_name -> google.protobuf.Timestamp
 	7,   // 10: postern.provider.v1.Item.message:type_name -> postern.provider.v1.Message
 	7,   // 11: postern.provider.v1.Result.message:type_name -> postern.provider.v1.Message
 	3,   // 12: postern.provider.v1.Result.error:type_name -> postern.provider.v1.ErrorDetail
 	14,  // 13: postern.provider.v1.DescribeResponse.settings:type_name -> postern.provider.v1.Setting
 	15,  // 14: postern.provider.v1.DescribeResponse.limits:type_name -> postern.provider.v1.Limits
-	82,  // 15: postern.provider.v1.ConfigureRequest.settings:type_name -> postern.provider.v1.ConfigureRequest.SettingsEntry
-	19,  // 16: postern.provider.v1.SessionRequest.hello:type_name -> postern.provider.v1.HostHello
-	20,  // 17: postern.provider.v1.SessionRequest.answer:type_name -> postern.provider.v1.Answer
-	3,   // 18: postern.provider.v1.Answer.error:type_name -> postern.provider.v1.ErrorDetail
-	22,  // 19: postern.provider.v1.SessionResponse.hello:type_name -> postern.provider.v1.PluginHello
-	23,  // 20: postern.provider.v1.SessionResponse.save_grant:type_name -> postern.provider.v1.SaveGrant
-	24,  // 21: postern.provider.v1.SessionResponse.grant_refused:type_name -> postern.provider.v1.GrantRefused
-	10,  // 22: postern.provider.v1.SessionResponse.hint:type_name -> postern.provider.v1.Hint
-	3,   // 23: postern.provider.v1.GrantRefused.error:type_name -> postern.provider.v1.ErrorDetail
-	83,  // 24: postern.provider.v1.FinishConnectRequest.params:type_name -> postern.provider.v1.FinishConnectRequest.ParamsEntry
-	33,  // 25: postern.provider.v1.FinishConnectResponse.accounts:type_name -> postern.provider.v1.ConnectedAccount
-	4,   // 26: postern.provider.v1.RevokeRequest.call:type_name -> postern.provider.v1.Call
-	4,   // 27: postern.provider.v1.MailboxesRequest.call:type_name -> postern.provider.v1.Call
-	5,   // 28: postern.provider.v1.MailboxesResponse.mailboxes:type_name -> postern.provider.v1.Mailbox
-	4,   // 29: postern.provider.v1.CreateMailboxRequest.call:type_name -> postern.provider.v1.Call
-	5,   // 30: postern.provider.v1.CreateMailboxResponse.mailbox:type_name -> postern.provider.v1.Mailbox
-	4,   // 31: postern.provider.v1.RenameMailboxRequest.call:type_name -> postern.provider.v1.Call
-	5,   // 32: postern.provider.v1.RenameMailboxResponse.mailbox:type_name -> postern.provider.v1.Mailbox
-	4,   // 33: postern.provider.v1.DeleteMailboxRequest.call:type_name -> postern.provider.v1.Call
-	4,   // 34: postern.provider.v1.EnumerateRequest.call:type_name -> postern.provider.v1.Call
-	7,   // 35: postern.provider.v1.EnumerateResponse.messages:type_name -> postern.provider.v1.Message
-	4,   // 36: postern.provider.v1.ChangesRequest.call:type_name -> postern.provider.v1.Call
-	8,   // 37: postern.provider.v1.ChangesResponse.items:type_name -> postern.provider.v1.Item
-	87,  // 38: postern.provider.v1.ChangesResponse.as_of:type_name -> google.protobuf.Timestamp
-	4,   // 39: postern.provider.v1.FetchRequest.call:type_name -> postern.provider.v1.Call
-	2,   // 40: postern.provider.v1.FetchRequest.mode:type_name -> postern.provider.v1.FetchMode
-	7,   // 41: postern.provider.v1.FetchResponse.message:type_name -> postern.provider.v1.Message
-	50,  // 42: postern.provider.v1.FetchResponse.raw:type_name -> postern.provider.v1.RawChunk
-	51,  // 43: postern.provider.v1.FetchResponse.failed:type_name -> postern.provider.v1.FetchFailure
-	3,   // 44: postern.provider.v1.RawChunk.error:type_name -> postern.provider.v1.ErrorDetail
-	3,   // 45: postern.provider.v1.FetchFailure.error:type_name -> postern.provider.v1.ErrorDetail
-	4,   // 46: postern.provider.v1.ModifyRequest.call:type_name -> postern.provider.v1.Call
-	9,   // 47: postern.provider.v1.ModifyResponse.results:type_name -> postern.provider.v1.Result
-	55,  // 48: postern.provider.v1.AppendRequest.header:type_name -> postern.provider.v1.AppendHeader
-	4,   // 49: postern.provider.v1.AppendHeader.call:type_name -> postern.provider.v1.Call
-	87,  // 50: postern.provider.v1.AppendHeader.received_at:type_name -> google.protobuf.Timestamp
-	7,   // 51: postern.provider.v1.AppendResponse.message:type_name -> postern.provider.v1.Message
-	4,   // 52: postern.provider.v1.CopyRequest.call:type_name -> postern.provider.v1.Call
-	9,   // 53: postern.provider.v1.CopyResponse.results:type_name -> postern.provider.v1.Result
-	4,   // 54: postern.provider.v1.DeleteRequest.call:type_name -> postern.provider.v1.Call
-	9,   // 55: postern.provider.v1.DeleteResponse.results:type_name -> postern.provider.v1.Result
-	4,   // 56: postern.provider.v1.PurgeRequest.call:type_name -> postern.provider.v1.Call
-	9,   // 57: postern.provider.v1.PurgeResponse.results:type_name -> postern.provider.v1.Result
-	65,  // 58: postern.provider.v1.PrepareRequest.header:type_name -> postern.provider.v1.PrepareHeader
-	4,   // 59: postern.provider.v1.PrepareHeader.call:type_name -> postern.provider.v1.Call
-	63,  // 60: postern.provider.v1.PrepareHeader.envelope:type_name -> postern.provider.v1.Envelope
-	66,  // 61: postern.provider.v1.PrepareResponse.prepared:type_name -> postern.provider.v1.Prepared
-	4,   // 62: postern.provider.v1.SendRequest.call:type_name -> postern.provider.v1.Call
-	66,  // 63: postern.provider.v1.SendRequest.prepared:type_name -> postern.provider.v1.Prepared
-	4,   // 64: postern.provider.v1.ProbeRequest.call:type_name -> postern.provider.v1.Call
-	66,  // 65: postern.provider.v1.ProbeRequest.prepared:type_name -> postern.provider.v1.Prepared
-	4,   // 66: postern.provider.v1.SearchRequest.call:type_name -> postern.provider.v1.Call
-	87,  // 67: postern.provider.v1.SearchRequest.after:type_name -> google.protobuf.Timestamp
-	87,  // 68: postern.provider.v1.SearchRequest.before:type_name -> google.protobuf.Timestamp
-	4,   // 69: postern.provider.v1.WatchRequest.call:type_name -> postern.provider.v1.Call
-	87,  // 70: postern.provider.v1.WatchResponse.expires:type_name -> google.protobuf.Timestamp
-	4,   // 71: postern.provider.v1.UnwatchRequest.call:type_name -> postern.provider.v1.Call
-	84,  // 72: postern.provider.v1.NotifyRequest.header:type_name -> postern.provider.v1.NotifyRequest.HeaderEntry
-	85,  // 73: postern.provider.v1.NotifyResponse.header:type_name -> postern.provider.v1.NotifyResponse.HeaderEntry
-	10,  // 74: postern.provider.v1.NotifyResponse.hints:type_name -> postern.provider.v1.Hint
-	10,  // 75: postern.provider.v1.ListenResponse.hint:type_name -> postern.provider.v1.Hint
-	11,  // 76: postern.provider.v1.FinishConnectRequest.ParamsEntry.value:type_name -> postern.provider.v1.Values
-	11,  // 77: postern.provider.v1.NotifyRequest.HeaderEntry.value:type_name -> postern.provider.v1.Values
-	11,  // 78: postern.provider.v1.NotifyResponse.HeaderEntry.value:type_name -> postern.provider.v1.Values
-	12,  // 79: postern.provider.v1.Provider.Describe:input_type -> postern.provider.v1.DescribeRequest
-	16,  // 80: postern.provider.v1.Provider.Configure:input_type -> postern.provider.v1.ConfigureRequest
-	18,  // 81: postern.provider.v1.Provider.Session:input_type -> postern.provider.v1.SessionRequest
-	25,  // 82: postern.provider.v1.Provider.Open:input_type -> postern.provider.v1.OpenRequest
-	27,  // 83: postern.provider.v1.Provider.Close:input_type -> postern.provider.v1.CloseRequest
-	29,  // 84: postern.provider.v1.Provider.BeginConnect:input_type -> postern.provider.v1.BeginConnectRequest
-	31,  // 85: postern.provider.v1.Provider.FinishConnect:input_type -> postern.provider.v1.FinishConnectRequest
-	34,  // 86: postern.provider.v1.Provider.Revoke:input_type -> postern.provider.v1.RevokeRequest
-	36,  // 87: postern.provider.v1.Provider.Mailboxes:input_type -> postern.provider.v1.MailboxesRequest
-	38,  // 88: postern.provider.v1.Provider.CreateMailbox:input_type -> postern.provider.v1.CreateMailboxRequest
-	40,  // 89: postern.provider.v1.Provider.RenameMailbox:input_type -> postern.provider.v1.RenameMailboxRequest
-	42,  // 90: postern.provider.v1.Provider.DeleteMailbox:input_type -> postern.provider.v1.DeleteMailboxRequest
-	44,  // 91: postern.provider.v1.Provider.Enumerate:input_type -> postern.provider.v1.EnumerateRequest
-	46,  // 92: postern.provider.v1.Provider.Changes:input_type -> postern.provider.v1.ChangesRequest
-	48,  // 93: postern.provider.v1.Provider.Fetch:input_type -> postern.provider.v1.FetchRequest
-	52,  // 94: postern.provider.v1.Provider.Modify:input_type -> postern.provider.v1.ModifyRequest
-	54,  // 95: postern.provider.v1.Provider.Append:input_type -> postern.provider.v1.AppendRequest
-	57,  // 96: postern.provider.v1.Provider.Copy:input_type -> postern.provider.v1.CopyRequest
-	59,  // 97: postern.provider.v1.Provider.Delete:input_type -> postern.provider.v1.DeleteRequest
-	61,  // 98: postern.provider.v1.Provider.Purge:input_type -> postern.provider.v1.PurgeRequest
-	64,  // 99: postern.provider.v1.Provider.Prepare:input_type -> postern.provider.v1.PrepareRequest
-	68,  // 100: postern.provider.v1.Provider.Send:input_type -> postern.provider.v1.SendRequest
-	70,  // 101: postern.provider.v1.Provider.Probe:input_type -> postern.provider.v1.ProbeRequest
-	72,  // 102: postern.provider.v1.Provider.Search:input_type -> postern.provider.v1.SearchRequest
-	74,  // 103: postern.provider.v1.Provider.Watch:input_type -> postern.provider.v1.WatchRequest
-	76,  // 104: postern.provider.v1.Provider.Unwatch:input_type -> postern.provider.v1.UnwatchRequest
-	78,  // 105: postern.provider.v1.Provider.Notify:input_type -> postern.provider.v1.NotifyRequest
-	80,  // 106: postern.provider.v1.Provider.Listen:input_type -> postern.provider.v1.ListenRequest
-	13,  // 107: postern.provider.v1.Provider.Describe:output_type -> postern.provider.v1.DescribeResponse
-	17,  // 108: postern.provider.v1.Provider.Configure:output_type -> postern.provider.v1.ConfigureResponse
-	21,  // 109: postern.provider.v1.Provider.Session:output_type -> postern.provider.v1.SessionResponse
-	26,  // 110: postern.provider.v1.Provider.Open:output_type -> postern.provider.v1.OpenResponse
-	28,  // 111: postern.provider.v1.Provider.Close:output_type -> postern.provider.v1.CloseResponse
-	30,  // 112: postern.provider.v1.Provider.BeginConnect:output_type -> postern.provider.v1.BeginConnectResponse
-	32,  // 113: postern.provider.v1.Provider.FinishConnect:output_type -> postern.provider.v1.FinishConnectResponse
-	35,  // 114: postern.provider.v1.Provider.Revoke:output_type -> postern.provider.v1.RevokeResponse
-	37,  // 115: postern.provider.v1.Provider.Mailboxes:output_type -> postern.provider.v1.MailboxesResponse
-	39,  // 116: postern.provider.v1.Provider.CreateMailbox:output_type -> postern.provider.v1.CreateMailboxResponse
-	41,  // 117: postern.provider.v1.Provider.RenameMailbox:output_type -> postern.provider.v1.RenameMailboxResponse
-	43,  // 118: postern.provider.v1.Provider.DeleteMailbox:output_type -> postern.provider.v1.DeleteMailboxResponse
-	45,  // 119: postern.provider.v1.Provider.Enumerate:output_type -> postern.provider.v1.EnumerateResponse
-	47,  // 120: postern.provider.v1.Provider.Changes:output_type -> postern.provider.v1.ChangesResponse
-	49,  // 121: postern.provider.v1.Provider.Fetch:output_type -> postern.provider.v1.FetchResponse
-	53,  // 122: postern.provider.v1.Provider.Modify:output_type -> postern.provider.v1.ModifyResponse
-	56,  // 123: postern.provider.v1.Provider.Append:output_type -> postern.provider.v1.AppendResponse
-	58,  // 124: postern.provider.v1.Provider.Copy:output_type -> postern.provider.v1.CopyResponse
-	60,  // 125: postern.provider.v1.Provider.Delete:output_type -> postern.provider.v1.DeleteResponse
-	62,  // 126: postern.provider.v1.Provider.Purge:output_type -> postern.provider.v1.PurgeResponse
-	67,  // 127: postern.provider.v1.Provider.Prepare:output_type -> postern.provider.v1.PrepareResponse
-	69,  // 128: postern.provider.v1.Provider.Send:output_type -> postern.provider.v1.SendResponse
-	71,  // 129: postern.provider.v1.Provider.Probe:output_type -> postern.provider.v1.ProbeResponse
-	73,  // 130: postern.provider.v1.Provider.Search:output_type -> postern.provider.v1.SearchResponse
-	75,  // 131: postern.provider.v1.Provider.Watch:output_type -> postern.provider.v1.WatchResponse
-	77,  // 132: postern.provider.v1.Provider.Unwatch:output_type -> postern.provider.v1.UnwatchResponse
-	79,  // 133: postern.provider.v1.Provider.Notify:output_type -> postern.provider.v1.NotifyResponse
-	81,  // 134: postern.provider.v1.Provider.Listen:output_type -> postern.provider.v1.ListenResponse
-	107, // [107:135] is the sub-list for method output_type
-	79,  // [79:107] is the sub-list for method input_type
-	79,  // [79:79] is the sub-list for extension type_name
-	79,  // [79:79] is the sub-list for extension extendee
-	0,   // [0:79] is the sub-list for field type_name
+	89,  // 15: postern.provider.v1.ConfigureRequest.settings:type_name -> postern.provider.v1.ConfigureRequest.SettingsEntry
+	20,  // 16: postern.provider.v1.CheckResponse.registrations:type_name -> postern.provider.v1.Registration
+	21,  // 17: postern.provider.v1.CheckResponse.results:type_name -> postern.provider.v1.CheckResult
+	23,  // 18: postern.provider.v1.SessionRequest.hello:type_name -> postern.provider.v1.HostHello
+	24,  // 19: postern.provider.v1.SessionRequest.answer:type_name -> postern.provider.v1.Answer
+	3,   // 20: postern.provider.v1.Answer.error:type_name -> postern.provider.v1.ErrorDetail
+	26,  // 21: postern.provider.v1.SessionResponse.hello:type_name -> postern.provider.v1.PluginHello
+	27,  // 22: postern.provider.v1.SessionResponse.save_grant:type_name -> postern.provider.v1.SaveGrant
+	28,  // 23: postern.provider.v1.SessionResponse.grant_refused:type_name -> postern.provider.v1.GrantRefused
+	10,  // 24: postern.provider.v1.SessionResponse.hint:type_name -> postern.provider.v1.Hint
+	3,   // 25: postern.provider.v1.GrantRefused.error:type_name -> postern.provider.v1.ErrorDetail
+	90,  // 26: postern.provider.v1.FinishConnectRequest.params:type_name -> postern.provider.v1.FinishConnectRequest.ParamsEntry
+	37,  // 27: postern.provider.v1.FinishConnectResponse.accounts:type_name -> postern.provider.v1.ConnectedAccount
+	94,  // 28: postern.provider.v1.FinishConnectResponse.expires_at:type_name -> google.protobuf.Timestamp
+	4,   // 29: postern.provider.v1.RevokeRequest.call:type_name -> postern.provider.v1.Call
+	4,   // 30: postern.provider.v1.MailboxesRequest.call:type_name -> postern.provider.v1.Call
+	5,   // 31: postern.provider.v1.MailboxesResponse.mailboxes:type_name -> postern.provider.v1.Mailbox
+	4,   // 32: postern.provider.v1.CreateMailboxRequest.call:type_name -> postern.provider.v1.Call
+	5,   // 33: postern.provider.v1.CreateMailboxResponse.mailbox:type_name -> postern.provider.v1.Mailbox
+	4,   // 34: postern.provider.v1.RenameMailboxRequest.call:type_name -> postern.provider.v1.Call
+	5,   // 35: postern.provider.v1.RenameMailboxResponse.mailbox:type_name -> postern.provider.v1.Mailbox
+	4,   // 36: postern.provider.v1.DeleteMailboxRequest.call:type_name -> postern.provider.v1.Call
+	4,   // 37: postern.provider.v1.EnumerateRequest.call:type_name -> postern.provider.v1.Call
+	7,   // 38: postern.provider.v1.EnumerateResponse.messages:type_name -> postern.provider.v1.Message
+	4,   // 39: postern.provider.v1.ChangesRequest.call:type_name -> postern.provider.v1.Call
+	8,   // 40: postern.provider.v1.ChangesResponse.items:type_name -> postern.provider.v1.Item
+	94,  // 41: postern.provider.v1.ChangesResponse.as_of:type_name -> google.protobuf.Timestamp
+	4,   // 42: postern.provider.v1.FetchRequest.call:type_name -> postern.provider.v1.Call
+	2,   // 43: postern.provider.v1.FetchRequest.mode:type_name -> postern.provider.v1.FetchMode
+	7,   // 44: postern.provider.v1.FetchResponse.message:type_name -> postern.provider.v1.Message
+	54,  // 45: postern.provider.v1.FetchResponse.raw:type_name -> postern.provider.v1.RawChunk
+	55,  // 46: postern.provider.v1.FetchResponse.failed:type_name -> postern.provider.v1.FetchFailure
+	3,   // 47: postern.provider.v1.RawChunk.error:type_name -> postern.provider.v1.ErrorDetail
+	3,   // 48: postern.provider.v1.FetchFailure.error:type_name -> postern.provider.v1.ErrorDetail
+	4,   // 49: postern.provider.v1.ModifyRequest.call:type_name -> postern.provider.v1.Call
+	9,   // 50: postern.provider.v1.ModifyResponse.results:type_name -> postern.provider.v1.Result
+	59,  // 51: postern.provider.v1.AppendRequest.header:type_name -> postern.provider.v1.AppendHeader
+	4,   // 52: postern.provider.v1.AppendHeader.call:type_name -> postern.provider.v1.Call
+	94,  // 53: postern.provider.v1.AppendHeader.received_at:type_name -> google.protobuf.Timestamp
+	7,   // 54: postern.provider.v1.AppendResponse.message:type_name -> postern.provider.v1.Message
+	4,   // 55: postern.provider.v1.CopyRequest.call:type_name -> postern.provider.v1.Call
+	9,   // 56: postern.provider.v1.CopyResponse.results:type_name -> postern.provider.v1.Result
+	4,   // 57: postern.provider.v1.DeleteRequest.call:type_name -> postern.provider.v1.Call
+	9,   // 58: postern.provider.v1.DeleteResponse.results:type_name -> postern.provider.v1.Result
+	4,   // 59: postern.provider.v1.PurgeRequest.call:type_name -> postern.provider.v1.Call
+	9,   // 60: postern.provider.v1.PurgeResponse.results:type_name -> postern.provider.v1.Result
+	69,  // 61: postern.provider.v1.PrepareRequest.header:type_name -> postern.provider.v1.PrepareHeader
+	4,   // 62: postern.provider.v1.PrepareHeader.call:type_name -> postern.provider.v1.Call
+	67,  // 63: postern.provider.v1.PrepareHeader.envelope:type_name -> postern.provider.v1.Envelope
+	70,  // 64: postern.provider.v1.PrepareResponse.prepared:type_name -> postern.provider.v1.Prepared
+	4,   // 65: postern.provider.v1.SendRequest.call:type_name -> postern.provider.v1.Call
+	70,  // 66: postern.provider.v1.SendRequest.prepared:type_name -> postern.provider.v1.Prepared
+	4,   // 67: postern.provider.v1.ProbeRequest.call:type_name -> postern.provider.v1.Call
+	70,  // 68: postern.provider.v1.ProbeRequest.prepared:type_name -> postern.provider.v1.Prepared
+	4,   // 69: postern.provider.v1.IdentitiesRequest.call:type_name -> postern.provider.v1.Call
+	76,  // 70: postern.provider.v1.IdentitiesResponse.identities:type_name -> postern.provider.v1.Identity
+	4,   // 71: postern.provider.v1.SearchRequest.call:type_name -> postern.provider.v1.Call
+	94,  // 72: postern.provider.v1.SearchRequest.after:type_name -> google.protobuf.Timestamp
+	94,  // 73: postern.provider.v1.SearchRequest.before:type_name -> google.protobuf.Timestamp
+	4,   // 74: postern.provider.v1.WatchRequest.call:type_name -> postern.provider.v1.Call
+	94,  // 75: postern.provider.v1.WatchResponse.expires:type_name -> google.protobuf.Timestamp
+	4,   // 76: postern.provider.v1.UnwatchRequest.call:type_name -> postern.provider.v1.Call
+	91,  // 77: postern.provider.v1.NotifyRequest.header:type_name -> postern.provider.v1.NotifyRequest.HeaderEntry
+	92,  // 78: postern.provider.v1.NotifyResponse.header:type_name -> postern.provider.v1.NotifyResponse.HeaderEntry
+	10,  // 79: postern.provider.v1.NotifyResponse.hints:type_name -> postern.provider.v1.Hint
+	10,  // 80: postern.provider.v1.ListenResponse.hint:type_name -> postern.provider.v1.Hint
+	11,  // 81: postern.provider.v1.FinishConnectRequest.ParamsEntry.value:type_name -> postern.provider.v1.Values
+	11,  // 82: postern.provider.v1.NotifyRequest.HeaderEntry.value:type_name -> postern.provider.v1.Values
+	11,  // 83: postern.provider.v1.NotifyResponse.HeaderEntry.value:type_name -> postern.provider.v1.Values
+	12,  // 84: postern.provider.v1.Provider.Describe:input_type -> postern.provider.v1.DescribeRequest
+	16,  // 85: postern.provider.v1.Provider.Configure:input_type -> postern.provider.v1.ConfigureRequest
+	18,  // 86: postern.provider.v1.Provider.Check:input_type -> postern.provider.v1.CheckRequest
+	22,  // 87: postern.provider.v1.Provider.Session:input_type -> postern.provider.v1.SessionRequest
+	29,  // 88: postern.provider.v1.Provider.Open:input_type -> postern.provider.v1.OpenRequest
+	31,  // 89: postern.provider.v1.Provider.Close:input_type -> postern.provider.v1.CloseRequest
+	33,  // 90: postern.provider.v1.Provider.BeginConnect:input_type -> postern.provider.v1.BeginConnectRequest
+	35,  // 91: postern.provider.v1.Provider.FinishConnect:input_type -> postern.provider.v1.FinishConnectRequest
+	38,  // 92: postern.provider.v1.Provider.Revoke:input_type -> postern.provider.v1.RevokeRequest
+	40,  // 93: postern.provider.v1.Provider.Mailboxes:input_type -> postern.provider.v1.MailboxesRequest
+	42,  // 94: postern.provider.v1.Provider.CreateMailbox:input_type -> postern.provider.v1.CreateMailboxRequest
+	44,  // 95: postern.provider.v1.Provider.RenameMailbox:input_type -> postern.provider.v1.RenameMailboxRequest
+	46,  // 96: postern.provider.v1.Provider.DeleteMailbox:input_type -> postern.provider.v1.DeleteMailboxRequest
+	48,  // 97: postern.provider.v1.Provider.Enumerate:input_type -> postern.provider.v1.EnumerateRequest
+	50,  // 98: postern.provider.v1.Provider.Changes:input_type -> postern.provider.v1.ChangesRequest
+	52,  // 99: postern.provider.v1.Provider.Fetch:input_type -> postern.provider.v1.FetchRequest
+	56,  // 100: postern.provider.v1.Provider.Modify:input_type -> postern.provider.v1.ModifyRequest
+	58,  // 101: postern.provider.v1.Provider.Append:input_type -> postern.provider.v1.AppendRequest
+	61,  // 102: postern.provider.v1.Provider.Copy:input_type -> postern.provider.v1.CopyRequest
+	63,  // 103: postern.provider.v1.Provider.Delete:input_type -> postern.provider.v1.DeleteRequest
+	65,  // 104: postern.provider.v1.Provider.Purge:input_type -> postern.provider.v1.PurgeRequest
+	68,  // 105: postern.provider.v1.Provider.Prepare:input_type -> postern.provider.v1.PrepareRequest
+	72,  // 106: postern.provider.v1.Provider.Send:input_type -> postern.provider.v1.SendRequest
+	74,  // 107: postern.provider.v1.Provider.Probe:input_type -> postern.provider.v1.ProbeRequest
+	77,  // 108: postern.provider.v1.Provider.Identities:input_type -> postern.provider.v1.IdentitiesRequest
+	79,  // 109: postern.provider.v1.Provider.Search:input_type -> postern.provider.v1.SearchRequest
+	81,  // 110: postern.provider.v1.Provider.Watch:input_type -> postern.provider.v1.WatchRequest
+	83,  // 111: postern.provider.v1.Provider.Unwatch:input_type -> postern.provider.v1.UnwatchRequest
+	85,  // 112: postern.provider.v1.Provider.Notify:input_type -> postern.provider.v1.NotifyRequest
+	87,  // 113: postern.provider.v1.Provider.Listen:input_type -> postern.provider.v1.ListenRequest
+	13,  // 114: postern.provider.v1.Provider.Describe:output_type -> postern.provider.v1.DescribeResponse
+	17,  // 115: postern.provider.v1.Provider.Configure:output_type -> postern.provider.v1.ConfigureResponse
+	19,  // 116: postern.provider.v1.Provider.Check:output_type -> postern.provider.v1.CheckResponse
+	25,  // 117: postern.provider.v1.Provider.Session:output_type -> postern.provider.v1.SessionResponse
+	30,  // 118: postern.provider.v1.Provider.Open:output_type -> postern.provider.v1.OpenResponse
+	32,  // 119: postern.provider.v1.Provider.Close:output_type -> postern.provider.v1.CloseResponse
+	34,  // 120: postern.provider.v1.Provider.BeginConnect:output_type -> postern.provider.v1.BeginConnectResponse
+	36,  // 121: postern.provider.v1.Provider.FinishConnect:output_type -> postern.provider.v1.FinishConnectResponse
+	39,  // 122: postern.provider.v1.Provider.Revoke:output_type -> postern.provider.v1.RevokeResponse
+	41,  // 123: postern.provider.v1.Provider.Mailboxes:output_type -> postern.provider.v1.MailboxesResponse
+	43,  // 124: postern.provider.v1.Provider.CreateMailbox:output_type -> postern.provider.v1.CreateMailboxResponse
+	45,  // 125: postern.provider.v1.Provider.RenameMailbox:output_type -> postern.provider.v1.RenameMailboxResponse
+	47,  // 126: postern.provider.v1.Provider.DeleteMailbox:output_type -> postern.provider.v1.DeleteMailboxResponse
+	49,  // 127: postern.provider.v1.Provider.Enumerate:output_type -> postern.provider.v1.EnumerateResponse
+	51,  // 128: postern.provider.v1.Provider.Changes:output_type -> postern.provider.v1.ChangesResponse
+	53,  // 129: postern.provider.v1.Provider.Fetch:output_type -> postern.provider.v1.FetchResponse
+	57,  // 130: postern.provider.v1.Provider.Modify:output_type -> postern.provider.v1.ModifyResponse
+	60,  // 131: postern.provider.v1.Provider.Append:output_type -> postern.provider.v1.AppendResponse
+	62,  // 132: postern.provider.v1.Provider.Copy:output_type -> postern.provider.v1.CopyResponse
+	64,  // 133: postern.provider.v1.Provider.Delete:output_type -> postern.provider.v1.DeleteResponse
+	66,  // 134: postern.provider.v1.Provider.Purge:output_type -> postern.provider.v1.PurgeResponse
+	71,  // 135: postern.provider.v1.Provider.Prepare:output_type -> postern.provider.v1.PrepareResponse
+	73,  // 136: postern.provider.v1.Provider.Send:output_type -> postern.provider.v1.SendResponse
+	75,  // 137: postern.provider.v1.Provider.Probe:output_type -> postern.provider.v1.ProbeResponse
+	78,  // 138: postern.provider.v1.Provider.Identities:output_type -> postern.provider.v1.IdentitiesResponse
+	80,  // 139: postern.provider.v1.Provider.Search:output_type -> postern.provider.v1.SearchResponse
+	82,  // 140: postern.provider.v1.Provider.Watch:output_type -> postern.provider.v1.WatchResponse
+	84,  // 141: postern.provider.v1.Provider.Unwatch:output_type -> postern.provider.v1.UnwatchResponse
+	86,  // 142: postern.provider.v1.Provider.Notify:output_type -> postern.provider.v1.NotifyResponse
+	88,  // 143: postern.provider.v1.Provider.Listen:output_type -> postern.provider.v1.ListenResponse
+	114, // [114:144] is the sub-list for method output_type
+	84,  // [84:114] is the sub-list for method input_type
+	84,  // [84:84] is the sub-list for extension type_name
+	84,  // [84:84] is the sub-list for extension extendee
+	0,   // [0:84] is the sub-list for field type_name
 }
 
 func init() { file_plugins_sdk_provider_providerpb_provider_proto_init() }
@@ -5913,26 +6397,26 @@ func file_plugins_sdk_provider_providerpb_provider_proto_init() {
 	if File_plugins_sdk_provider_providerpb_provider_proto != nil {
 		return
 	}
-	file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[15].OneofWrappers = []any{
+	file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[19].OneofWrappers = []any{
 		(*SessionRequest_Hello)(nil),
 		(*SessionRequest_Answer)(nil),
 	}
-	file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[18].OneofWrappers = []any{
+	file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[22].OneofWrappers = []any{
 		(*SessionResponse_Hello)(nil),
 		(*SessionResponse_SaveGrant)(nil),
 		(*SessionResponse_GrantRefused)(nil),
 		(*SessionResponse_Hint)(nil),
 	}
-	file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[46].OneofWrappers = []any{
+	file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[50].OneofWrappers = []any{
 		(*FetchResponse_Message)(nil),
 		(*FetchResponse_Raw)(nil),
 		(*FetchResponse_Failed)(nil),
 	}
-	file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[51].OneofWrappers = []any{
+	file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[55].OneofWrappers = []any{
 		(*AppendRequest_Header)(nil),
 		(*AppendRequest_Chunk)(nil),
 	}
-	file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[61].OneofWrappers = []any{
+	file_plugins_sdk_provider_providerpb_provider_proto_msgTypes[65].OneofWrappers = []any{
 		(*PrepareRequest_Header)(nil),
 		(*PrepareRequest_Chunk)(nil),
 	}
@@ -5942,7 +6426,7 @@ func file_plugins_sdk_provider_providerpb_provider_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_plugins_sdk_provider_providerpb_provider_proto_rawDesc), len(file_plugins_sdk_provider_providerpb_provider_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   83,
+			NumMessages:   90,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -52,6 +52,7 @@ const _ = grpc.SupportPackageIsVersion9
 const (
 	Provider_Describe_FullMethodName      = "/postern.provider.v1.Provider/Describe"
 	Provider_Configure_FullMethodName     = "/postern.provider.v1.Provider/Configure"
+	Provider_Check_FullMethodName         = "/postern.provider.v1.Provider/Check"
 	Provider_Session_FullMethodName       = "/postern.provider.v1.Provider/Session"
 	Provider_Open_FullMethodName          = "/postern.provider.v1.Provider/Open"
 	Provider_Close_FullMethodName         = "/postern.provider.v1.Provider/Close"
@@ -73,6 +74,7 @@ const (
 	Provider_Prepare_FullMethodName       = "/postern.provider.v1.Provider/Prepare"
 	Provider_Send_FullMethodName          = "/postern.provider.v1.Provider/Send"
 	Provider_Probe_FullMethodName         = "/postern.provider.v1.Provider/Probe"
+	Provider_Identities_FullMethodName    = "/postern.provider.v1.Provider/Identities"
 	Provider_Search_FullMethodName        = "/postern.provider.v1.Provider/Search"
 	Provider_Watch_FullMethodName         = "/postern.provider.v1.Provider/Watch"
 	Provider_Unwatch_FullMethodName       = "/postern.provider.v1.Provider/Unwatch"
@@ -92,6 +94,11 @@ type ProviderClient interface {
 	// Configure gives the instance's settings, after start and on every reload.
 	// Settings that cannot work are refused with "misconfigured". Idempotent.
 	Configure(ctx context.Context, in *ConfigureRequest, opts ...grpc.CallOption) (*ConfigureResponse, error)
+	// Check tries what can be tried of the configured settings without any
+	// account, and says what to register at the provider. It is answered in
+	// words, not with an error: a fault is a result. A plugin that has no checks
+	// answers UNIMPLEMENTED. Idempotent.
+	Check(ctx context.Context, in *CheckRequest, opts ...grpc.CallOption) (*CheckResponse, error)
 	// Session lives as long as the host does. The host's first message is hello,
 	// answered with hello; from then on the plugin sends what the host must
 	// know, each with a number of its own, and the host answers each number
@@ -148,6 +155,9 @@ type ProviderClient interface {
 	Send(ctx context.Context, in *SendRequest, opts ...grpc.CallOption) (*SendResponse, error)
 	// Probe tells what became of a prepared message. Idempotent.
 	Probe(ctx context.Context, in *ProbeRequest, opts ...grpc.CallOption) (*ProbeResponse, error)
+	// Identities lists the addresses that the account may send from, the one
+	// that is used where nobody chooses first. Idempotent.
+	Identities(ctx context.Context, in *IdentitiesRequest, opts ...grpc.CallOption) (*IdentitiesResponse, error)
 	// Search asks the provider's own search. Idempotent.
 	Search(ctx context.Context, in *SearchRequest, opts ...grpc.CallOption) (*SearchResponse, error)
 	// Watch creates or renews an account's push channel. Notify may be called
@@ -185,6 +195,16 @@ func (c *providerClient) Configure(ctx context.Context, in *ConfigureRequest, op
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ConfigureResponse)
 	err := c.cc.Invoke(ctx, Provider_Configure_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *providerClient) Check(ctx context.Context, in *CheckRequest, opts ...grpc.CallOption) (*CheckResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CheckResponse)
+	err := c.cc.Invoke(ctx, Provider_Check_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -437,6 +457,16 @@ func (c *providerClient) Probe(ctx context.Context, in *ProbeRequest, opts ...gr
 	return out, nil
 }
 
+func (c *providerClient) Identities(ctx context.Context, in *IdentitiesRequest, opts ...grpc.CallOption) (*IdentitiesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(IdentitiesResponse)
+	err := c.cc.Invoke(ctx, Provider_Identities_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *providerClient) Search(ctx context.Context, in *SearchRequest, opts ...grpc.CallOption) (*SearchResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(SearchResponse)
@@ -508,6 +538,11 @@ type ProviderServer interface {
 	// Configure gives the instance's settings, after start and on every reload.
 	// Settings that cannot work are refused with "misconfigured". Idempotent.
 	Configure(context.Context, *ConfigureRequest) (*ConfigureResponse, error)
+	// Check tries what can be tried of the configured settings without any
+	// account, and says what to register at the provider. It is answered in
+	// words, not with an error: a fault is a result. A plugin that has no checks
+	// answers UNIMPLEMENTED. Idempotent.
+	Check(context.Context, *CheckRequest) (*CheckResponse, error)
 	// Session lives as long as the host does. The host's first message is hello,
 	// answered with hello; from then on the plugin sends what the host must
 	// know, each with a number of its own, and the host answers each number
@@ -564,6 +599,9 @@ type ProviderServer interface {
 	Send(context.Context, *SendRequest) (*SendResponse, error)
 	// Probe tells what became of a prepared message. Idempotent.
 	Probe(context.Context, *ProbeRequest) (*ProbeResponse, error)
+	// Identities lists the addresses that the account may send from, the one
+	// that is used where nobody chooses first. Idempotent.
+	Identities(context.Context, *IdentitiesRequest) (*IdentitiesResponse, error)
 	// Search asks the provider's own search. Idempotent.
 	Search(context.Context, *SearchRequest) (*SearchResponse, error)
 	// Watch creates or renews an account's push channel. Notify may be called
@@ -592,6 +630,9 @@ func (UnimplementedProviderServer) Describe(context.Context, *DescribeRequest) (
 }
 func (UnimplementedProviderServer) Configure(context.Context, *ConfigureRequest) (*ConfigureResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Configure not implemented")
+}
+func (UnimplementedProviderServer) Check(context.Context, *CheckRequest) (*CheckResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Check not implemented")
 }
 func (UnimplementedProviderServer) Session(grpc.BidiStreamingServer[SessionRequest, SessionResponse]) error {
 	return status.Error(codes.Unimplemented, "method Session not implemented")
@@ -655,6 +696,9 @@ func (UnimplementedProviderServer) Send(context.Context, *SendRequest) (*SendRes
 }
 func (UnimplementedProviderServer) Probe(context.Context, *ProbeRequest) (*ProbeResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Probe not implemented")
+}
+func (UnimplementedProviderServer) Identities(context.Context, *IdentitiesRequest) (*IdentitiesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Identities not implemented")
 }
 func (UnimplementedProviderServer) Search(context.Context, *SearchRequest) (*SearchResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Search not implemented")
@@ -724,6 +768,24 @@ func _Provider_Configure_Handler(srv interface{}, ctx context.Context, dec func(
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(ProviderServer).Configure(ctx, req.(*ConfigureRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Provider_Check_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CheckRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ProviderServer).Check(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Provider_Check_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ProviderServer).Check(ctx, req.(*CheckRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -1052,6 +1114,24 @@ func _Provider_Probe_Handler(srv interface{}, ctx context.Context, dec func(inte
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Provider_Identities_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(IdentitiesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ProviderServer).Identities(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Provider_Identities_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ProviderServer).Identities(ctx, req.(*IdentitiesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Provider_Search_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(SearchRequest)
 	if err := dec(in); err != nil {
@@ -1151,6 +1231,10 @@ var Provider_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _Provider_Configure_Handler,
 		},
 		{
+			MethodName: "Check",
+			Handler:    _Provider_Check_Handler,
+		},
+		{
 			MethodName: "Open",
 			Handler:    _Provider_Open_Handler,
 		},
@@ -1209,6 +1293,10 @@ var Provider_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Probe",
 			Handler:    _Provider_Probe_Handler,
+		},
+		{
+			MethodName: "Identities",
+			Handler:    _Provider_Identities_Handler,
 		},
 		{
 			MethodName: "Search",

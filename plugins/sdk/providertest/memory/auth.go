@@ -200,6 +200,10 @@ func (c *Cloud) Authorize(authorizeURL, address string, approve bool) (url.Value
 	if _, err := c.find(address); err != nil {
 		return nil, err
 	}
+	if c.unapproved {
+		back.Set("error", codeUnapproved)
+		return back, nil
+	}
 	code := c.newID("code")
 	c.codes[code] = key(address)
 	back.Set("code", code)
@@ -214,6 +218,9 @@ func (p *Provider) FinishConnect(_ context.Context, req *provider.FinishConnectR
 		return nil, err
 	}
 	params := url.Values(req.Params)
+	if req.Approval {
+		return &provider.FinishConnectResponse{}, approval(params)
+	}
 	var began pending
 	if err := json.Unmarshal(req.Pending, &began); err != nil {
 		return nil, mail.Errorf(mail.KindInvalid, op, "this connection was not begun here")
@@ -221,7 +228,11 @@ func (p *Provider) FinishConnect(_ context.Context, req *provider.FinishConnectR
 	if params.Get("state") != began.State {
 		return nil, mail.Errorf(mail.KindInvalid, op, "the state is not the one that was sent")
 	}
-	if code := params.Get("error"); code != "" {
+	switch code := params.Get("error"); code {
+	case "":
+	case codeUnapproved:
+		return nil, notApproved(req.ApprovalState)
+	default:
 		return nil, &mail.Error{Kind: mail.KindForbidden, Op: op, Code: code, Message: "the owner refused"}
 	}
 	c := p.cloud
@@ -244,7 +255,7 @@ func (p *Provider) FinishConnect(_ context.Context, req *provider.FinishConnectR
 	return &provider.FinishConnectResponse{
 		Accounts: []provider.ConnectedAccount{{Subject: subject(address), Address: a.address, Name: a.name}},
 		Granted:  []string{"mail"},
-		Grant:    g.bytes(),
+		Grant:    g.bytes(), ExpiresAt: c.grantsEnd, ExpiresReason: c.grantsEndWhy,
 	}, nil
 }
 

@@ -58,6 +58,13 @@ type Cloud struct {
 	notifier func(*provider.NotifyRequest) *provider.NotifyResponse
 	feeds    map[*feed]bool
 	owed     []notice
+	// finds are what Check finds beside what it always does.
+	finds []provider.CheckResult
+	// unapproved: owners may not consent before an administrator has.
+	unapproved bool
+	// grantsEnd is when new grants end, and why.
+	grantsEnd    time.Time
+	grantsEndWhy string
 }
 
 // account is one address. The mailboxes keep the order of their making.
@@ -71,6 +78,7 @@ type account struct {
 	seq           uint64
 	epoch         int
 	watches       map[string]*watch
+	identities    []mail.Identity // beside its own address
 }
 
 // message is one message at rest.

@@ -75,7 +75,7 @@ func (p *Provider) Describe(context.Context) (*provider.Info, error) {
 	for _, c := range []provider.Capability{
 		provider.CapMailboxes, provider.CapModify, provider.CapAppend, provider.CapCopy, provider.CapDelete,
 		provider.CapPurge, provider.CapSend, provider.CapSearch, provider.CapWatch, provider.CapListen,
-		provider.CapConnect, provider.CapRevoke, provider.CapExactBytes,
+		provider.CapConnect, provider.CapRevoke, provider.CapExactBytes, provider.CapIdentities,
 	} {
 		if p.can(c) {
 			info.Capabilities = append(info.Capabilities, c)
@@ -188,7 +188,7 @@ var needs = map[string]provider.Capability{
 	"modify": provider.CapModify, "append": provider.CapAppend, "copy": provider.CapCopy,
 	"delete": provider.CapDelete, "purge": provider.CapPurge,
 	"prepare": provider.CapSend, "send": provider.CapSend, "probe": provider.CapSend,
-	"search": provider.CapSearch, "watch": provider.CapWatch, "unwatch": provider.CapWatch,
+	"identities": provider.CapIdentities, "search": provider.CapSearch, "watch": provider.CapWatch, "unwatch": provider.CapWatch,
 	"notify": provider.CapWatch, "listen": provider.CapListen, "revoke": provider.CapRevoke,
 	"begin connect": provider.CapConnect, "finish connect": provider.CapConnect,
 }

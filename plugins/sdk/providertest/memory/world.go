@@ -87,6 +87,14 @@ func (c *Cloud) Deliver(address string, d Delivery) (string, error) {
 	return id, err
 }
 
+// GrantsEnd makes grants that are given from now on end at a time, for a
+// reason; the zero time stands for none. It ends nothing by itself.
+func (c *Cloud) GrantsEnd(at time.Time, why string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.grantsEnd, c.grantsEndWhy = at, why
+}
+
 // SetKeywords replaces the keywords of a message.
 func (c *Cloud) SetKeywords(address, id string, keywords ...string) error {
 	return c.outside(address, false, func(a *account) error {
