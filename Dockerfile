@@ -1,4 +1,4 @@
-# Postern as a container: two static programs and nothing else to run.
+# Postern as a container: static programs and nothing else to run.
 #
 #   docker build -t postern .                   the gateway (the last stage)
 #   docker build -t postern:demo --target demo .
@@ -16,7 +16,7 @@ COPY . .
 # Static, so that they run where there is no C library.
 ARG VERSION=
 RUN CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.built=${VERSION}" -o /out/bin/ \
-      ./cmd/postern ./cmd/postern-provider-outlook ./cmd/postern-sandbox \
+      ./cmd/postern ./cmd/postern-provider-* ./cmd/postern-sandbox \
  && mkdir -m 0700 /out/data
 
 FROM ${BASE} AS runtime
@@ -25,7 +25,7 @@ LABEL org.opencontainers.image.title="Postern" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.source="https://github.com/postern-mail/postern"
 # Plugins are looked for beside the gateway.
-COPY --from=build /out/bin/postern /out/bin/postern-provider-outlook /usr/local/bin/
+COPY --from=build /out/bin/postern /out/bin/postern-provider-* /usr/local/bin/
 COPY --from=build --chown=65532:65532 /out/data /var/lib/postern
 # Every setting with its default; mount yours over it.
 COPY postern.example.yaml /etc/postern/postern.yaml

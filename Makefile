@@ -2,7 +2,7 @@
 GO      ?= go
 BIN     := bin
 TOOLS   := $(GO) tool -modfile=internal/tools/go.mod
-PROGS   := postern postern-sandbox postern-provider-outlook
+PROGS   := postern postern-sandbox $(notdir $(wildcard cmd/postern-provider-*))
 
 .DEFAULT_GOAL := help
 

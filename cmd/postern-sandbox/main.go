@@ -1,6 +1,6 @@
 // Command postern-sandbox runs a world of mail on this machine: a stand-in for
-// Microsoft, with sign-in, mailboxes and push notifications, and a small
-// internet around it. See internal/sandbox.
+// the mail providers, with sign-in, mailboxes and push notifications, and a
+// small internet around it. See internal/sandbox.
 package main
 
 import (

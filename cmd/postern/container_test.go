@@ -126,8 +126,8 @@ func TestDockerfile(t *testing.T) {
 		t.Error("the programs are not built static")
 	}
 	for _, dir := range regexp.MustCompile(`\./cmd/\S+`).FindAllString(build, -1) {
-		if _, err := os.Stat(filepath.Join(repository, dir, "main.go")); err != nil {
-			t.Errorf("what is built is not there: %v", err)
+		if found, err := filepath.Glob(filepath.Join(repository, dir, "main.go")); err != nil || len(found) == 0 {
+			t.Errorf("what is built is not there: %s, %v", dir, err)
 		}
 	}
 	if _, version, _ := strings.Cut(byName["build"].base, "golang:"); !strings.HasPrefix(version, goVersion(t)) {
@@ -280,10 +280,14 @@ func TestCompose(t *testing.T) {
 		t.Fatal(err)
 	}
 	// What an operator gives; ${NAME:?text} and ${NAME} are replaced as Compose
-	// does.
-	given := map[string]string{"POSTERN_HOST": "mail.example.com", "OUTLOOK_CLIENT_ID": "00000000-0000-0000-0000-000000000000"}
+	// does. The rest are ids of applications at the providers.
+	given := map[string]string{"POSTERN_HOST": "mail.example.com"}
+	client := regexp.MustCompile(`^[A-Z]+_CLIENT_ID$`)
 	text := regexp.MustCompile(`\$\{(\w+)(:\?[^}]*)?\}`).ReplaceAllStringFunc(string(raw), func(s string) string {
 		name, _, _ := strings.Cut(strings.Trim(s, "${}"), ":")
+		if client.MatchString(name) {
+			return "00000000-0000-0000-0000-000000000000"
+		}
 		if given[name] == "" {
 			t.Errorf("compose.yaml wants %s, of which nothing is said", name)
 		}
@@ -332,11 +336,18 @@ func TestCompose(t *testing.T) {
 	if err := config.Parse([]byte(f.Configs["postern"].Content), cfg); err != nil {
 		t.Fatal(err)
 	}
-	if err := config.Validate(cfg); err != nil || !cfg.Pushes("outlook") || cfg.PublicURL != "https://mail.example.com" {
-		t.Errorf("public_url %s, %v", cfg.PublicURL, err)
+	if err := config.Validate(cfg); err != nil || len(cfg.Providers) == 0 || cfg.PublicURL != "https://mail.example.com" {
+		t.Errorf("public_url %s, %d providers, %v", cfg.PublicURL, len(cfg.Providers), err)
 	}
 	// Whatever is read from /run/secrets is mounted, and from a file.
-	mounted := append([]string{cfg.MasterKey.File}, strings.TrimPrefix(cfg.Providers["outlook"].Settings["client_secret"], "file:"))
+	mounted := []string{cfg.MasterKey.File}
+	for name, p := range cfg.Providers {
+		secret, ok := strings.CutPrefix(p.Settings["client_secret"], "file:")
+		if !ok || !strings.HasPrefix(name, p.Plugin) {
+			t.Errorf("provider %s of plugin %s: its secret is not in a file", name, p.Plugin)
+		}
+		mounted = append(mounted, secret)
+	}
 	for _, file := range mounted {
 		name, ok := strings.CutPrefix(file, "/run/secrets/")
 		if !ok || !slices.Contains(p.Secrets, name) || f.Secrets[name].File == "" {

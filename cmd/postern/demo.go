@@ -42,10 +42,11 @@ type demoInfo struct {
 }
 
 type demoSandbox struct {
-	Control   string `json:"control"`
-	Microsoft string `json:"microsoft"`
-	SMTP      string `json:"smtp"`
-	CAFile    string `json:"ca_file"`
+	Control string `json:"control"`
+	// Clouds are the addresses of the providers that it plays, by name.
+	Clouds map[string]string `json:"clouds"`
+	SMTP   string            `json:"smtp"`
+	CAFile string            `json:"ca_file"`
 }
 
 type demoAccount struct {

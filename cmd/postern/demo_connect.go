@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
@@ -21,11 +22,10 @@ import (
 
 // registerApp tells the sandbox where its app may send people back to, as an
 // operator does at the provider's portal.
-func (d *demo) registerApp(ctx context.Context) error {
-	body, err := json.Marshal(map[string]any{
-		"client_id": d.sandbox.ClientID, "name": "Postern demo",
-		"redirect_uris": []string{"http://" + d.http + "/oauth/outlook/callback"},
-		"secrets":       []map[string]any{{"value": d.sandbox.ClientSecret}}})
+func (d *demo) registerApp(ctx context.Context, p sandboxProvider) error {
+	app := maps.Clone(p.App)
+	app["name"], app["redirect_uris"] = "Postern demo", []string{"http://" + d.http + "/oauth/" + p.Name + "/callback"}
+	body, err := json.Marshal(app)
 	if err != nil {
 		return err
 	}
@@ -48,7 +48,7 @@ func (d *demo) registerApp(ctx context.Context) error {
 
 // connectAll connects the sandbox's users through the real sign-in.
 func (d *demo) connectAll(ctx context.Context) error {
-	var users []struct{ Address string }
+	var users []struct{ Cloud, Address string }
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, d.sandbox.Control+"/control/users", nil)
 	if err != nil {
 		return err
@@ -65,23 +65,34 @@ func (d *demo) connectAll(ctx context.Context) error {
 	if err := json.Unmarshal(raw, &users); err != nil {
 		return fmt.Errorf("users of the sandbox: %w", err)
 	}
-	for _, u := range users[:min(2, len(users))] {
-		id, err := d.connect(ctx, u.Address)
-		if err != nil {
-			return fmt.Errorf("connect %s: %w", u.Address, err)
+	for _, p := range d.sandbox.Providers {
+		connected := 0
+		for _, u := range users {
+			if u.Cloud != p.Cloud || connected == demoUsers {
+				continue
+			}
+			connected++
+			id, err := d.connect(ctx, p.Name, u.Address)
+			if err != nil {
+				return fmt.Errorf("connect %s: %w", u.Address, err)
+			}
+			d.info.Accounts = append(d.info.Accounts, demoAccount{ID: id, Address: u.Address, Provider: p.Name})
+			d.say("%s connected", u.Address)
 		}
-		d.info.Accounts = append(d.info.Accounts, demoAccount{ID: id, Address: u.Address, Provider: "outlook"})
-		d.say("%s connected", u.Address)
 	}
 	return nil
 }
 
+// demoUsers is how many users of each provider are connected at most: a world
+// that is kept may have many.
+const demoUsers = 2
+
 // connect plays one owner: opens the link, approves on the provider's page,
 // and comes back.
-func (d *demo) connect(ctx context.Context, address string) (string, error) {
+func (d *demo) connect(ctx context.Context, provider, address string) (string, error) {
 	var got struct{ BeginConnect struct{ URL string } }
 	err := d.client.do(ctx, `mutation($in: BeginConnectInput!) { beginConnect(input: $in) { url } }`,
-		map[string]any{"in": map[string]any{"provider": "outlook", "loginHint": address,
+		map[string]any{"in": map[string]any{"provider": provider, "loginHint": address,
 			"expectedAddress": address, "redirectUrl": "http://" + d.http + "/"}}, &got)
 	if err != nil {
 		return "", err

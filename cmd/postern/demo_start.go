@@ -20,14 +20,21 @@ import (
 
 // sandboxState is what the sandbox tells about itself in its ready file.
 type sandboxState struct {
-	Microsoft    string `json:"microsoft"`
-	Authority    string `json:"authority"`
-	Graph        string `json:"graph"`
-	Control      string `json:"control"`
-	SMTP         string `json:"smtp"`
-	CAFile       string `json:"ca_file"`
-	ClientID     string `json:"client_id"`
-	ClientSecret string `json:"client_secret"`
+	Control   string            `json:"control"`
+	SMTP      string            `json:"smtp"`
+	Providers []sandboxProvider `json:"providers"`
+	// Taken are usual addresses in whose place free ones are used.
+	Taken []string `json:"taken"`
+}
+
+// sandboxProvider is one cloud of the sandbox, and how to use it: what differs
+// between providers is data to the demo as well.
+type sandboxProvider struct {
+	Name, Plugin, Cloud, URL string
+	Push                     bool
+	Settings                 map[string]string
+	// App is what to register at the sandbox, but for the redirect URIs.
+	App map[string]any
 }
 
 // address gives the usual address of a door, or a free port and a word about
@@ -51,9 +58,11 @@ func (d *demo) startSandbox(ctx context.Context) error {
 	if err := os.Remove(readyFile); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	args := []string{"--microsoft", d.address("sandbox, Microsoft", "127.0.0.1:8090"), "--control", d.address("sandbox, control", "127.0.0.1:8092"),
-		"--smtp", d.address("sandbox, SMTP", "127.0.0.1:8025"), "--ca-out", ca, "--ready-file", readyFile,
-		"--allow-http-notifications", "--parent-pipe"}
+	ports := "spare"
+	if d.Free {
+		ports = "free"
+	}
+	args := []string{"--ports", ports, "--ca-out", ca, "--ready-file", readyFile, "--allow-http-notifications", "--parent-pipe"}
 	if d.Mail != "" {
 		args = append(args, "--mail", d.Mail)
 	}
@@ -66,8 +75,14 @@ func (d *demo) startSandbox(ctx context.Context) error {
 	if err := d.waitFile(ctx, readyFile, &d.sandbox); err != nil {
 		return fmt.Errorf("sandbox: %w", err)
 	}
-	d.info.Sandbox = demoSandbox{Control: d.sandbox.Control, Microsoft: d.sandbox.Microsoft, SMTP: d.sandbox.SMTP, CAFile: ca}
-	d.say("sandbox up: %s plays Microsoft", d.sandbox.Microsoft)
+	d.info.Sandbox = demoSandbox{Control: d.sandbox.Control, Clouds: map[string]string{}, SMTP: d.sandbox.SMTP, CAFile: ca}
+	for _, taken := range d.sandbox.Taken {
+		d.say("sandbox: %s is taken, a free port is used", taken)
+	}
+	for _, p := range d.sandbox.Providers {
+		d.info.Sandbox.Clouds[p.Cloud] = p.URL
+		d.say("sandbox up: %s plays %s", p.URL, p.Cloud)
+	}
 	return nil
 }
 
@@ -209,17 +224,18 @@ func (d *demo) writeConfig(ctx context.Context) error {
 	cfg.Plugins.Dir = d.bin
 	cfg.Log.Level = "debug"
 	cfg.Webhooks.Allow, cfg.Webhooks.AllowHTTP = []string{"127.0.0.0/8"}, true
-	cfg.Providers["outlook"] = config.Provider{Plugin: "outlook", Push: true, Settings: map[string]string{
-		"client_id": d.sandbox.ClientID, "client_secret": d.sandbox.ClientSecret,
-		"authority": d.sandbox.Authority, "graph_url": d.sandbox.Graph, "ca_file": d.info.Sandbox.CAFile,
-	}}
+	for _, p := range d.sandbox.Providers {
+		cfg.Providers[p.Name] = config.Provider{Plugin: p.Plugin, Push: p.Push, Settings: p.Settings}
+	}
 	b, err := yaml.Marshal(cfg)
 	if err != nil {
 		return err
 	}
 	d.configure = d.path("postern.yaml")
-	if err := d.registerApp(ctx); err != nil {
-		return err
+	for _, p := range d.sandbox.Providers {
+		if err := d.registerApp(ctx, p); err != nil {
+			return err
+		}
 	}
 	return os.WriteFile(d.configure, b, 0o600)
 }

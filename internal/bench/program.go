@@ -29,7 +29,7 @@ func (b *bench) programs(ctx context.Context) (string, error) {
 	}
 	dir := filepath.Join(b.scratch, "programs")
 	cmd := exec.CommandContext(ctx, "go", "build", "-o", dir+string(filepath.Separator),
-		"./cmd/postern", "./cmd/postern-sandbox", "./cmd/postern-provider-outlook")
+		"./cmd/...")
 	cmd.Dir = filepath.Dir(strings.TrimSpace(string(mod)))
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {

@@ -68,8 +68,7 @@ func (b *bench) world(ctx context.Context) (w *world, err error) {
 	starting, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	ready, ca := filepath.Join(w.dir, "sandbox.json"), filepath.Join(w.dir, "ca.pem")
-	const free = "127.0.0.1:0"
-	w.sandbox, err = startProcess(w.dir, "sandbox", filepath.Join(bin, "postern-sandbox"), "--microsoft", free, "--control", free, "--smtp", free,
+	w.sandbox, err = startProcess(w.dir, "sandbox", filepath.Join(bin, "postern-sandbox"), "--ports", "free",
 		"--user", "first@contoso.example", "--no-seed", "--ca-out", ca, "--ready-file", ready, "--allow-http-notifications", "--log-level", "warn")
 	if err != nil {
 		return w, err

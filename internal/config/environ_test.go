@@ -13,7 +13,7 @@ func TestUnknownVariables(t *testing.T) {
 		{"POSTERN_HTTP_LISTN=1", "did you mean POSTERN_HTTP_LISTEN?"},
 		{"POSTERN_DATADIR=/x", "did you mean POSTERN_DATA_DIR?"},
 		{"POSTERN_WEBHOOKS_EXPIRE=1h", "webhooks.expire is a list"},
-		{"POSTERN_PROVIDERS_OUTLOOK_PLUGIN=outlook", "providers is a list"},
+		{"POSTERN_PROVIDERS_ZZZ_PLUGIN=zzz", "providers is a list"},
 		{"POSTERN_HTTP_PORT=80", "there is no such setting"},
 		{"POSTERN_MASTER_KEY=secret", ""},
 		{"POSTERN_MY_SECRET=secret", ""},

@@ -29,7 +29,7 @@ func buildAndRun(m *testing.M) (int, error) {
 	defer os.RemoveAll(dir)
 	bin = dir
 	cmd := exec.Command("go", "build", "-o", dir+string(filepath.Separator),
-		"./cmd/postern", "./cmd/postern-sandbox", "./cmd/postern-provider-outlook")
+		"./cmd/...")
 	cmd.Dir = root()
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {

@@ -31,8 +31,10 @@ type demo struct {
 		GraphQL string `json:"graphql"`
 		APIKey  string `json:"api_key"`
 		Sandbox struct {
-			Control, Microsoft, SMTP string
-			CAFile                   string `json:"ca_file"`
+			Control, SMTP string
+			// Clouds are where each provider is played.
+			Clouds map[string]string
+			CAFile string `json:"ca_file"`
 		}
 		Accounts []struct{ ID, Address, Provider string }
 		Webhook  struct{ Endpoint, URL string }

@@ -94,7 +94,7 @@ func (d *demo) link(in map[string]any) string {
 func (d *demo) decide(browser *http.Client, link, address, decision string) url.Values {
 	d.t.Helper()
 	status, at, page := d.visit(browser, link, nil)
-	if status != http.StatusOK || !strings.HasPrefix(at.String(), d.info.Sandbox.Microsoft) {
+	if status != http.StatusOK || !strings.HasPrefix(at.String(), d.info.Sandbox.Clouds["microsoft"]) {
 		d.t.Fatalf("the link led to %d %s\n%s", status, at.Redacted(), page)
 	}
 	_, at, page = d.visit(browser, at.String(), url.Values{"user": {address}, "decision": {decision}})

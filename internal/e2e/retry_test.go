@@ -18,11 +18,11 @@ func TestDeniedThenApproved(t *testing.T) {
 		t.Errorf("HEAD of the link: %v %v", resp, err)
 	}
 	_, at, page := d.visit(browser, link, nil)
-	if !strings.HasPrefix(at.String(), d.info.Sandbox.Microsoft) {
+	if !strings.HasPrefix(at.String(), d.info.Sandbox.Clouds["microsoft"]) {
 		t.Fatalf("the link led to %s\n%s", at.Redacted(), page)
 	}
 	// A scanner follows the link while the owner thinks.
-	if _, at, page := d.visit(d.browser(), link, nil); !strings.HasPrefix(at.String(), d.info.Sandbox.Microsoft) {
+	if _, at, page := d.visit(d.browser(), link, nil); !strings.HasPrefix(at.String(), d.info.Sandbox.Clouds["microsoft"]) {
 		t.Fatalf("another one was led to %s\n%s", at.Redacted(), page)
 	}
 	_, at, page = d.visit(browser, at.String(), map[string][]string{"user": {ada}, "decision": {"approve"}})

@@ -151,26 +151,26 @@ func newSoak(t *testing.T, p plan) *soak {
 func (s *soak) startSandbox() {
 	s.t.Helper()
 	ready, ca := filepath.Join(s.dir, "sandbox.json"), filepath.Join(s.dir, "sandbox-ca.pem")
-	const free = "127.0.0.1:0"
 	var err error
-	s.sandbox, err = launch(filepath.Join(s.dir, "sandbox.log"), program("postern-sandbox"), "--microsoft", free, "--control", free, "--smtp", free,
+	s.sandbox, err = launch(filepath.Join(s.dir, "sandbox.log"), program("postern-sandbox"), "--ports", "free",
 		"--no-seed", "--user", "nobody@contoso.example", "--seed", strconv.FormatUint(s.plan.seed>>1, 10), "--ca-out", ca, "--ready-file", ready,
 		"--allow-http-notifications", "--parent-pipe", "--log-level", "warn")
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	s.t.Cleanup(func() { s.sandbox.stop(s.t) })
+	var state struct{ Microsoft string }
 	s.eventually("the sandbox is ready", func() bool {
 		b, err := os.ReadFile(ready)
-		return err == nil && json.Unmarshal(b, &s.info.Sandbox) == nil
+		return err == nil && json.Unmarshal(b, &s.info.Sandbox) == nil && json.Unmarshal(b, &state) == nil
 	})
 	sandboxCA, err := os.ReadFile(ca)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.graph = newGraphProxy(s.t, s.info.Sandbox.Microsoft, sandboxCA)
+	s.graph = newGraphProxy(s.t, state.Microsoft, sandboxCA)
 	// From here on the provider is where the proxy is.
-	s.info.Sandbox.Microsoft, s.info.Sandbox.CAFile = s.graph.srv.URL, filepath.Join(s.dir, "ca.pem")
+	s.info.Sandbox.Clouds, s.info.Sandbox.CAFile = map[string]string{"microsoft": s.graph.srv.URL}, filepath.Join(s.dir, "ca.pem")
 	own := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.graph.srv.Certificate().Raw})
 	if err := os.WriteFile(s.info.Sandbox.CAFile, append(own, sandboxCA...), 0o600); err != nil {
 		s.t.Fatal(err)

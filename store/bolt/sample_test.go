@@ -79,6 +79,10 @@ func openSample(t testing.TB, data string) *bolt.Store {
 
 func at(minutes int) time.Time { return sampleTime.Add(time.Duration(minutes) * time.Minute) }
 
+// sampleProvider is in the rows of the kept sample of format 1, which stays as
+// it is for ever.
+const sampleProvider = "outlook"
+
 // fillSample writes rows into every bucket.
 func fillSample(t testing.TB, s store.Store) {
 	t.Helper()
@@ -111,7 +115,7 @@ func fillSample(t testing.TB, s store.Store) {
 func fillAccounts(tx store.Tx) error {
 	for i, id := range []string{"aone", "atwo", "agone", "aquiet"} {
 		a := &store.Account{
-			ID: id, Provider: "outlook", Subject: "subject-" + id, Address: id + "@example.com", Name: "Owner " + id,
+			ID: id, Provider: sampleProvider, Subject: "subject-" + id, Address: id + "@example.com", Name: "Owner " + id,
 			Grant: "g" + id, State: store.AccountReady, Mirror: store.MirrorMetadata, CreatedAt: at(-100), ConnectedAt: at(-99),
 			SyncedAt: at(-90), LastSyncAt: at(-i),
 			Watch: store.Watch{ID: "watch-" + id, State: []byte("state"), Expires: at(1000), LookupKeys: []string{"sub-" + id}, LastHintAt: at(-1)},
@@ -119,12 +123,12 @@ func fillAccounts(tx store.Tx) error {
 		if err := tx.PutAccount(a); err != nil {
 			return err
 		}
-		if err := tx.PutGrant(&store.Grant{ID: a.Grant, Provider: "outlook", Accounts: []string{id}, Granted: []string{"mail"}, Bytes: []byte("token " + id), UpdatedAt: at(-50)}); err != nil {
+		if err := tx.PutGrant(&store.Grant{ID: a.Grant, Provider: sampleProvider, Accounts: []string{id}, Granted: []string{"mail"}, Bytes: []byte("token " + id), UpdatedAt: at(-50)}); err != nil {
 			return err
 		}
 	}
 	return errors.Join(
-		tx.PutConnect(&store.Connect{Link: "link-hash", State: "state-hash", Provider: "outlook", ReturnURL: "https://app.example/", Pending: []byte("pkce"), ExpiresAt: at(15)}),
+		tx.PutConnect(&store.Connect{Link: "link-hash", State: "state-hash", Provider: sampleProvider, ReturnURL: "https://app.example/", Pending: []byte("pkce"), ExpiresAt: at(15)}),
 		tx.PutSetting("secret.sample", []byte("a setting")),
 	)
 }

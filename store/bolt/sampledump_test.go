@@ -48,7 +48,7 @@ func dumpAccounts(tx store.Tx, out map[string]any) error {
 	err = errors.Join(list(out, "setting", setting, settingErr), list(out, "connect by link", byLink, linkErr), list(out, "connect by state", byState, stateErr))
 	for _, a := range all {
 		grant, grantErr := tx.Grant(a.Grant)
-		found, foundErr := tx.AccountByLookup("outlook", "sub-"+a.ID)
+		found, foundErr := tx.AccountByLookup(sampleProvider, "sub-"+a.ID)
 		scopes, scopesErr := tx.Scopes(a.ID)
 		absences, absencesErr := tx.Absences(a.ID, 100)
 		count, countErr := tx.CountMessages(a.ID)
