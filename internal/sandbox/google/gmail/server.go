@@ -1,0 +1,209 @@
+package gmail
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/postern-mail/postern/internal/sandbox/cloud"
+)
+
+// A Caller is whose token a request carries.
+type Caller struct {
+	User     cloud.User
+	ClientID string
+	Project  string
+	Scopes   []string
+}
+
+// Options are what a Server is given from outside; the zero value works, but
+// knows no caller.
+type Options struct {
+	// Now is the clock; nil is the system's.
+	Now func() time.Time
+	// Log is for what an operator of the sandbox should know; nil discards.
+	Log *slog.Logger
+	// Sender takes mail that leaves a mailbox; nil loses it, with a line in the log.
+	Sender cloud.Sender
+	// Caller finds whose token a request carries; false answers 401.
+	Caller func(*http.Request) (Caller, bool)
+	// Spoil stands between the quota and the handler: the faults. nil is none.
+	Spoil func(http.Handler) http.Handler
+	// Item stands around each item of a batch: the counter. nil is none.
+	Item func(http.Handler) http.Handler
+	// Publish hands a notification to a Pub/Sub topic; nil knows no topic.
+	Publish func(ctx context.Context, topic, publisher string, data []byte) error
+}
+
+// A Change is one record of a mailbox's history, as a watch sees it.
+type Change struct {
+	User      cloud.User
+	HistoryID uint64
+	MessageID string
+	Labels    []string // that the message has or had around the change
+	Time      time.Time
+	Silent    bool // no notification is wanted
+}
+
+// A Server holds the mailboxes of one cloud. All methods may be called at once.
+type Server struct {
+	set     Settings
+	opts    Options
+	lag     atomic.Int64
+	routes  []route
+	handler http.Handler // what ServeHTTP runs; the writing half wraps the batch endpoint around it
+
+	mu        sync.Mutex
+	mailboxes map[string]*mailbox // by user id
+	addresses map[string]string   // lower-case address to user id
+	listeners []func(Change)
+}
+
+// New makes a server without users.
+func New(set Settings, opts Options) *Server {
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	if opts.Caller == nil {
+		opts.Caller = func(*http.Request) (Caller, bool) { return Caller{}, false }
+	}
+	s := &Server{set: set, opts: opts, mailboxes: map[string]*mailbox{}, addresses: map[string]string{}}
+	s.lag.Store(int64(set.HistoryLag))
+	s.routes = s.makeRoutes()
+	s.handler = s.transport(http.HandlerFunc(s.serve))
+	return s
+}
+
+// ServeHTTP serves /gmail/v1, the two upload roots and the batch endpoint.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
+
+func (s *Server) now() time.Time { return s.opts.Now().UTC() }
+
+// SetDeltaLag changes Settings.HistoryLag while the server runs.
+func (s *Server) SetDeltaLag(d time.Duration) { s.lag.Store(int64(d)) }
+
+// AddUser makes a mailbox. An empty ID is derived from the address: 21 decimal
+// digits, as the subject of Google's tokens has.
+func (s *Server) AddUser(u cloud.User) error {
+	u.Address = strings.TrimSpace(u.Address)
+	if !strings.Contains(u.Address, "@") {
+		return fmt.Errorf("add user: %q is no address", u.Address)
+	}
+	if u.ID == "" {
+		sum := sha256.Sum256([]byte(strings.ToLower(u.Address)))
+		u.ID = "10" + strconv.FormatUint(binary.BigEndian.Uint64(sum[:])%1e18+1e18, 10)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.put(newMailbox(u, &s.set, s.now())); err != nil {
+		return fmt.Errorf("add user: %w", err)
+	}
+	return nil
+}
+
+// put registers a mailbox. It is called with s.mu held.
+func (s *Server) put(mb *mailbox) error {
+	key := strings.ToLower(mb.user.Address)
+	if _, taken := s.addresses[key]; taken {
+		return fmt.Errorf("%s has a mailbox already", mb.user.Address)
+	}
+	if _, taken := s.mailboxes[mb.user.ID]; taken {
+		return fmt.Errorf("id %s is taken", mb.user.ID)
+	}
+	s.mailboxes[mb.user.ID], s.addresses[key] = mb, mb.user.ID
+	return nil
+}
+
+// Users are all users, by address.
+func (s *Server) Users() []cloud.User {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	us := make([]cloud.User, 0, len(s.mailboxes))
+	for mb := range maps.Values(s.mailboxes) {
+		us = append(us, mb.user)
+	}
+	slices.SortFunc(us, func(a, b cloud.User) int { return cmp.Compare(a.Address, b.Address) })
+	return us
+}
+
+// UserByAddress finds a user by address, in any case.
+func (s *Server) UserByAddress(address string) (cloud.User, bool) {
+	mb := s.mailbox(strings.TrimSpace(address))
+	if mb == nil {
+		return cloud.User{}, false
+	}
+	return mb.user, true
+}
+
+// UserByID finds a user by the subject of its tokens.
+func (s *Server) UserByID(id string) (cloud.User, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	mb := s.mailboxes[id]
+	if mb == nil {
+		return cloud.User{}, false
+	}
+	return mb.user, true
+}
+
+// OnChange adds a listener. It is called once for each history record, after
+// the record is visible, never while a mailbox is locked, and must not block
+// for long.
+func (s *Server) OnChange(f func(Change)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.listeners = append(s.listeners, f)
+}
+
+func (s *Server) emit(changes []Change) {
+	if len(changes) == 0 {
+		return
+	}
+	s.mu.Lock()
+	listeners := slices.Clone(s.listeners)
+	s.mu.Unlock()
+	for _, c := range changes {
+		for _, f := range listeners {
+			f(c)
+		}
+	}
+}
+
+// mailbox finds a mailbox by user id or address.
+func (s *Server) mailbox(name string) *mailbox {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if mb := s.mailboxes[name]; mb != nil {
+		return mb
+	}
+	return s.mailboxes[s.addresses[strings.ToLower(name)]]
+}
+
+// errNoMailbox is the error of the methods that take an address.
+var errNoMailbox = errors.New("no such mailbox")
+
+// locked runs f with the mailbox locked and passes its changes on afterwards.
+func (s *Server) locked(mb *mailbox, f func() error) error {
+	mb.mu.Lock()
+	err := f()
+	changes := mb.pending
+	mb.pending = nil
+	mb.mu.Unlock()
+	s.emit(changes)
+	return err
+}

@@ -1,0 +1,33 @@
+package gmail
+
+import "time"
+
+// Settings are what the sources of the Gmail API dispute or leave open, and
+// what tests want to be otherwise.
+type Settings struct {
+	// HistoryRetention is how long history reaches back; older start ids answer
+	// 404. "Typically at least a week, but in some rare circumstances only a few
+	// hours".
+	HistoryRetention time.Duration
+	// HistoryLag has history tell changes only when they are so old.
+	HistoryLag time.Duration
+	// EmptyHistoryPages puts an empty page with a next page token in front of
+	// every history answer that has records.
+	EmptyHistoryPages bool
+	// FutureHistoryOK answers a start id that was never issued with nothing
+	// instead of 404.
+	FutureHistoryOK bool
+	// TrashKeepsInbox leaves INBOX on a message that is put into the trash.
+	TrashKeepsInbox bool
+	// UntrashRestoresInbox puts INBOX back when it leaves the trash.
+	UntrashRestoresInbox bool
+	// NoCategories delivers mail without CATEGORY_* and IMPORTANT.
+	NoCategories bool
+	// MaxLabels is how many user labels a mailbox may have.
+	MaxLabels int
+}
+
+// DefaultSettings are what is most often reported of the service.
+func DefaultSettings() Settings {
+	return Settings{HistoryRetention: 7 * 24 * time.Hour, MaxLabels: 10_000}
+}
