@@ -25,6 +25,9 @@ const (
 type Dialect struct {
 	// Lists are the members that hold entries.
 	Lists []string
+	// Entry says that documents which are no lists are entries, and are
+	// spoiled as those.
+	Entry bool
 	// Link makes a list go on where the way of spoiling wants it to: at the
 	// page that was asked for, at others that are the same, at a stranger's.
 	Link func(doc map[string]json.RawMessage, r *http.Request, way traffic.Body)
@@ -102,7 +105,7 @@ func (f *Front) spoilDocument(r *http.Request, held *Held, way traffic.Body) {
 			}
 			return list
 		})
-		if _, there := doc[name]; there && !slices.ContainsFunc(d.Lists, func(l string) bool { return doc[l] != nil }) {
+		if _, there := doc[name]; there && d.Entry && !slices.ContainsFunc(d.Lists, func(l string) bool { return doc[l] != nil }) {
 			doc[name], _ = json.Marshal(value)
 		}
 	}

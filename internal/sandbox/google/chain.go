@@ -57,6 +57,7 @@ func writeError(w http.ResponseWriter, code int, reason, status, message string)
 func dialect() front.Dialect {
 	return front.Dialect{
 		Lists: []string{"messages", "labels", "history", "threads", "drafts", "sendAs", "receivedMessages"},
+		Entry: true,
 		Link: func(doc map[string]json.RawMessage, r *http.Request, way traffic.Body) {
 			token := r.URL.Query().Get("pageToken")
 			switch way {

@@ -8,44 +8,27 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
-	"github.com/postern-mail/postern/internal/sandbox/cloud"
+	"github.com/postern-mail/postern/internal/sandbox/front"
 	"github.com/postern-mail/postern/internal/sandbox/microsoft/graph"
 	"github.com/postern-mail/postern/internal/sandbox/microsoft/identity"
 	"github.com/postern-mail/postern/internal/sandbox/microsoft/push"
 	"github.com/postern-mail/postern/internal/sandbox/traffic"
 )
 
-// An exchange is what the links of the chain tell each other of one request.
-type exchange struct {
-	user   cloud.User
-	app    string
-	scopes []string
-	batch  *exchange   // the batch around an item
-	cut    atomic.Bool // the connection ends without an answer
-}
-
-type exchangeKey struct{}
-
-func exchangeOf(ctx context.Context) *exchange {
-	ex, _ := ctx.Value(exchangeKey{}).(*exchange)
-	return ex
-}
-
 func callerOf(ctx context.Context) (push.Caller, bool) {
-	ex := exchangeOf(ctx)
-	if ex == nil || ex.user.ID == "" {
+	ex := front.ExchangeOf(ctx)
+	if ex == nil || ex.User.ID == "" {
 		return push.Caller{}, false
 	}
-	return push.Caller{User: ex.user, App: ex.app, Scopes: ex.scopes}, true
+	return push.Caller{User: ex.User, App: ex.App, Scopes: ex.Scopes}, true
 }
 
 // graphChain is everything under /v1.0.
 func (s *Server) graphChain() http.Handler {
-	mail := s.throttled(s.spoiled(s.graph.Handler()))
-	subscriptions := s.spoiled(http.StripPrefix("/v1.0", s.push.Handler()))
+	mail := s.throttled(s.front.Spoiled(s.graph.Handler()))
+	subscriptions := s.front.Spoiled(http.StripPrefix("/v1.0", s.push.Handler()))
 	serve := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if p := strings.TrimPrefix(r.URL.Path, "/v1.0"); p == "/subscriptions" || strings.HasPrefix(p, "/subscriptions/") {
 			// Not throttled by mailbox: its validation handshake may last
@@ -55,38 +38,15 @@ func (s *Server) graphChain() http.Handler {
 		}
 		mail.ServeHTTP(w, r)
 	})
-	batch := s.graph.BatchHandler(s.counted(serve))
-	spoiledBatch := s.spoiled(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.answerBatch(batch, w, r) }))
-	return s.graph.Envelope(s.counted(s.authenticated(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	batch := s.graph.BatchHandler(s.front.Counted(serve))
+	spoiledBatch := s.front.Spoiled(s.front.Batch(batch))
+	return s.graph.Envelope(s.front.Counted(s.authenticated(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/v1.0/$batch" {
 			spoiledBatch.ServeHTTP(w, r)
 			return
 		}
 		serve.ServeHTTP(w, r)
 	}))))
-}
-
-// counted counts a request once it is answered, under the user it turned out
-// to be for.
-func (s *Server) counted(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ex := &exchange{batch: exchangeOf(r.Context())}
-		if ex.batch != nil {
-			ex.user, ex.app, ex.scopes = ex.batch.user, ex.batch.app, ex.batch.scopes
-		}
-		rec := &statusWriter{ResponseWriter: w}
-		defer func() {
-			status := rec.status
-			if ex.cut.Load() {
-				status = 0
-			}
-			s.opts.Counters.Request(Name, ex.user.Address, r.Method, r.URL.Path, status)
-		}()
-		next.ServeHTTP(rec, r.WithContext(context.WithValue(r.Context(), exchangeKey{}, ex)))
-		if rec.status == 0 {
-			rec.status = http.StatusOK
-		}
-	})
 }
 
 // authenticated finds the user of the bearer token.
@@ -98,97 +58,42 @@ func (s *Server) authenticated(next http.Handler) http.Handler {
 			s.writeError(w, r, http.StatusUnauthorized, "InvalidAuthenticationToken", err.Error())
 			return
 		}
-		ex := exchangeOf(r.Context())
-		ex.user, ex.app, ex.scopes = b.User, b.Client, b.Scopes
+		ex := front.ExchangeOf(r.Context())
+		ex.User, ex.App, ex.Scopes = b.User, b.Client, b.Scopes
 		next.ServeHTTP(w, r.WithContext(graph.WithUser(r.Context(), b.User, b.Scopes)))
 	})
 }
 
-// spoiled applies the fault that a request meets, if any.
-func (s *Server) spoiled(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ex := exchangeOf(r.Context())
-		fault, met := s.opts.Faults.Request(Name, ex.user.Address, r.Method, r.URL.Path)
-		if !met {
-			next.ServeHTTP(w, r)
-			return
-		}
-		s.opts.Counters.Fault(Name, ex.user.Address, fault.Match)
-		s.opts.Log.Info("fault met", "method", r.Method, "path", traffic.Pattern(r.URL.Path), "user", ex.user.Address)
-		s.spoil(fault, next, w, r)
-	})
-}
-
-func (s *Server) spoil(fault traffic.Fault, next http.Handler, w http.ResponseWriter, r *http.Request) {
-	ex := exchangeOf(r.Context())
-	held := &heldResponse{header: http.Header{}}
-	if fault.Body != "" {
-		r.Header.Del("Accept-Encoding") // what is to be changed has to be read
-	}
+// refuse answers what a fault wants answered; the token endpoint has codes of
+// its own.
+func (s *Server) refuse(w http.ResponseWriter, r *http.Request, f traffic.Fault) bool {
 	switch {
-	case fault.CutAfter:
-		next.ServeHTTP(held, r)
-	case fault.AADSTS != 0 && strings.HasSuffix(r.URL.Path, "/token"):
-		s.identity.RefuseToken(held, r, fault.AADSTS)
-	case fault.Status != 0:
-		if fault.RetryAfter > 0 {
-			held.Header().Set("Retry-After", strconv.FormatFloat(fault.RetryAfter, 'f', -1, 64))
+	case f.AADSTS != 0 && strings.HasSuffix(r.URL.Path, "/token"):
+		s.identity.RefuseToken(w, r, f.AADSTS)
+	case f.Status != 0:
+		if f.RetryAfter > 0 {
+			w.Header().Set("Retry-After", strconv.FormatFloat(f.RetryAfter, 'f', -1, 64))
 		}
-		s.writeStatus(held, r, fault.Status)
+		s.writeStatus(w, r, f.Status)
 	default:
-		next.ServeHTTP(held, r)
+		return false
 	}
-	if fault.DelayMS > 0 {
-		t := time.NewTimer(time.Duration(fault.DelayMS) * time.Millisecond)
-		defer t.Stop()
-		select {
-		case <-t.C:
-		case <-r.Context().Done(): // the client gave up
-		}
-	}
-	switch {
-	case fault.CutAfter:
-	case fault.Body != "" && fault.Status == 0 && (ex.batch == nil || fault.Body.Document()):
-		s.rubbish(w, r, held, fault)
-		return
-	default:
-		held.release(w)
-		return
-	}
-	ex.cut.Store(true)
-	if ex.batch != nil {
-		// The batch is executed to its end and cut as a whole.
-		ex.batch.cut.Store(true)
-		s.writeStatus(w, r, http.StatusGatewayTimeout)
-		return
-	}
-	panic(http.ErrAbortHandler)
-}
-
-// answerBatch holds a batch's answer until its items are done: one of them may
-// want the connection cut.
-func (s *Server) answerBatch(batch http.Handler, w http.ResponseWriter, r *http.Request) {
-	held := &heldResponse{header: http.Header{}}
-	batch.ServeHTTP(held, r)
-	if exchangeOf(r.Context()).cut.Load() {
-		panic(http.ErrAbortHandler)
-	}
-	held.release(w)
+	return true
 }
 
 // throttled refuses what is over the limits of app and mailbox.
 func (s *Server) throttled(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ex := exchangeOf(r.Context())
+		ex := front.ExchangeOf(r.Context())
 		var upload int64
 		switch r.Method {
 		case http.MethodPatch, http.MethodPost, http.MethodPut:
 			upload = max(0, r.ContentLength)
 		}
-		leave, why := s.throttle.enter(ex.app, ex.user.ID, upload)
+		leave, why := s.throttle.enter(ex.App, ex.User.ID, upload)
 		if why != nil {
 			if !s.throttle.settings.NoRetryAfter {
-				w.Header().Set("Retry-After", retryAfter(why.after, ex.batch != nil))
+				w.Header().Set("Retry-After", retryAfter(why.after, ex.Batch != nil))
 			}
 			s.writeError(w, r, http.StatusTooManyRequests, why.code, why.message)
 			return
@@ -212,11 +117,11 @@ var uploadOwner = regexp.MustCompile(`(?i)^/upload/Users\('([^'@]+)`)
 // uploadChain is the ranges of upload sessions. They count as their owner's
 // and towards its upload bytes; which app sends them, the URL does not say.
 func (s *Server) uploadChain() http.Handler {
-	next := s.throttled(s.spoiled(s.graph.UploadHandler()))
-	return s.graph.Envelope(s.counted(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	next := s.throttled(s.front.Spoiled(s.graph.UploadHandler()))
+	return s.graph.Envelope(s.front.Counted(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if m := uploadOwner.FindStringSubmatch(r.URL.Path); m != nil {
 			if user, ok := s.graph.UserByID(m[1]); ok {
-				exchangeOf(r.Context()).user = user
+				front.ExchangeOf(r.Context()).User = user
 			}
 		}
 		next.ServeHTTP(w, r)
@@ -261,67 +166,14 @@ func (s *Server) writeStatus(w http.ResponseWriter, r *http.Request, status int)
 // loginChain counts and spoils what goes to the identity platform. Token
 // requests belong to the user whose code or refresh token they carry.
 func (s *Server) loginChain() http.Handler {
-	next := s.spoiled(s.identity.Handler())
-	return s.counted(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	next := s.front.Spoiled(s.identity.Handler())
+	return s.front.Counted(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/oauth2/v2.0/token") {
 			r.Body = http.MaxBytesReader(w, r.Body, 1<<20)
 			if user, ok := s.identity.TokenUser(r); ok {
-				exchangeOf(r.Context()).user = user
+				front.ExchangeOf(r.Context()).User = user
 			}
 		}
 		next.ServeHTTP(w, r)
 	}))
-}
-
-// statusWriter remembers the status.
-type statusWriter struct {
-	http.ResponseWriter
-	status int
-}
-
-func (w *statusWriter) WriteHeader(status int) {
-	if w.status == 0 {
-		w.status = status
-	}
-	w.ResponseWriter.WriteHeader(status)
-}
-
-func (w *statusWriter) Write(b []byte) (int, error) {
-	if w.status == 0 {
-		w.status = http.StatusOK
-	}
-	return w.ResponseWriter.Write(b)
-}
-
-// Unwrap lets http.ResponseController reach the connection.
-func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
-
-// A heldResponse keeps an answer until it is released.
-type heldResponse struct {
-	header http.Header
-	status int
-	body   []byte
-}
-
-func (h *heldResponse) Header() http.Header { return h.header }
-
-func (h *heldResponse) WriteHeader(status int) {
-	if h.status == 0 {
-		h.status = status
-	}
-}
-
-func (h *heldResponse) Write(b []byte) (int, error) {
-	h.WriteHeader(http.StatusOK)
-	h.body = append(h.body, b...)
-	return len(b), nil
-}
-
-func (h *heldResponse) release(w http.ResponseWriter) {
-	for k, v := range h.header {
-		w.Header()[k] = v
-	}
-	h.WriteHeader(http.StatusOK)
-	w.WriteHeader(h.status)
-	_, _ = w.Write(h.body)
 }

@@ -4,9 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
-	"log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -15,6 +13,7 @@ import (
 	"time"
 
 	"github.com/postern-mail/postern/internal/sandbox/cloud"
+	"github.com/postern-mail/postern/internal/sandbox/front"
 	"github.com/postern-mail/postern/internal/sandbox/microsoft/graph"
 	"github.com/postern-mail/postern/internal/sandbox/microsoft/identity"
 	"github.com/postern-mail/postern/internal/sandbox/microsoft/push"
@@ -45,6 +44,7 @@ type Server struct {
 	graph    *graph.Server
 	push     *push.Service
 	throttle *throttle
+	front    *front.Front
 	opts     Options
 	notify   *http.Transport
 	handler  http.Handler
@@ -64,11 +64,14 @@ func New(settings Settings, opts Options) (*Server, error) {
 	if opts.Faults == nil {
 		opts.Faults = traffic.NewFaults(opts.Seed)
 	}
+	s := &Server{opts: opts, throttle: newThrottle(settings.Throttle, opts.Seed, opts.Now)}
+	s.front = &front.Front{
+		Cloud: Name, Log: opts.Log, Counters: opts.Counters, Faults: opts.Faults, Refuse: s.refuse, Dialect: s.dialect(),
+	}
 	mail := graph.DefaultSettings()
 	if settings.Mail != nil {
 		settings.Mail(&mail)
 	}
-	s := &Server{opts: opts, throttle: newThrottle(settings.Throttle, opts.Seed, opts.Now)}
 	s.graph = graph.New(mail, graph.Options{
 		Now: opts.Now, Sender: opts.Sender, Log: opts.Log.With("part", "graph"), BaseURL: opts.BaseURL,
 	})
@@ -126,50 +129,21 @@ func (s *Server) routes() http.Handler {
 	})
 }
 
-// shutdownGrace is how long requests under way have when the server ends.
-const shutdownGrace = time.Second
-
 // Run serves https on l, sends notifications, and returns when ctx has ended
 // and both are done.
 func (s *Server) Run(ctx context.Context, l net.Listener, cert tls.Certificate) error {
-	srv := &http.Server{
-		Handler:           s.handler,
-		ReadHeaderTimeout: 10 * time.Second,
-		ReadTimeout:       5 * time.Minute,  // upload sessions send 4 MB at a time
-		WriteTimeout:      10 * time.Minute, // faults may delay an answer
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    64 << 10,
-		TLSConfig:         &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12},
-		ErrorLog:          log.New(quiet{s.opts.Log}, "", 0),
-	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var pushErr error
 	var wg sync.WaitGroup
 	wg.Go(func() { pushErr = s.push.Run(ctx) })
-	wg.Go(func() {
-		<-ctx.Done()
-		grace, stop := context.WithTimeout(context.WithoutCancel(ctx), shutdownGrace)
-		defer stop()
-		if err := srv.Shutdown(grace); err != nil {
-			_ = srv.Close() // what is left is cut; nothing else could be done
-		}
-	})
-	err := srv.ServeTLS(l, "", "")
+	config := &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
+	err := front.Serve(ctx, l, config, s.handler, s.opts.Log)
 	cancel()
 	wg.Wait()
 	s.notify.CloseIdleConnections()
-	if !errors.Is(err, http.ErrServerClosed) {
+	if err != nil {
 		return fmt.Errorf("serve microsoft: %w", err)
 	}
 	return pushErr
-}
-
-// quiet passes net/http's own complaints, which are about clients, to the log
-// at debug level.
-type quiet struct{ log *slog.Logger }
-
-func (q quiet) Write(p []byte) (int, error) {
-	q.log.Debug("https server", "message", strings.TrimSpace(string(p)))
-	return len(p), nil
 }

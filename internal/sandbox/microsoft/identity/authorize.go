@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/postern-mail/postern/internal/sandbox/cloud"
+	"github.com/postern-mail/postern/internal/sandbox/signin"
 )
 
 // maxForm bounds every form that is posted here.
@@ -248,7 +249,7 @@ func (p *Provider) signIn(w http.ResponseWriter, r *http.Request, user cloud.Use
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.sessions[id] == nil {
-		id = opaque("")
+		id = signin.Opaque("")
 		p.sessions[id] = map[string]int{}
 		http.SetCookie(w, &http.Cookie{Name: cookieName, Value: id, Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode})
 	}
@@ -295,5 +296,5 @@ func (p *Provider) logout(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	page(w, signedOut, nil)
+	signin.Page(w, signedOut, nil)
 }

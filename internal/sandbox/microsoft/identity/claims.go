@@ -12,6 +12,8 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/postern-mail/postern/internal/sandbox/cloud"
+	"github.com/postern-mail/postern/internal/sandbox/jwt"
+	"github.com/postern-mail/postern/internal/sandbox/signin"
 )
 
 // idClaims are the claims of an id token (id token claims reference, v2.0).
@@ -82,7 +84,7 @@ func (p *Provider) Bearer(header string) (Bearer, error) {
 	}
 	now := p.now()
 	p.mu.Lock()
-	a, ok := p.access[hashOf(token)]
+	a, ok := p.access[signin.Hash(token)]
 	p.mu.Unlock()
 	if !ok {
 		return Bearer{}, p.unknownToken(token, now)
@@ -100,14 +102,14 @@ func (p *Provider) Bearer(header string) (Bearer, error) {
 // unknownToken says why a token is not known: one of our own that ran out long
 // ago, one that was revoked or made by somebody else, or no token at all.
 func (p *Provider) unknownToken(token string, now time.Time) error {
-	j, err := parseJWS(token)
+	j, err := jwt.Read(token)
 	if err != nil {
 		return ErrTokenMalformed
 	}
 	var claims struct {
 		Exp int64 `json:"exp"`
 	}
-	if json.Unmarshal(j.payload, &claims) == nil && claims.Exp != 0 && now.Unix() >= claims.Exp {
+	if json.Unmarshal(j.Payload, &claims) == nil && claims.Exp != 0 && now.Unix() >= claims.Exp {
 		return ErrTokenExpired
 	}
 	return ErrTokenInvalid

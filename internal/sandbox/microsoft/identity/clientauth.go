@@ -1,12 +1,15 @@
 package identity
 
 import (
+	"crypto/rsa"
 	"encoding/hex"
 	"encoding/json"
 	"net/http"
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/postern-mail/postern/internal/sandbox/jwt"
 )
 
 const assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -61,19 +64,20 @@ func unescaped(s string) string {
 // checkAssertion verifies a client assertion: signed by a registered
 // certificate, made for this token endpoint, in force now.
 func (p *Provider) checkAssertion(r *http.Request, app *registration, assertion string) *refusal {
-	j, err := parseJWS(assertion)
+	j, err := jwt.Read(assertion)
 	if err != nil {
 		return refuse(700027, "The assertion is malformed", "")
 	}
-	thumb := j.header.X5tS256
+	thumb := j.Header.X5tS256
 	if thumb == "" {
-		thumb = j.header.X5t
+		thumb = j.Header.X5t
 	}
-	cert := app.certificate(j.header.X5t, j.header.X5tS256)
+	cert := app.certificate(j.Header.X5t, j.Header.X5tS256)
 	if cert == nil {
 		return refuse(700027, "The key was not found", hex.EncodeToString([]byte(thumb)))
 	}
-	if err := j.verifiedBy(cert); err != nil {
+	key, ok := cert.PublicKey.(*rsa.PublicKey)
+	if !ok || j.VerifiedBy(key) != nil {
 		return refuse(700027, "The key used is known, but the signature does not match", hex.EncodeToString([]byte(thumb)))
 	}
 	var claims struct {
@@ -83,7 +87,7 @@ func (p *Provider) checkAssertion(r *http.Request, app *registration, assertion 
 		Nbf int64  `json:"nbf"`
 		Exp int64  `json:"exp"`
 	}
-	if err := json.Unmarshal(j.payload, &claims); err != nil {
+	if err := json.Unmarshal(j.Payload, &claims); err != nil {
 		return refuse(700027, "The claims are malformed", "")
 	}
 	if !strings.EqualFold(claims.Iss, app.ClientID) || !strings.EqualFold(claims.Sub, app.ClientID) {

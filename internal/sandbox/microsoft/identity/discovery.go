@@ -2,7 +2,6 @@ package identity
 
 import (
 	"encoding/base64"
-	"math/big"
 	"net/http"
 	"net/url"
 	"strings"
@@ -58,14 +57,10 @@ func (p *Provider) keys(w http.ResponseWriter, r *http.Request) {
 		p.writeRefusal(w, r, why)
 		return
 	}
-	public := p.signer.key.PublicKey
-	writeJSON(w, http.StatusOK, map[string]any{"keys": []any{map[string]any{
-		"kty": "RSA", "use": "sig", "kid": p.signer.kid, "x5t": p.signer.kid,
-		"n":      base64.RawURLEncoding.EncodeToString(public.N.Bytes()),
-		"e":      base64.RawURLEncoding.EncodeToString(big.NewInt(int64(public.E)).Bytes()),
-		"x5c":    []string{base64.StdEncoding.EncodeToString(p.signer.cert)},
-		"issuer": "https://" + r.Host + "/" + p.issuerTenant(r.PathValue("tenant")) + "/v2.0",
-	}}})
+	key := p.signer.JWK()
+	key["x5t"], key["x5c"] = p.signer.Kid, []string{base64.StdEncoding.EncodeToString(p.signer.Cert)}
+	key["issuer"] = "https://" + r.Host + "/" + p.issuerTenant(r.PathValue("tenant")) + "/v2.0"
+	writeJSON(w, http.StatusOK, map[string]any{"keys": []any{key}})
 }
 
 // instance answers the instance discovery that a client makes for a host it

@@ -1,14 +1,11 @@
 package identity
 
 import (
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/base64"
-	"encoding/hex"
 	"slices"
 	"time"
 
 	"github.com/postern-mail/postern/internal/sandbox/cloud"
+	"github.com/postern-mail/postern/internal/sandbox/signin"
 )
 
 // A grant is what a code or a refresh token stands for. It is kept under the
@@ -34,26 +31,11 @@ type access struct {
 	expires      time.Time
 }
 
-// hashOf is how tokens are kept.
-func hashOf(token string) string {
-	sum := sha256.Sum256([]byte(token))
-	return hex.EncodeToString(sum[:])
-}
-
-// opaque makes a token of 256 random bits behind a prefix in the real
-// service's style.
-func opaque(prefix string) string {
-	var b [48]byte
-	// crypto/rand.Read never fails.
-	rand.Read(b[:])
-	return prefix + base64.RawURLEncoding.EncodeToString(b[:])
-}
-
 func (p *Provider) newCode(g grant) string {
-	code := opaque("0.AX")
+	code := signin.Opaque("0.AX")
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.codes[hashOf(code)] = &g
+	p.codes[signin.Hash(code)] = &g
 	return code
 }
 
@@ -116,28 +98,28 @@ func (p *Provider) mintAccess(user cloud.User, client, host string, names []stri
 	expires := now.Add(p.settings.AccessTokenLifetime)
 	token := ""
 	if p.settings.OpaqueTokens || p.Personal(user) && *p.settings.OpaqueConsumerTokens {
-		token = opaque("EwB")
+		token = signin.Opaque("EwB")
 	} else {
 		var err error
-		if token, err = p.signer.sign(p.accessClaims(user, client, names, now, expires)); err != nil {
+		if token, err = p.signer.Sign(p.accessClaims(user, client, names, now, expires)); err != nil {
 			return "", err
 		}
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.sweep()
-	p.access[hashOf(token)] = &access{user: user.ID, client: client, scopes: permissions(names), expires: expires}
+	p.access[signin.Hash(token)] = &access{user: user.ID, client: client, scopes: permissions(names), expires: expires}
 	return token, nil
 }
 
 // mintRefresh makes a refresh token that stands for the grant.
 func (p *Provider) mintRefresh(g grant) string {
-	token := opaque("0.AXkA")
+	token := signin.Opaque("0.AXkA")
 	g.Issued = p.now()
 	g.Expires = g.Issued.Add(p.settings.RefreshTokenLifetime)
 	g.Used, g.Nonce = false, ""
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.refresh[hashOf(token)] = &g
+	p.refresh[signin.Hash(token)] = &g
 	return token
 }

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/postern-mail/postern/internal/sandbox/cloud"
+	"github.com/postern-mail/postern/internal/sandbox/jwt"
+	"github.com/postern-mail/postern/internal/sandbox/signin"
 	"github.com/postern-mail/postern/internal/sandbox/traffic"
 )
 
@@ -17,11 +19,7 @@ import (
 const CloudName = "microsoft"
 
 // A Directory knows the users. The mail server is one.
-type Directory interface {
-	Users() []cloud.User
-	UserByAddress(address string) (cloud.User, bool)
-	UserByID(id string) (cloud.User, bool)
-}
+type Directory = signin.Directory
 
 // Options are what a Provider needs beside its settings.
 type Options struct {
@@ -41,7 +39,7 @@ type Provider struct {
 	counters *traffic.Counters
 
 	mu       sync.Mutex
-	signer   *signer
+	signer   *jwt.Signer
 	apps     map[string]*registration  // by lower-case client id
 	codes    map[string]*grant         // by hash
 	refresh  map[string]*grant         // by hash
@@ -73,7 +71,7 @@ func New(settings Settings, opts Options, apps ...App) (*Provider, error) {
 		p.counters = &traffic.Counters{}
 	}
 	var err error
-	if p.signer, err = newSigner(p.now()); err != nil {
+	if p.signer, err = jwt.New(p.now()); err != nil {
 		return nil, err
 	}
 	for _, a := range apps {

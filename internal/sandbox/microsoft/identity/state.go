@@ -1,14 +1,12 @@
 package identity
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
-	"os"
-	"path/filepath"
 	"time"
+
+	"github.com/postern-mail/postern/internal/sandbox/jwt"
+	"github.com/postern-mail/postern/internal/sandbox/keep"
 )
 
 // stateFile is where a state folder keeps what is below. Codes, access tokens
@@ -41,17 +39,9 @@ func (p *Provider) Save(dir string) error {
 	for k, scopes := range p.consents {
 		s.Consents = append(s.Consents, consentState{k.user, k.client, scopes})
 	}
-	text, err := json.Marshal(s)
+	err = keep.Save(dir, stateFile, s)
 	p.mu.Unlock()
 	if err != nil {
-		return fmt.Errorf("save the identity platform: %w", err)
-	}
-	// Renamed into place: a crash leaves the old file.
-	path := filepath.Join(dir, stateFile)
-	if err := os.WriteFile(path+".new", text, 0o600); err != nil {
-		return fmt.Errorf("save the identity platform: %w", err)
-	}
-	if err := os.Rename(path+".new", path); err != nil {
 		return fmt.Errorf("save the identity platform: %w", err)
 	}
 	return nil
@@ -60,18 +50,15 @@ func (p *Provider) Save(dir string) error {
 // Load takes up what Save left; a folder without it is a fresh start. Apps
 // that are registered already keep their registration.
 func (p *Provider) Load(dir string) error {
-	text, err := os.ReadFile(filepath.Join(dir, stateFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
+	var s state
+	found, err := keep.Load(dir, stateFile, &s)
 	if err != nil {
 		return fmt.Errorf("load the identity platform: %w", err)
 	}
-	var s state
-	if err := json.Unmarshal(text, &s); err != nil {
-		return fmt.Errorf("load the identity platform: %w", err)
+	if !found {
+		return nil
 	}
-	signer, err := parseSigner([]byte(s.SigningKey), p.now())
+	signer, err := jwt.Parse([]byte(s.SigningKey), p.now())
 	if err != nil {
 		return fmt.Errorf("load the identity platform: %w", err)
 	}

@@ -1,8 +1,6 @@
 package identity
 
 import (
-	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -12,6 +10,7 @@ import (
 	"time"
 
 	"github.com/postern-mail/postern/internal/sandbox/cloud"
+	"github.com/postern-mail/postern/internal/sandbox/signin"
 )
 
 // tokenAnswer is a granted token request.
@@ -121,7 +120,7 @@ func (p *Provider) mint(r *http.Request, user cloud.User, app *registration, g g
 		out.RefreshToken = p.mintRefresh(g)
 	}
 	if slices.Contains(g.Scopes, "openid") {
-		if out.IDToken, err = p.signer.sign(p.idClaims(user, app.ClientID, r.Host, g)); err != nil {
+		if out.IDToken, err = p.signer.Sign(p.idClaims(user, app.ClientID, r.Host, g)); err != nil {
 			return nil, err
 		}
 	}
@@ -145,7 +144,7 @@ func (p *Provider) redeemCode(app *registration, code, redirect, verifier string
 	now := p.now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	g, ok := p.codes[hashOf(code)]
+	g, ok := p.codes[signin.Hash(code)]
 	switch {
 	case !ok:
 		return grant{}, refuse(9002313)
@@ -164,22 +163,10 @@ func (p *Provider) redeemCode(app *registration, code, redirect, verifier string
 		return grant{}, refuse(900144, "redirect_uri")
 	case redirect != "" && redirect != g.Redirect:
 		return grant{}, refuse(500112, redirect, g.Redirect)
-	case !verifies(g.Method, g.Verifier, verifier):
+	case !signin.Verifies(g.Method, g.Verifier, verifier):
 		return grant{}, refuse(501481)
 	}
 	return *g, nil
-}
-
-// verifies checks a PKCE verifier (RFC 7636 4.6).
-func verifies(method, challenge, verifier string) bool {
-	switch method {
-	case "":
-		return verifier == ""
-	case "S256":
-		sum := sha256.Sum256([]byte(verifier))
-		verifier = base64.RawURLEncoding.EncodeToString(sum[:])
-	}
-	return subtle.ConstantTimeCompare([]byte(challenge), []byte(verifier)) == 1
 }
 
 // redeemRefresh takes a refresh token. The old one stays good, unless
@@ -191,7 +178,7 @@ func (p *Provider) redeemRefresh(app *registration, token string) (grant, *refus
 	now := p.now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	g, ok := p.refresh[hashOf(token)]
+	g, ok := p.refresh[signin.Hash(token)]
 	switch {
 	case !ok:
 		return grant{}, refuse(70000)
@@ -231,9 +218,9 @@ func (p *Provider) TokenUser(r *http.Request) (cloud.User, bool) {
 		return cloud.User{}, false
 	}
 	p.mu.Lock()
-	g, ok := p.codes[hashOf(r.PostForm.Get("code"))]
+	g, ok := p.codes[signin.Hash(r.PostForm.Get("code"))]
 	if !ok {
-		g, ok = p.refresh[hashOf(r.PostForm.Get("refresh_token"))]
+		g, ok = p.refresh[signin.Hash(r.PostForm.Get("refresh_token"))]
 	}
 	p.mu.Unlock()
 	if !ok {

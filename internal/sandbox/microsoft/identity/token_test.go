@@ -28,7 +28,7 @@ func TestCodeIsRedeemed(t *testing.T) {
 		t.Errorf("client_info %s, %v", info, err)
 	}
 	var claims map[string]any
-	if err := w.p.signer.verify(a.IDToken, &claims); err != nil {
+	if err := w.p.signer.Verify(a.IDToken, &claims); err != nil {
 		t.Fatal(err)
 	}
 	for k, want := range map[string]any{
@@ -317,7 +317,7 @@ func TestDiscoveryAndKeys(t *testing.T) {
 		t.Errorf("unknown tenant: %d %s", r.status, r.body)
 	}
 	keys := decode[struct{ Keys []map[string]any }](t, w.get(w.server.URL+"/common/discovery/v2.0/keys").body)
-	if len(keys.Keys) != 1 || keys.Keys[0]["kid"] != w.p.signer.kid || keys.Keys[0]["e"] != "AQAB" {
+	if len(keys.Keys) != 1 || keys.Keys[0]["kid"] != w.p.signer.Kid || keys.Keys[0]["e"] != "AQAB" {
 		t.Errorf("keys: %v", keys)
 	}
 }
@@ -344,7 +344,7 @@ func TestStateSurvives(t *testing.T) {
 	if _, _, e := next.refresh(graces.RefreshToken); !slices.Equal(e.Codes, []int{50173}) {
 		t.Errorf("a revoked one after a restart: %+v", e)
 	}
-	if next.p.signer.kid == "" || !slices.ContainsFunc(next.p.Apps(), func(a App) bool { return a.ClientID == extra.ClientID }) {
+	if next.p.signer.Kid == "" || !slices.ContainsFunc(next.p.Apps(), func(a App) bool { return a.ClientID == extra.ClientID }) {
 		t.Error("the app is gone")
 	}
 	if err := next.p.Load(t.TempDir()); err != nil {

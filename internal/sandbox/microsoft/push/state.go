@@ -1,12 +1,9 @@
 package push
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
+
+	"github.com/postern-mail/postern/internal/sandbox/keep"
 )
 
 const stateFile = "subscriptions.json"
@@ -15,16 +12,8 @@ const stateFile = "subscriptions.json"
 // kept.
 func (s *Service) Save(dir string) error {
 	s.mu.Lock()
-	text, err := json.Marshal(sorted(s.subs, func(*subscription) bool { return true }))
-	s.mu.Unlock()
-	if err != nil {
-		return fmt.Errorf("save subscriptions: %w", err)
-	}
-	path := filepath.Join(dir, stateFile)
-	if err := os.WriteFile(path+".new", text, 0o600); err != nil {
-		return fmt.Errorf("save subscriptions: %w", err)
-	}
-	if err := os.Rename(path+".new", path); err != nil {
+	defer s.mu.Unlock()
+	if err := keep.Save(dir, stateFile, sorted(s.subs, func(*subscription) bool { return true })); err != nil {
 		return fmt.Errorf("save subscriptions: %w", err)
 	}
 	return nil
@@ -32,15 +21,8 @@ func (s *Service) Save(dir string) error {
 
 // Load takes up what Save left; what ran out meanwhile goes at the next sweep.
 func (s *Service) Load(dir string) error {
-	text, err := os.ReadFile(filepath.Join(dir, stateFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("load subscriptions: %w", err)
-	}
 	var subs []*subscription
-	if err := json.Unmarshal(text, &subs); err != nil {
+	if _, err := keep.Load(dir, stateFile, &subs); err != nil {
 		return fmt.Errorf("load subscriptions: %w", err)
 	}
 	s.mu.Lock()
