@@ -38,6 +38,7 @@ func (s *Service) Reconfigured(ctx context.Context, instances []string) {
 }
 
 func (s *Service) begin(instance string) {
+	s.listeners.begin(instance)
 	select {
 	case s.started <- instance:
 	default:
@@ -64,7 +65,7 @@ func (s *Service) resume(ctx context.Context, instance string) error {
 			}
 			s.mirror.Anew(a.ID)
 			at := s.renewAt(a.Watch.Expires)
-			if !s.opts.Push(instance) {
+			if !s.watched(instance) {
 				at = s.now() // to end a channel that is left
 			}
 			s.watches.at(a.ID, at)

@@ -85,6 +85,7 @@ func (s *Service) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	wg.Go(func() { s.noteHints(ctx) })
+	wg.Go(func() { s.listen(ctx) })
 	slots := make(chan struct{}, 8)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -159,7 +160,7 @@ func (s *Service) watch(ctx context.Context, account string) (time.Time, error) 
 	if err != nil {
 		return time.Time{}, err
 	}
-	if !s.opts.Push(a.Provider) {
+	if !s.watched(a.Provider) {
 		return time.Time{}, s.unwatch(ctx, a)
 	}
 	if a.Paused || a.State == store.AccountGrantExpired {
@@ -178,6 +179,15 @@ func (s *Service) watch(ctx context.Context, account string) (time.Time, error) 
 	}
 	resp, err := p.Watch(ctx, &provider.WatchRequest{
 		Call: provider.Call{Account: account, Priority: provider.Write}, ID: a.Watch.ID, State: a.Watch.State})
+	if mail.KindOf(err) == mail.KindInvalid {
+		// The provider's settings give it no way to push. New ones come with
+		// Reconfigured.
+		s.log.DebugContext(ctx, "account is polled alone", "account", account, "error", err)
+		if a.Watch.ID == "" {
+			return time.Time{}, nil
+		}
+		return time.Time{}, s.lost(ctx, account)
+	}
 	if err != nil {
 		// A channel that cannot be made, for whatever setting, leaves polling:
 		// it is no fault of the provider as a whole.

@@ -112,7 +112,9 @@ type Provider interface {
 	Search(ctx context.Context, req *SearchRequest) (*SearchResponse, error)
 
 	// Watch creates or renews the push channel of an account. The provider may
-	// call Notify before Watch has returned. Idempotent.
+	// call Notify before Watch has returned. mail.KindInvalid says that the
+	// settings give the provider no way to push: the account is polled.
+	// Idempotent.
 	Watch(ctx context.Context, req *WatchRequest) (*WatchResponse, error)
 	// Unwatch ends it. One already gone is success. Idempotent.
 	Unwatch(ctx context.Context, req *UnwatchRequest) error
