@@ -65,6 +65,8 @@ type mailbox struct {
 	log     []record
 	pending []Change
 	silent  bool // what happens now is told to no watch
+
+	out outgoing
 }
 
 func newMailbox(u cloud.User, set *Settings, now time.Time) *mailbox {

@@ -13,7 +13,13 @@ func (c *call) answer(v any) {
 		c.w.WriteHeader(http.StatusNoContent)
 		return
 	}
+	if _, done := v.(answered); done {
+		return
+	}
 	b, err := json.Marshal(v)
+	if err == nil && c.mask != nil {
+		b, err = c.mask.apply(b)
+	}
 	if err != nil {
 		c.refuse(err)
 		return

@@ -24,6 +24,7 @@ type call struct {
 	path   map[string]string // "id", "messageId", ... without userId
 	query  url.Values
 	upload string // "", "upload" or "resumable/upload"
+	mask   mask   // of the answer
 	now    time.Time
 }
 
@@ -136,7 +137,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		inner.w, inner.r = w, r
 		inner.execute(rt.serve)
 	})
-	if s.opts.Spoil != nil {
+	if s.opts.Spoil != nil && finishedUpload(r.Context()) == nil { // its pieces were spoiled
 		last = s.opts.Spoil(last)
 	}
 	last.ServeHTTP(w, r)
@@ -170,6 +171,12 @@ func (c *call) prepare() error {
 	}
 	if c.mb = c.s.mailbox(c.caller.User.ID); c.mb == nil {
 		return errPrecondition("Mail service not enabled")
+	}
+	var err error
+	if fields := c.query["fields"]; len(fields) > 0 && fields[0] != "" {
+		if c.mask, err = parseMask(fields[0]); err != nil {
+			return errFields(err)
+		}
 	}
 	return c.checkQuery()
 }

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/postern-mail/postern/internal/sandbox/cloud"
+	"github.com/postern-mail/postern/internal/sandbox/traffic"
 )
 
 // A Caller is whose token a request carries.
@@ -41,6 +42,8 @@ type Options struct {
 	Caller func(*http.Request) (Caller, bool)
 	// Spoil stands between the quota and the handler: the faults. nil is none.
 	Spoil func(http.Handler) http.Handler
+	// Counters count units and refusals; nil counts nothing.
+	Counters *traffic.Counters
 	// Item stands around each item of a batch: the counter. nil is none.
 	Item func(http.Handler) http.Handler
 	// Publish hands a notification to a Pub/Sub topic; nil knows no topic.
@@ -64,6 +67,9 @@ type Server struct {
 	lag     atomic.Int64
 	routes  []route
 	handler http.Handler // what ServeHTTP runs; the writing half wraps the batch endpoint around it
+	quota   *quota
+
+	sessions sessions // resumable uploads
 
 	mu        sync.Mutex
 	mailboxes map[string]*mailbox // by user id
@@ -84,6 +90,7 @@ func New(set Settings, opts Options) *Server {
 	}
 	s := &Server{set: set, opts: opts, mailboxes: map[string]*mailbox{}, addresses: map[string]string{}}
 	s.lag.Store(int64(set.HistoryLag))
+	s.quota = newQuota(set.Quota, s.now)
 	s.routes = s.makeRoutes()
 	s.handler = s.transport(http.HandlerFunc(s.serve))
 	return s

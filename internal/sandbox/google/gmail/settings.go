@@ -25,6 +25,14 @@ type Settings struct {
 	NoCategories bool
 	// MaxLabels is how many user labels a mailbox may have.
 	MaxLabels int
+
+	// Quota are the limits, of units and others.
+	Quota Quota
+	// Access is what is switched off, and for whom.
+	Access Access
+	// BatchInOrder answers the parts of a batch in their order. Gmail promises
+	// none; the sandbox turns it round.
+	BatchInOrder bool
 }
 
 // DefaultSettings are what is most often reported of the service.
