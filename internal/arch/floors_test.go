@@ -84,7 +84,7 @@ var packages = map[string]pkg{
 	"internal/sandbox/keep":               {floor: 7},
 	"internal/sandbox/mailfile":           {floor: 7},
 	"internal/sandbox/microsoft":          {floor: 7, imports: []string{"internal/sandbox/cloud", "internal/sandbox/front", "internal/sandbox/microsoft/graph", "internal/sandbox/microsoft/identity", "internal/sandbox/microsoft/push", "internal/sandbox/traffic"}},
-	"internal/sandbox/microsoft/graph":    {floor: 7, imports: []string{"internal/sandbox/cloud"}},
+	"internal/sandbox/microsoft/graph":    {floor: 7, imports: []string{"internal/sandbox/cloud", "internal/sandbox/mimetree"}},
 	"internal/sandbox/microsoft/identity": {floor: 7, imports: []string{"internal/sandbox/cloud", "internal/sandbox/jwt", "internal/sandbox/keep", "internal/sandbox/signin", "internal/sandbox/traffic"}},
 	"internal/sandbox/microsoft/push":     {floor: 7, imports: []string{"internal/sandbox/cloud", "internal/sandbox/keep", "internal/sandbox/traffic"}},
 	"internal/sandbox/program":            {floor: 7, imports: []string{"internal/sandbox"}},
@@ -98,7 +98,7 @@ var packages = map[string]pkg{
 	"cmd/postern-provider-outlook": {floor: 8, imports: []string{"plugins/outlook", "plugins/sdk/provider"}},
 	"cmd/postern-sandbox":          {floor: 8, imports: []string{"internal/sandbox/program"}},
 	"internal/arch":                {floor: 8},
-	"internal/e2e":                 {floor: 8, tests: []string{"internal/event"}}, // drives the programs from outside
+	"internal/e2e":                 {floor: 8, tests: []string{"internal/event", "plugins/sdk/mail", "plugins/sdk/provider", "plugins/sdk/providertest/memory"}}, // drives the programs from outside
 	"internal/testrun":             {floor: 8},
 	"internal/bench": {floor: 8, imports: []string{"internal/config", "internal/event", "internal/journal", "internal/outbox", "internal/seal", "internal/webhook",
 		"plugins/sdk/mail", "store", "store/bolt"}},

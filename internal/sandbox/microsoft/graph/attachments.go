@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/postern-mail/postern/internal/sandbox/mimetree"
 )
 
 // messageEnvelope is the message's id as bytes, on which attachments' ids stand.
@@ -62,7 +64,7 @@ func (c *call) attachmentEntity(m *message, f *folder, mid uint64, a *attachment
 
 // itemEntity is the message inside an item attachment. It has no id of its own.
 func (c *call) itemEntity(outer *message, a *attachment) entity {
-	con := parseContent(normalise(a.bytes()))
+	con := parseContent(mimetree.Normalise(a.bytes()))
 	at := con.sent.UTC()
 	if at.IsZero() || at.Year() < 1970 {
 		at = outer.created

@@ -9,6 +9,8 @@ import (
 	"mime/quotedprintable"
 	"strings"
 	"time"
+
+	"github.com/postern-mail/postern/internal/sandbox/mimetree"
 )
 
 // mime is the message as $value serves it: the bytes it came with, or bytes
@@ -68,7 +70,7 @@ func (c *content) build() []byte {
 	}
 	b.WriteString("X-MS-TNEF-Correlator:\r\nX-MS-Exchange-Organization-RecordReviewCfmType: 0\r\n")
 	for _, f := range c.custom {
-		put(f.name, encodeText(string(f.value)))
+		put(f.Name, encodeText(string(f.Value)))
 	}
 	b.WriteString("MIME-Version: 1.0\r\n")
 	c.buildBody(&b)
@@ -93,7 +95,7 @@ func (c *content) buildBody(b *bytes.Buffer) {
 			return
 		}
 		c.multipart(b, "alternative", 0,
-			func(b *bytes.Buffer) { writeText(b, "plain", htmlToText(c.body)+"\r\n") },
+			func(b *bytes.Buffer) { writeText(b, "plain", mimetree.HTMLToText(c.body)+"\r\n") },
 			func(b *bytes.Buffer) { writeText(b, "html", c.body) })
 	}
 	if len(inline) > 0 {
@@ -129,7 +131,7 @@ func (c *content) multipart(b *bytes.Buffer, kind string, level int, parts ...fu
 
 func writeText(b *bytes.Buffer, subtype, text string) {
 	text = strings.ReplaceAll(strings.ReplaceAll(text, "\r\n", "\n"), "\n", "\r\n")
-	if isASCII([]byte(text)) && longestLine(text) < 900 {
+	if mimetree.IsASCII([]byte(text)) && longestLine(text) < 900 {
 		fmt.Fprintf(b, "Content-Type: text/%s; charset=\"us-ascii\"\r\n\r\n%s", subtype, text)
 		return
 	}
@@ -205,19 +207,19 @@ func encodeText(s string) string {
 	return strings.ReplaceAll(mime.QEncoding.Encode("utf-8", oneLine(s)), "?= =?", "?=\r\n =?")
 }
 
-func formatAddress(r recipient) string {
+func formatAddress(r mimetree.Recipient) string {
 	addr := "<" + strings.ReplaceAll(oneLine(r.Address), ">", "") + ">"
 	name := oneLine(r.Name)
 	switch {
 	case name == "":
 		return addr
-	case isASCII([]byte(name)):
+	case mimetree.IsASCII([]byte(name)):
 		return `"` + escapeQuotes(name) + `" ` + addr
 	}
 	return encodeText(name) + " " + addr
 }
 
-func formatAddresses(rs []recipient) string {
+func formatAddresses(rs []mimetree.Recipient) string {
 	items := make([]string, len(rs))
 	for i, r := range rs {
 		items[i] = formatAddress(r)
@@ -228,17 +230,17 @@ func formatAddresses(rs []recipient) string {
 // complete gives raw MIME what a message needs on the wire and lacks, and takes
 // out what must not be there: the header in front of the body is edited, the
 // body never touched.
-func complete(raw []byte, from recipient, messageID string, now time.Time, keepBcc bool) []byte {
-	h, _ := parseHeader(raw)
+func complete(raw []byte, from mimetree.Recipient, messageID string, now time.Time, keepBcc bool) []byte {
+	h, _ := mimetree.ParseHeader(raw)
 	var b bytes.Buffer
-	replaceFrom := len(parseAddresses(h.get("From"), "")) == 0
+	replaceFrom := len(mimetree.ParseAddresses(h.Get("From"), "")) == 0
 	if replaceFrom {
 		fmt.Fprintf(&b, "From: %s\r\n", formatAddress(from))
 	}
-	if !h.has("Date") {
+	if !h.Has("Date") {
 		fmt.Fprintf(&b, "Date: %s\r\n", now.UTC().Format("Mon, 2 Jan 2006 15:04:05 -0700"))
 	}
-	replaceID := strings.TrimSpace(h.get("Message-ID")) == ""
+	replaceID := strings.TrimSpace(h.Get("Message-ID")) == ""
 	if replaceID {
 		fmt.Fprintf(&b, "Message-ID: %s\r\n", messageID)
 	}
@@ -255,13 +257,13 @@ func dropFields(raw []byte, drop func(name string) bool) []byte {
 	out := make([]byte, 0, len(raw))
 	dropping := false
 	for rest := raw; len(rest) > 0; {
-		line, next := cutLine(rest)
+		line, next := mimetree.CutLine(rest)
 		whole := rest[:len(rest)-len(next)]
 		if len(line) == 0 {
 			return append(out, rest...)
 		}
 		if line[0] != ' ' && line[0] != '\t' {
-			name, _, ok := cutField(line)
+			name, _, ok := mimetree.CutField(line)
 			dropping = ok && drop(name)
 		}
 		if !dropping {

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/postern-mail/postern/internal/sandbox/mimetree"
 )
 
 // A content is what a message says: everything but its place and its flags.
@@ -20,17 +22,17 @@ type content struct {
 	digest string // of raw
 	made   bool   // the fields are the truth, raw is generated from them
 
-	headers      header // as received; nil for mail made here
+	headers      mimetree.Header // as received; nil for mail made here
 	subject      string
 	messageID    string
-	from, sender *recipient
-	to, cc, bcc  []recipient
-	replyTo      []recipient
+	from, sender *mimetree.Recipient
+	to, cc, bcc  []mimetree.Recipient
+	replyTo      []mimetree.Recipient
 	inReplyTo    string
 	references   []string
 	topic        string // Thread-Topic
 	index        []byte // conversation index
-	custom       []headerField
+	custom       []mimetree.Field
 	importance   string
 	readReceipt  bool
 	dlvReceipt   bool
@@ -39,8 +41,8 @@ type content struct {
 	// What needs the whole structure. For raw mail filled by load.
 	loaded      bool
 	html        bool
-	body        string  // only when made
-	bodyParts   []*part // only when raw
+	body        string           // only when made
+	bodyParts   []*mimetree.Part // only when raw
 	preview     string
 	attached    bool // hasAttachments
 	attachments []*attachment
@@ -58,7 +60,7 @@ type attachment struct {
 	location string
 	modified time.Time
 	data     []byte
-	part     *part // where data is, when it is still in the message
+	part     *mimetree.Part // where data is, when it is still in the message
 }
 
 // bytes are the attachment's own bytes; for a message its MIME.
@@ -66,7 +68,7 @@ func (a *attachment) bytes() []byte {
 	if a.part == nil {
 		return a.data
 	}
-	return a.part.decoded()
+	return a.part.Decoded()
 }
 
 // size is what the service calls size: the attachment with its properties,
@@ -79,32 +81,32 @@ func (a *attachment) size() int {
 // parseContent reads the header of a normalised message and leaves the rest for
 // load.
 func parseContent(raw []byte) *content {
-	h, _ := parseHeader(raw)
-	_, params := parseParams(h.get("Content-Type"))
+	h, _ := mimetree.ParseHeader(raw)
+	_, params := mimetree.ParseParams(h.Get("Content-Type"))
 	cs := params["charset"]
 	c := &content{
 		raw:         raw,
 		headers:     h,
-		subject:     decodeWords(h.get("Subject"), cs),
-		messageID:   strings.TrimSpace(h.get("Message-ID")),
-		to:          parseAddresses(h.all("To"), cs),
-		cc:          parseAddresses(h.all("Cc"), cs),
-		bcc:         parseAddresses(h.all("Bcc"), cs),
-		replyTo:     parseAddresses(h.all("Reply-To"), cs),
-		references:  messageIDs(h.get("References")),
-		topic:       decodeWords(h.get("Thread-Topic"), cs),
-		index:       decodeBase64([]byte(h.get("Thread-Index"))),
+		subject:     mimetree.DecodeWords(h.Get("Subject"), cs),
+		messageID:   strings.TrimSpace(h.Get("Message-ID")),
+		to:          mimetree.ParseAddresses(h.All("To"), cs),
+		cc:          mimetree.ParseAddresses(h.All("Cc"), cs),
+		bcc:         mimetree.ParseAddresses(h.All("Bcc"), cs),
+		replyTo:     mimetree.ParseAddresses(h.All("Reply-To"), cs),
+		references:  mimetree.MessageIDs(h.Get("References")),
+		topic:       mimetree.DecodeWords(h.Get("Thread-Topic"), cs),
+		index:       mimetree.DecodeBase64([]byte(h.Get("Thread-Index"))),
 		importance:  parseImportance(h),
-		readReceipt: h.has("Disposition-Notification-To"),
-		dlvReceipt:  h.has("Return-Receipt-To"),
+		readReceipt: h.Has("Disposition-Notification-To"),
+		dlvReceipt:  h.Has("Return-Receipt-To"),
 	}
-	if ids := messageIDs(h.get("In-Reply-To")); len(ids) > 0 {
+	if ids := mimetree.MessageIDs(h.Get("In-Reply-To")); len(ids) > 0 {
 		c.inReplyTo = ids[0]
 	}
-	if rs := parseAddresses(h.get("From"), cs); len(rs) > 0 {
+	if rs := mimetree.ParseAddresses(h.Get("From"), cs); len(rs) > 0 {
 		c.from = &rs[0]
 	}
-	if rs := parseAddresses(h.get("Sender"), cs); len(rs) > 0 {
+	if rs := mimetree.ParseAddresses(h.Get("Sender"), cs); len(rs) > 0 {
 		c.sender = &rs[0]
 	}
 	if c.from == nil {
@@ -113,12 +115,12 @@ func parseContent(raw []byte) *content {
 	if c.sender == nil {
 		c.sender = c.from
 	}
-	c.sent, _ = h.date()
+	c.sent, _ = h.Date()
 	return c
 }
 
-func parseImportance(h header) string {
-	switch strings.ToLower(h.get("Importance")) {
+func parseImportance(h mimetree.Header) string {
+	switch strings.ToLower(h.Get("Importance")) {
 	case "high":
 		return "high"
 	case "low":
@@ -126,7 +128,7 @@ func parseImportance(h header) string {
 	case "normal":
 		return "normal"
 	}
-	p := strings.TrimSpace(h.get("X-Priority"))
+	p := strings.TrimSpace(h.Get("X-Priority"))
 	switch {
 	case strings.HasPrefix(p, "1"), strings.HasPrefix(p, "2"):
 		return "high"
@@ -142,13 +144,13 @@ func (c *content) load() {
 		return
 	}
 	c.loaded = true
-	root := parsePart(c.raw)
+	root := mimetree.Parse(c.raw)
 	var b bodies
 	b.walk(root, false, 0)
 	b.choose()
 	c.html, c.bodyParts, c.attachments, c.meeting = b.html, b.body, b.attachments, b.meeting
 	for i, a := range c.attachments {
-		sum := sha256.Sum256(fmt.Appendf(nil, "%d %s %s %d", i, c.messageID, a.name, len(a.part.body)))
+		sum := sha256.Sum256(fmt.Appendf(nil, "%d %s %s %d", i, c.messageID, a.name, len(a.part.Body)))
 		a.key = string(sum[:16])
 		c.attached = c.attached || !a.inline
 	}
@@ -162,7 +164,7 @@ func (c *content) bodyText() string {
 	}
 	texts := make([]string, len(c.bodyParts))
 	for i, p := range c.bodyParts {
-		texts[i] = p.text()
+		texts[i] = p.Text()
 	}
 	return strings.Join(texts, "\r\n")
 }
@@ -173,9 +175,9 @@ func makePreview(isHTML bool, body string) string {
 		body = strings.ToValidUTF8(body[:1<<16], "")
 	}
 	if isHTML {
-		body = htmlToText(body)
+		body = mimetree.HTMLToText(body)
 	}
-	body = strings.TrimSpace(collapse(body))
+	body = strings.TrimSpace(mimetree.Collapse(body))
 	if utf8.RuneCountInString(body) <= 255 {
 		return body
 	}
@@ -186,19 +188,19 @@ func makePreview(isHTML bool, body string) string {
 type bodies struct {
 	segments    []segment
 	html        bool
-	body        []*part
+	body        []*mimetree.Part
 	attachments []*attachment
 	meeting     string
 }
 
 // A segment is a piece of the body: one text, or the alternatives of one.
-type segment struct{ text, html *part }
+type segment struct{ text, html *mimetree.Part }
 
-func (b *bodies) walk(p *part, related bool, depth int) {
+func (b *bodies) walk(p *mimetree.Part, related bool, depth int) {
 	switch {
-	case len(p.parts) > 0 && p.ctype == "multipart/alternative":
+	case len(p.Parts) > 0 && p.Type == "multipart/alternative":
 		var sub bodies
-		for _, c := range p.parts {
+		for _, c := range p.Parts {
 			sub.walk(c, related, depth+1)
 		}
 		var s segment
@@ -217,18 +219,18 @@ func (b *bodies) walk(p *part, related bool, depth int) {
 		if sub.meeting != "" {
 			b.meeting = sub.meeting
 		}
-	case len(p.parts) > 0:
-		for i, c := range p.parts {
-			b.walk(c, related || p.ctype == "multipart/related" && i > 0, depth+1)
+	case len(p.Parts) > 0:
+		for i, c := range p.Parts {
+			b.walk(c, related || p.Type == "multipart/related" && i > 0, depth+1)
 		}
-	case p.disposition != "attachment" && (p.ctype == "text/plain" || p.ctype == "text/html") && (p.filename == "" || len(b.segments) == 0) && !related:
-		if p.ctype == "text/html" {
+	case p.Disposition != "attachment" && (p.Type == "text/plain" || p.Type == "text/html") && (p.Filename == "" || len(b.segments) == 0) && !related:
+		if p.Type == "text/html" {
 			b.segments = append(b.segments, segment{html: p})
 		} else {
 			b.segments = append(b.segments, segment{text: p})
 		}
-	case p.ctype == "text/calendar" && p.disposition != "attachment":
-		b.meeting = strings.ToUpper(p.params["method"])
+	case p.Type == "text/calendar" && p.Disposition != "attachment":
+		b.meeting = strings.ToUpper(p.Params["method"])
 		if b.meeting == "" {
 			b.meeting = "REQUEST"
 		}
@@ -242,7 +244,7 @@ func (b *bodies) walk(p *part, related bool, depth int) {
 // that nothing is lost.
 func (b *bodies) choose() {
 	segs := b.segments
-	for len(segs) > 1 && segs[0].html == nil && len(strings.TrimSpace(string(segs[0].text.body))) == 0 {
+	for len(segs) > 1 && segs[0].html == nil && len(strings.TrimSpace(string(segs[0].text.Body))) == 0 {
 		segs = segs[1:]
 	}
 	if len(segs) == 0 {
@@ -251,9 +253,9 @@ func (b *bodies) choose() {
 	first := segs[0]
 	b.html = first.html != nil
 	if b.html {
-		b.body = []*part{first.html}
+		b.body = []*mimetree.Part{first.html}
 	} else {
-		b.body = []*part{first.text}
+		b.body = []*mimetree.Part{first.text}
 	}
 	for _, s := range segs[1:] {
 		switch {
@@ -267,22 +269,22 @@ func (b *bodies) choose() {
 	}
 }
 
-func (b *bodies) attach(p *part, related bool) {
+func (b *bodies) attach(p *mimetree.Part, related bool) {
 	a := &attachment{
-		name:     p.filename,
-		ctype:    p.ctype,
-		cid:      p.contentID(),
-		location: p.head.get("Content-Location"),
-		item:     p.ctype == "message/rfc822",
+		name:     p.Filename,
+		ctype:    p.Type,
+		cid:      p.ContentID(),
+		location: p.Header.Get("Content-Location"),
+		item:     p.Type == "message/rfc822",
 		part:     p,
 	}
-	a.inline = p.disposition == "inline" && a.cid != "" || related && p.disposition != "attachment"
+	a.inline = p.Disposition == "inline" && a.cid != "" || related && p.Disposition != "attachment"
 	if a.item && a.name == "" {
-		inner := parseContent(p.decoded())
+		inner := parseContent(p.Decoded())
 		a.name = inner.subject
 	}
 	if a.name == "" {
-		a.name = fmt.Sprintf("ATT%05d%s", len(b.attachments)+1, extension(p.ctype))
+		a.name = fmt.Sprintf("ATT%05d%s", len(b.attachments)+1, extension(p.Type))
 	}
 	a.name = path.Base(strings.ReplaceAll(a.name, `\`, "/"))
 	b.attachments = append(b.attachments, a)

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/postern-mail/postern/internal/sandbox/cloud"
+	"github.com/postern-mail/postern/internal/sandbox/mimetree"
 )
 
 // Every message of the corpus is delivered, listed, opened and served as the
@@ -26,8 +27,8 @@ func TestCorpusServed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		date, _ := SentDate(raw)
-		want[w.deliver(cloud.Delivery{Raw: raw, Date: date})] = normalise(raw)
+		date, _ := mimetree.SentDate(raw)
+		want[w.deliver(cloud.Delivery{Raw: raw, Date: date})] = mimetree.Normalise(raw)
 	}
 	listed := 0
 	for link := "/me/messages?$top=200&$expand=attachments($select=name,size)"; link != ""; {

@@ -11,6 +11,8 @@ import (
 	"unicode"
 
 	"github.com/jhillyerd/enmime/v2"
+
+	"github.com/postern-mail/postern/internal/sandbox/mimetree"
 )
 
 // sharedDir finds ../shared beside the module root.
@@ -86,8 +88,8 @@ func (c *parserComparison) limit(charset, gaveUp, dates, froms int) {
 func (c *parserComparison) compare(name string, raw []byte) {
 	c.t.Helper()
 	c.seen++
-	norm := normalise(raw)
-	if again := normalise(norm); !bytes.Equal(norm, again) {
+	norm := mimetree.Normalise(raw)
+	if again := mimetree.Normalise(norm); !bytes.Equal(norm, again) {
 		c.t.Errorf("%s: normalising twice changes the message", name)
 	}
 	got := parseContent(norm)

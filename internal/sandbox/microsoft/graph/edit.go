@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/postern-mail/postern/internal/sandbox/mimetree"
 )
 
 // An edit is a message as a client wants it: a copy of a state, and of its
@@ -207,7 +209,7 @@ func (e *edit) setProps(v json.RawMessage) error {
 		case "String 0x1042":
 			e.own().inReplyTo = oneLine(p.value)
 		case "String 0x1039":
-			e.own().references = messageIDs(p.value)
+			e.own().references = mimetree.MessageIDs(p.value)
 		default:
 			props[p.id] = p.value
 		}

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/postern-mail/postern/internal/sandbox/mimetree"
 )
 
 // messageProperties are what $select may name on a message.
@@ -90,10 +92,10 @@ func (c *call) stateEntity(m *message, st *state, f *folder, mid uint64) entity 
 		add("body", c.bodyEntity(con))
 	}
 	if con.sender != nil {
-		add("sender", con.sender.entity())
+		add("sender", recipientEntity(*con.sender))
 	}
 	if con.from != nil {
-		add("from", con.from.entity())
+		add("from", recipientEntity(*con.from))
 	}
 	add("toRecipients", recipients(con.to))
 	add("ccRecipients", recipients(con.cc))
@@ -135,7 +137,7 @@ func (c *call) bodyEntity(con *content) entity {
 	text, isHTML := con.bodyText(), con.html
 	switch {
 	case isHTML && c.prefer.bodyType == "text":
-		text, isHTML = htmlToText(text), false
+		text, isHTML = mimetree.HTMLToText(text), false
 	case !isHTML && c.prefer.bodyType == "html":
 		text, isHTML = textToHTML(text), true
 	case isHTML && c.s.set.SanitizeHTML && !c.prefer.unsafeHTML:
@@ -151,7 +153,7 @@ func (c *call) bodyEntity(con *content) entity {
 func (con *content) headerEntities() []entity {
 	es := make([]entity, len(con.headers))
 	for i, f := range con.headers {
-		es[i] = entity{{"name", f.name}, {"value", guess(f.value)}}
+		es[i] = entity{{"name", f.Name}, {"value", mimetree.Guess(f.Value)}}
 	}
 	return es
 }
@@ -308,7 +310,7 @@ func (d *dateTimeZone) value() any {
 	return d.DateTime
 }
 
-func person(r *recipient, path string) any {
+func person(r *mimetree.Recipient, path string) any {
 	if r == nil {
 		return nil
 	}
@@ -318,7 +320,7 @@ func person(r *recipient, path string) any {
 	return r.Address
 }
 
-func peopleValues(rs []recipient) []lookup {
+func peopleValues(rs []mimetree.Recipient) []lookup {
 	items := make([]lookup, len(rs))
 	for i, r := range rs {
 		items[i] = func(p string) (any, bool) {

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/postern-mail/postern/internal/sandbox/mimetree"
 )
 
 // Extended properties are MAPI properties by name: "Integer 0x0E07",
@@ -132,7 +134,7 @@ func (st *state) prop(id string) (string, bool) {
 			return "", false
 		}
 		head, _, _ := bytes.Cut(c.raw, []byte("\r\n\r\n"))
-		return guess(head), true
+		return mimetree.Guess(head), true
 	}
 	v, ok := st.props[id]
 	return v, ok

@@ -7,6 +7,8 @@ import (
 	"io"
 	"mime"
 	"strings"
+
+	"github.com/postern-mail/postern/internal/sandbox/mimetree"
 )
 
 // object is a JSON object from a client, its values still raw, in order.
@@ -119,7 +121,7 @@ func sub(v json.RawMessage, kind string, known ...string) (object, error) {
 	return o, nil
 }
 
-func readRecipient(v json.RawMessage) (*recipient, error) {
+func readRecipient(v json.RawMessage) (*mimetree.Recipient, error) {
 	if isNull(v) {
 		return nil, nil
 	}
@@ -134,7 +136,7 @@ func readRecipient(v json.RawMessage) (*recipient, error) {
 	if err != nil {
 		return nil, err
 	}
-	var r recipient
+	var r mimetree.Recipient
 	if r.Address, err = readString(a.values["address"]); err != nil {
 		return nil, err
 	}
@@ -148,12 +150,12 @@ func readRecipient(v json.RawMessage) (*recipient, error) {
 	return &r, nil
 }
 
-func readRecipients(v json.RawMessage) ([]recipient, error) {
+func readRecipients(v json.RawMessage) ([]mimetree.Recipient, error) {
 	items, err := read[[]json.RawMessage](v, "Collection(microsoft.graph.recipient)")
 	if err != nil {
 		return nil, err
 	}
-	rs := make([]recipient, 0, len(items))
+	rs := make([]mimetree.Recipient, 0, len(items))
 	for _, item := range items {
 		r, err := readRecipient(item)
 		if err != nil {
@@ -261,12 +263,12 @@ func readProps(v json.RawMessage) ([]propValue, error) {
 	return ps, nil
 }
 
-func readHeaders(v json.RawMessage, most int) ([]headerField, error) {
+func readHeaders(v json.RawMessage, most int) ([]mimetree.Field, error) {
 	items, err := read[[]json.RawMessage](v, "Collection(microsoft.graph.internetMessageHeader)")
 	if err != nil {
 		return nil, err
 	}
-	var fs []headerField
+	var fs []mimetree.Field
 	for _, item := range items {
 		o, err := sub(item, "internetMessageHeader", "name", "value")
 		if err != nil {
@@ -280,10 +282,10 @@ func readHeaders(v json.RawMessage, most int) ([]headerField, error) {
 		if err != nil {
 			return nil, err
 		}
-		if _, _, ok := cutField([]byte(name + ":")); !ok || !strings.HasPrefix(strings.ToLower(name), "x-") {
+		if _, _, ok := mimetree.CutField([]byte(name + ":")); !ok || !strings.HasPrefix(strings.ToLower(name), "x-") {
 			return nil, errHeaderName(abbreviate(name))
 		}
-		fs = append(fs, headerField{name, []byte(oneLine(value))})
+		fs = append(fs, mimetree.Field{Name: name, Value: []byte(oneLine(value))})
 	}
 	if len(fs) > most {
 		return nil, errHeaderCount(most)
@@ -318,5 +320,5 @@ func (c *call) readMIME() ([]byte, error) {
 	if err != nil || len(raw) == 0 {
 		return nil, errInvalidMIME()
 	}
-	return normalise(raw), nil
+	return mimetree.Normalise(raw), nil
 }

@@ -147,7 +147,7 @@ func TestCreateFromJSON(t *testing.T) {
 	}
 	c := parseContent(w.get("/me/messages/" + html.text("id") + "/$value").is(200).raw)
 	c.load()
-	if c.subject != "Grüße" || !c.html || !strings.Contains(c.bodyText(), "Hällo") || len(c.attachments) != 2 || !c.attachments[0].inline || c.headers.get("X-App") != "yes" {
+	if c.subject != "Grüße" || !c.html || !strings.Contains(c.bodyText(), "Hällo") || len(c.attachments) != 2 || !c.attachments[0].inline || c.headers.Get("X-App") != "yes" {
 		t.Errorf("MIME made from JSON does not say the same: %+v", c)
 	}
 	found := w.get("/me/messages?$filter=singleValueExtendedProperties/Any(ep: ep/id eq 'String {00020386-0000-0000-c000-000000000046} Name postern-op' and ep/value eq 'op-1')&$expand=singleValueExtendedProperties($filter=id eq 'Integer 0x0E07' or id eq 'Integer 0x0E08')").is(200)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/postern-mail/postern/internal/sandbox/cloud"
+	"github.com/postern-mail/postern/internal/sandbox/mimetree"
 )
 
 // On disk a mailbox is one compressed JSON file, named after the user's id.
@@ -60,8 +61,8 @@ type savedMessage struct {
 
 type savedContent struct {
 	Subject, MessageID, InReplyTo, Topic, Body string
-	From, Sender                               *recipient
-	To, CC, BCC, ReplyTo                       []recipient
+	From, Sender                               *mimetree.Recipient
+	To, CC, BCC, ReplyTo                       []mimetree.Recipient
 	References                                 []string
 	Index                                      []byte
 	Custom                                     [][2]string
@@ -196,7 +197,7 @@ func (m *message) save() savedMessage {
 		To: c.to, CC: c.cc, BCC: c.bcc, ReplyTo: c.replyTo, References: c.references, Index: c.index, HTML: c.html, Sent: c.sent,
 	}
 	for _, f := range c.custom {
-		sc.Custom = append(sc.Custom, [2]string{f.name, string(f.value)})
+		sc.Custom = append(sc.Custom, [2]string{f.Name, string(f.Value)})
 	}
 	for _, a := range c.attachments {
 		sc.Attachments = append(sc.Attachments, savedAttachment{[]byte(a.key), a.item, a.inline, a.name, a.ctype, a.cid, a.location, a.modified, a.bytes()})
@@ -276,7 +277,7 @@ func (sc *savedContent) restore() *content {
 		index: sc.Index, html: sc.HTML, sent: sc.Sent, preview: makePreview(sc.HTML, sc.Body),
 	}
 	for _, f := range sc.Custom {
-		c.custom = append(c.custom, headerField{f[0], []byte(f[1])})
+		c.custom = append(c.custom, mimetree.Field{Name: f[0], Value: []byte(f[1])})
 	}
 	for _, a := range sc.Attachments {
 		c.attach(&attachment{key: string(a.Key), item: a.Item, inline: a.Inline, name: a.Name, ctype: a.Type, cid: a.CID, location: a.Location, modified: a.Modified, data: a.Data})

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/postern-mail/postern/internal/sandbox/mimetree"
 )
 
 // What answering does to the original's PidTagLastVerbExecuted.
@@ -109,13 +111,13 @@ func (c *call) compose(verb string) (*message, *edit, error) {
 
 // answerTo is to whom an answer goes: Reply-To where the sender gave one
 // (RFC 5322, 3.6.2).
-func (c *call) answerTo(original *message) []recipient {
+func (c *call) answerTo(original *message) []mimetree.Recipient {
 	con := original.st.c
 	if len(con.replyTo) > 0 {
 		return slices.Clone(con.replyTo)
 	}
 	if con.from != nil {
-		return []recipient{*con.from}
+		return []mimetree.Recipient{*con.from}
 	}
 	return nil
 }
@@ -158,10 +160,10 @@ func (c *call) quote(con *content, original *message, verb, comment string) {
 }
 
 // appendOthers appends those of more who are neither in have nor oneself.
-func appendOthers(list, more, have []recipient, self string) []recipient {
+func appendOthers(list, more, have []mimetree.Recipient, self string) []mimetree.Recipient {
 	for _, r := range more {
-		same := func(o recipient) bool { return sameAddress(o.Address, r.Address) }
-		if !sameAddress(r.Address, self) && !slices.ContainsFunc(have, same) && !slices.ContainsFunc(list, same) {
+		same := func(o mimetree.Recipient) bool { return mimetree.SameAddress(o.Address, r.Address) }
+		if !mimetree.SameAddress(r.Address, self) && !slices.ContainsFunc(have, same) && !slices.ContainsFunc(list, same) {
 			list = append(list, r)
 		}
 	}
@@ -193,7 +195,7 @@ func quoteLines(original *message) [][2]string {
 	lines := [][2]string{{"From", from}, {"Sent", original.st.sentAt.Format("Monday, January 2, 2006 3:04 PM")}}
 	for _, l := range []struct {
 		name string
-		rs   []recipient
+		rs   []mimetree.Recipient
 	}{{"To", con.to}, {"Cc", con.cc}} {
 		names := make([]string, len(l.rs))
 		for i, r := range l.rs {
@@ -206,7 +208,7 @@ func quoteLines(original *message) [][2]string {
 	return append(lines, [2]string{"Subject", con.subject})
 }
 
-func display(r recipient) string {
+func display(r mimetree.Recipient) string {
 	if r.Name == "" || r.Name == r.Address {
 		return r.Address
 	}

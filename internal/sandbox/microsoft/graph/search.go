@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"github.com/postern-mail/postern/internal/sandbox/mimetree"
 )
 
 // $search speaks a part of KQL: words and quoted phrases, matched by prefix of
@@ -275,7 +277,7 @@ func (d *searchable) text(field string) string {
 		if c.from == nil {
 			return ""
 		}
-		return people([]recipient{*c.from})
+		return people([]mimetree.Recipient{*c.from})
 	case "to":
 		return people(c.to)
 	case "cc":
@@ -285,7 +287,7 @@ func (d *searchable) text(field string) string {
 	case "body":
 		c.load()
 		if c.html {
-			return htmlToText(c.bodyText())
+			return mimetree.HTMLToText(c.bodyText())
 		}
 		return c.bodyText()
 	case "attachment":
@@ -299,7 +301,7 @@ func (d *searchable) text(field string) string {
 	return ""
 }
 
-func people(rs []recipient) string {
+func people(rs []mimetree.Recipient) string {
 	var b strings.Builder
 	for _, r := range rs {
 		b.WriteString(r.Name + " " + r.Address + "\n")

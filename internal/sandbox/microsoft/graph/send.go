@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/postern-mail/postern/internal/sandbox/cloud"
+	"github.com/postern-mail/postern/internal/sandbox/mimetree"
 )
 
 // A parcel is a message that may leave: checked, complete, in MIME.
@@ -21,15 +22,15 @@ type parcel struct {
 func (c *call) pack(old *state) (*parcel, error) {
 	st := *old
 	st.c.load()
-	me := recipient{Name: c.mb.user.Name, Address: c.mb.user.Address}
-	for _, r := range []*recipient{st.c.from, st.c.sender} {
-		if r != nil && r.Address != "" && !sameAddress(r.Address, me.Address) {
+	me := mimetree.Recipient{Name: c.mb.user.Name, Address: c.mb.user.Address}
+	for _, r := range []*mimetree.Recipient{st.c.from, st.c.sender} {
+		if r != nil && r.Address != "" && !mimetree.SameAddress(r.Address, me.Address) {
 			return nil, errSendAsDenied()
 		}
 	}
 	p := &parcel{st: &st}
 	seen := map[string]bool{}
-	for _, r := range append(append(append([]recipient{}, st.c.to...), st.c.cc...), st.c.bcc...) {
+	for _, r := range append(append(append([]mimetree.Recipient{}, st.c.to...), st.c.cc...), st.c.bcc...) {
 		if at := strings.LastIndexByte(r.Address, '@'); at <= 0 || at == len(r.Address)-1 || strings.ContainsAny(r.Address, " \r\n<>") {
 			return nil, errBadRecipient()
 		}
@@ -145,7 +146,7 @@ func nonDelivery(u cloud.User, p *parcel, now time.Time) []byte {
 	var b strings.Builder
 	boundary := "report-" + strings.Trim(newMessageID(), "<>")[:33]
 	fmt.Fprintf(&b, "From: Microsoft Outlook <postmaster@%s>\r\nTo: %s\r\nSubject: %s\r\nDate: %s\r\nMessage-ID: %s\r\n",
-		domain, formatAddress(recipient{u.Name, u.Address}), encodeText("Undeliverable: "+p.st.c.subject), now.Format("Mon, 2 Jan 2006 15:04:05 -0700"), newMessageID())
+		domain, formatAddress(mimetree.Recipient{Name: u.Name, Address: u.Address}), encodeText("Undeliverable: "+p.st.c.subject), now.Format("Mon, 2 Jan 2006 15:04:05 -0700"), newMessageID())
 	fmt.Fprintf(&b, "In-Reply-To: %s\r\nAuto-Submitted: auto-replied\r\nMIME-Version: 1.0\r\nContent-Type: multipart/report; report-type=delivery-status;\r\n\tboundary=\"%s\"\r\n\r\n", oneLine(p.st.c.messageID), boundary)
 	fmt.Fprintf(&b, "--%s\r\nContent-Type: text/plain; charset=us-ascii\r\n\r\nYour message could not be delivered.\r\n\r\n", boundary)
 	fmt.Fprintf(&b, "--%s\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; %s\r\n", boundary, domain)

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/postern-mail/postern/internal/sandbox/cloud"
+	"github.com/postern-mail/postern/internal/sandbox/mimetree"
 )
 
 // Options are what a Server is given from outside; the zero value works.
@@ -176,7 +177,7 @@ func (s *Server) Deliver(ctx context.Context, address string, d cloud.Delivery) 
 	if mb == nil {
 		return "", fmt.Errorf("deliver to %s: %w", address, errNoMailbox)
 	}
-	c := parseContent(normalise(d.Raw))
+	c := parseContent(mimetree.Normalise(d.Raw))
 	var id string
 	err := s.locked(mb, func() error {
 		now := s.now()

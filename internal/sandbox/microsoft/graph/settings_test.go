@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/postern-mail/postern/internal/sandbox/cloud"
+	"github.com/postern-mail/postern/internal/sandbox/mimetree"
 )
 
 func TestQuota(t *testing.T) {
@@ -115,7 +116,7 @@ func TestPlainDelta(t *testing.T) {
 // Whatever is cut off of a body, the message is one with the same header.
 func TestTruncatedMail(t *testing.T) {
 	for _, raw := range uglyMail() {
-		raw = normalise(raw)
+		raw = mimetree.Normalise(raw)
 		whole := parseContent(raw)
 		head := bytes.Index(raw, []byte("\r\n\r\n")) + 2
 		for n := range raw {
@@ -138,8 +139,8 @@ func FuzzParse(f *testing.F) {
 		f.Add(raw)
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		norm := normalise(raw)
-		if again := normalise(norm); len(again) != len(norm) && !strings.HasPrefix(string(norm), "From ") && !strings.HasPrefix(string(norm), ">From ") {
+		norm := mimetree.Normalise(raw)
+		if again := mimetree.Normalise(norm); len(again) != len(norm) && !strings.HasPrefix(string(norm), "From ") && !strings.HasPrefix(string(norm), ">From ") {
 			t.Error("normalising twice differs")
 		}
 		c := parseContent(norm)

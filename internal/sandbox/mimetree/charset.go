@@ -1,4 +1,4 @@
-package graph
+package mimetree
 
 import (
 	"bytes"
@@ -58,24 +58,24 @@ func decodeCharset(b []byte, name string) string {
 	case "utf-7", "unicode-1-1-utf-7":
 		return decodeUTF7(b)
 	case "", "us-ascii", "ascii", "unknown-8bit", "x-unknown", "default", "7bit", "8bit", "binary", "unknown":
-		return guess(b)
+		return Guess(b)
 	}
-	if isASCII(b) && !strings.HasPrefix(lower, "iso-2022") && !strings.HasPrefix(lower, "hz") && !strings.HasPrefix(lower, "utf-16") {
+	if IsASCII(b) && !strings.HasPrefix(lower, "iso-2022") && !strings.HasPrefix(lower, "hz") && !strings.HasPrefix(lower, "utf-16") {
 		return string(b)
 	}
 	e := findCharset(name)
 	if e == nil {
-		return guess(b)
+		return Guess(b)
 	}
 	out, err := e.NewDecoder().Bytes(b)
 	if err != nil {
-		return guess(b)
+		return Guess(b)
 	}
 	return string(out)
 }
 
-// guess reads bytes that nobody described.
-func guess(b []byte) string {
+// Guess reads bytes that nobody described.
+func Guess(b []byte) string {
 	if utf8.Valid(b) {
 		return string(b)
 	}
@@ -86,7 +86,7 @@ func guess(b []byte) string {
 	return string(out)
 }
 
-func isASCII(b []byte) bool {
+func IsASCII(b []byte) bool {
 	return bytes.IndexFunc(b, func(r rune) bool { return r >= utf8.RuneSelf }) < 0
 }
 
@@ -106,7 +106,7 @@ func decodeUTF7(b []byte) string {
 		if end == i+1 {
 			out.WriteByte('+')
 		} else {
-			out.WriteString(decodeUTF16BE(decodeBase64(b[i+1 : end])))
+			out.WriteString(decodeUTF16BE(DecodeBase64(b[i+1 : end])))
 		}
 		if end < len(b) && b[end] == '-' {
 			end++

@@ -1,16 +1,16 @@
-package graph
+package mimetree
 
 import (
 	"strings"
 	"unicode/utf8"
 )
 
-// decodeWords decodes the encoded words (RFC 2047) of a header value and the
+// DecodeWords decodes the encoded words (RFC 2047) of a header value and the
 // stray 8-bit bytes around them, which are read as fallback says or, when that
 // is empty, guessed. White space between two encoded words is dropped; words of
 // one charset that follow each other are joined before they are decoded,
 // because some programs cut characters in half.
-func decodeWords(s, fallback string) string {
+func DecodeWords(s, fallback string) string {
 	if !strings.Contains(s, "=?") {
 		return decodePlain(s, fallback)
 	}
@@ -55,7 +55,7 @@ func decodeWords(s, fallback string) string {
 // decodePlain decodes what is no encoded word: UTF-8 where it is that
 // (RFC 6532, 3.2), and otherwise of the charset that the body has.
 func decodePlain(s, fallback string) string {
-	if utf8.ValidString(s) && !isASCII([]byte(s)) {
+	if utf8.ValidString(s) && !IsASCII([]byte(s)) {
 		return s
 	}
 	return decodeCharset([]byte(s), fallback)
@@ -79,7 +79,7 @@ func cutWord(s string) (charset string, data []byte, rest string, ok bool) {
 	text = text[:end]
 	switch enc {
 	case 'b', 'B':
-		return charset, decodeBase64([]byte(text)), rest, true
+		return charset, DecodeBase64([]byte(text)), rest, true
 	case 'q', 'Q':
 		return charset, decodeQ(text), rest, true
 	}
@@ -130,9 +130,9 @@ func base64Value(c byte) int {
 	return -1
 }
 
-// decodeBase64 decodes what it can: line ends and junk are skipped, missing
+// DecodeBase64 decodes what it can: line ends and junk are skipped, missing
 // padding does not matter, padding in the middle starts a new run.
-func decodeBase64(b []byte) []byte {
+func DecodeBase64(b []byte) []byte {
 	out := make([]byte, 0, len(b)*3/4)
 	var acc uint32
 	n := 0
@@ -169,7 +169,7 @@ func decodeBase64(b []byte) []byte {
 func decodeQP(b []byte) []byte {
 	out := make([]byte, 0, len(b))
 	for len(b) > 0 {
-		line, rest := cutLine(b)
+		line, rest := CutLine(b)
 		ended := len(rest) > 0 || len(line) < len(b)
 		b = rest
 		line = []byte(strings.TrimRight(string(line), " \t"))

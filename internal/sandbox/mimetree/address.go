@@ -1,36 +1,20 @@
-package graph
+package mimetree
 
 import (
 	"strings"
 )
 
-// A recipient is a name and an address, either of which may be missing.
-type recipient struct {
+// A Recipient is a name and an address, either of which may be missing.
+type Recipient struct {
 	Name    string
 	Address string
 }
 
-func (r recipient) entity() entity {
-	name := r.Name
-	if name == "" {
-		name = r.Address
-	}
-	return entity{{"emailAddress", entity{{"name", name}, {"address", r.Address}}}}
-}
-
-func recipients(rs []recipient) []entity {
-	es := make([]entity, len(rs))
-	for i, r := range rs {
-		es[i] = r.entity()
-	}
-	return es
-}
-
-// parseAddresses reads an address list (RFC 5322, 3.4) and whatever stands
+// ParseAddresses reads an address list (RFC 5322, 3.4) and whatever stands
 // where one should be: it never fails, and nothing that could be an address is
 // lost.
-func parseAddresses(s, charset string) []recipient {
-	var rs []recipient
+func ParseAddresses(s, charset string) []Recipient {
+	var rs []Recipient
 	for _, item := range splitAddresses(s) {
 		if r, ok := parseAddress(item, charset); ok {
 			rs = append(rs, r)
@@ -73,12 +57,12 @@ func splitAddresses(s string) []string {
 	return append(items, s[start:])
 }
 
-func parseAddress(s, charset string) (recipient, bool) {
+func parseAddress(s, charset string) (Recipient, bool) {
 	s = strings.TrimSpace(s)
 	if s == "" {
-		return recipient{}, false
+		return Recipient{}, false
 	}
-	var r recipient
+	var r Recipient
 	if i := strings.LastIndexByte(s, '<'); i >= 0 {
 		r.Name = phrase(s[:i], charset)
 		addr := s[i+1:]
@@ -88,7 +72,7 @@ func parseAddress(s, charset string) (recipient, bool) {
 		if j := strings.LastIndexByte(addr, ':'); j >= 0 && strings.HasPrefix(addr, "@") {
 			addr = addr[j+1:] // an obsolete route
 		}
-		r.Address = decodeWords(strings.Join(strings.Fields(addr), ""), charset)
+		r.Address = DecodeWords(strings.Join(strings.Fields(addr), ""), charset)
 		return r, r.Name != "" || r.Address != ""
 	}
 	bare, comment := cutComment(s)
@@ -97,7 +81,7 @@ func parseAddress(s, charset string) (recipient, bool) {
 		// Words without brackets: the one with an @ is the address.
 		for i, f := range fields {
 			if strings.Contains(strings.Trim(f, `"'`), "@") {
-				r.Address = decodeWords(strings.Trim(f, `"'`), charset)
+				r.Address = DecodeWords(strings.Trim(f, `"'`), charset)
 				r.Name = phrase(strings.Join(append(append([]string{}, fields[:i]...), fields[i+1:]...), " "), charset)
 				break
 			}
@@ -108,7 +92,7 @@ func parseAddress(s, charset string) (recipient, bool) {
 	} else if !strings.Contains(bare, "@") && strings.Contains(bare, "=?") {
 		r.Name = phrase(bare, charset)
 	} else {
-		r.Address = decodeWords(strings.Trim(bare, `"`), charset)
+		r.Address = DecodeWords(strings.Trim(bare, `"`), charset)
 	}
 	if r.Name == "" {
 		r.Name = phrase(comment, charset)
@@ -169,10 +153,10 @@ func phrase(s, charset string) string {
 	if text == "" {
 		text = strings.TrimSpace(comment.String())
 	}
-	return strings.Join(strings.Fields(decodeWords(text, charset)), " ")
+	return strings.Join(strings.Fields(DecodeWords(text, charset)), " ")
 }
 
-// sameAddress compares addresses as mail systems do in practice.
-func sameAddress(a, b string) bool {
+// SameAddress compares addresses as mail systems do in practice.
+func SameAddress(a, b string) bool {
 	return strings.EqualFold(strings.TrimSpace(a), strings.TrimSpace(b))
 }

@@ -1,4 +1,4 @@
-package graph
+package mimetree
 
 import (
 	"bytes"
@@ -14,51 +14,51 @@ const (
 	maxParts = 5000
 )
 
-// A part is a node of a message's MIME structure. Its bytes are slices of the
+// A Part is a node of a message's MIME structure. Its bytes are slices of the
 // message; nothing is decoded before it is asked for.
-type part struct {
-	head        header
-	ctype       string // lower case, "text/plain" when missing or broken
-	params      map[string]string
-	disposition string
-	filename    string
-	body        []byte // still in its transfer encoding
-	parts       []*part
+type Part struct {
+	Header      Header
+	Type        string // lower case, "text/plain" when missing or broken
+	Params      map[string]string
+	Disposition string
+	Filename    string
+	Body        []byte // still in its transfer encoding
+	Parts       []*Part
 }
 
-// parsePart reads a message or part with its children. It never fails: what is
+// Parse reads a message or part with its children. It never fails: what is
 // no multipart in spite of its name is text.
-func parsePart(raw []byte) *part {
+func Parse(raw []byte) *Part {
 	budget := maxParts
-	h, body := parseHeader(raw)
+	h, body := ParseHeader(raw)
 	return newPart(h, body, "text/plain", 0, &budget)
 }
 
-func newPart(h header, body []byte, fallback string, depth int, budget *int) *part {
+func newPart(h Header, body []byte, fallback string, depth int, budget *int) *Part {
 	*budget--
-	p := &part{head: h, body: body}
-	p.ctype, p.params = parseParams(h.get("Content-Type"))
-	if major, minor, ok := strings.Cut(p.ctype, "/"); !ok || major == "" || minor == "" {
-		if p.ctype == "text" {
-			p.ctype = "text/plain"
+	p := &Part{Header: h, Body: body}
+	p.Type, p.Params = ParseParams(h.Get("Content-Type"))
+	if major, minor, ok := strings.Cut(p.Type, "/"); !ok || major == "" || minor == "" {
+		if p.Type == "text" {
+			p.Type = "text/plain"
 		} else {
-			p.ctype = fallback
+			p.Type = fallback
 		}
 	}
 	var dparams map[string]string
-	p.disposition, dparams = parseParams(h.get("Content-Disposition"))
-	charset := p.params["charset"]
+	p.Disposition, dparams = ParseParams(h.Get("Content-Disposition"))
+	charset := p.Params["charset"]
 	if n := dparams["filename"]; n != "" {
-		p.filename = decodeWords(n, charset)
-	} else if n := p.params["name"]; n != "" {
-		p.filename = decodeWords(n, charset)
+		p.Filename = DecodeWords(n, charset)
+	} else if n := p.Params["name"]; n != "" {
+		p.Filename = DecodeWords(n, charset)
 	}
-	if !strings.HasPrefix(p.ctype, "multipart/") || depth >= maxDepth {
+	if !strings.HasPrefix(p.Type, "multipart/") || depth >= maxDepth {
 		return p
 	}
-	boundary := p.params["boundary"]
+	boundary := p.Params["boundary"]
 	childType := "text/plain"
-	if p.ctype == "multipart/digest" {
+	if p.Type == "multipart/digest" {
 		childType = "message/rfc822"
 	}
 	pieces := splitParts(body, boundary)
@@ -69,11 +69,11 @@ func newPart(h header, body []byte, fallback string, depth int, budget *int) *pa
 		if *budget <= 0 {
 			break
 		}
-		ch, cb := parseHeader(b)
-		p.parts = append(p.parts, newPart(ch, cb, childType, depth+1, budget))
+		ch, cb := ParseHeader(b)
+		p.Parts = append(p.Parts, newPart(ch, cb, childType, depth+1, budget))
 	}
-	if len(p.parts) == 0 {
-		p.ctype = "text/plain"
+	if len(p.Parts) == 0 {
+		p.Type = "text/plain"
 	}
 	return p
 }
@@ -83,7 +83,7 @@ func newPart(h header, body []byte, fallback string, depth int, budget *int) *pa
 func findBoundary(body []byte) string {
 	for b := body; len(b) > 0; {
 		var line []byte
-		line, b = cutLine(b)
+		line, b = CutLine(b)
 		line = bytes.TrimRight(line, " \t")
 		if len(line) > 6 && bytes.HasPrefix(line, []byte("--")) && bytes.Contains(b, line) {
 			return string(line[2:])
@@ -103,7 +103,7 @@ func splitParts(body []byte, boundary string) [][]byte {
 	var parts [][]byte
 	start := -1
 	for pos := 0; pos < len(body); {
-		line, rest := cutLine(body[pos:])
+		line, rest := CutLine(body[pos:])
 		next := len(body) - len(rest)
 		if bytes.HasPrefix(line, marker) {
 			tail := bytes.TrimRight(line[len(marker):], " \t")
@@ -130,39 +130,39 @@ func trimLineEnd(b []byte) []byte {
 	return bytes.TrimSuffix(bytes.TrimSuffix(b, []byte("\n")), []byte("\r"))
 }
 
-// decoded are the part's bytes without their transfer encoding.
-func (p *part) decoded() []byte {
-	cte := strings.ToLower(strings.TrimSpace(p.head.get("Content-Transfer-Encoding")))
+// Decoded are the part's bytes without their transfer encoding.
+func (p *Part) Decoded() []byte {
+	cte := strings.ToLower(strings.TrimSpace(p.Header.Get("Content-Transfer-Encoding")))
 	if i := strings.IndexAny(cte, " ;("); i >= 0 {
 		cte = cte[:i]
 	}
 	switch strings.Trim(cte, `"`) {
 	case "base64":
-		return decodeBase64(p.body)
+		return DecodeBase64(p.Body)
 	case "quoted-printable":
-		return decodeQP(p.body)
+		return decodeQP(p.Body)
 	}
-	return p.body
+	return p.Body
 }
 
-// text is the part as text, in the charset that it declares or that its HTML
+// Text is the part as text, in the charset that it declares or that its HTML
 // names.
-func (p *part) text() string {
-	b := p.decoded()
-	charset := p.params["charset"]
-	if charset == "" && p.ctype == "text/html" {
+func (p *Part) Text() string {
+	b := p.Decoded()
+	charset := p.Params["charset"]
+	if charset == "" && p.Type == "text/html" {
 		charset = metaCharset(b)
 	}
 	return strings.TrimPrefix(decodeCharset(b, charset), "\uFEFF")
 }
 
-func (p *part) contentID() string {
-	return strings.Trim(strings.TrimSpace(p.head.get("Content-ID")), "<>")
+func (p *Part) ContentID() string {
+	return strings.Trim(strings.TrimSpace(p.Header.Get("Content-ID")), "<>")
 }
 
-// parseParams reads "value; name=value; ..." with the continuations and
+// ParseParams reads "value; name=value; ..." with the continuations and
 // charsets of RFC 2231.
-func parseParams(s string) (string, map[string]string) {
+func ParseParams(s string) (string, map[string]string) {
 	value, rest, _ := strings.Cut(s, ";")
 	value, _ = cutComment(value)
 	value = strings.ToLower(strings.Join(strings.Fields(value), ""))

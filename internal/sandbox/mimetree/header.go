@@ -1,4 +1,4 @@
-package graph
+package mimetree
 
 import (
 	"bytes"
@@ -8,17 +8,17 @@ import (
 	"time"
 )
 
-// A header is the fields of a message or part, in order.
-type header []headerField
+// A Header is the fields of a message or part, in order.
+type Header []Field
 
-type headerField struct {
-	name  string
-	value []byte // unfolded, raw: encoded words and stray 8-bit bytes included
+type Field struct {
+	Name  string
+	Value []byte // unfolded, raw: encoded words and stray 8-bit bytes included
 }
 
-// normalise makes of a message as found one as a server holds it: line ends
+// Normalise makes of a message as found one as a server holds it: line ends
 // CRLF, no mbox separator line in front. It changes nothing the second time.
-func normalise(raw []byte) []byte {
+func Normalise(raw []byte) []byte {
 	if bytes.HasPrefix(raw, []byte("From ")) || bytes.HasPrefix(raw, []byte(">From ")) {
 		if i := bytes.IndexByte(raw, '\n'); i >= 0 {
 			raw = raw[i+1:]
@@ -43,19 +43,19 @@ func normalise(raw []byte) []byte {
 	return out
 }
 
-// parseHeader splits a message or part at its first empty line. A line that is
+// ParseHeader splits a message or part at its first empty line. A line that is
 // neither a field nor a continuation is taken as one: folded badly by some
 // relay, it belongs to the field before it.
-func parseHeader(raw []byte) (header, []byte) {
-	var h header
+func ParseHeader(raw []byte) (Header, []byte) {
+	var h Header
 	for len(raw) > 0 {
-		line, rest := cutLine(raw)
+		line, rest := CutLine(raw)
 		if len(line) == 0 {
 			return h, rest
 		}
 		raw = rest
-		if name, value, ok := cutField(line); ok && line[0] != ' ' && line[0] != '\t' {
-			h = append(h, headerField{name, value})
+		if name, value, ok := CutField(line); ok && line[0] != ' ' && line[0] != '\t' {
+			h = append(h, Field{name, value})
 		} else {
 			h.extend(line)
 		}
@@ -65,15 +65,15 @@ func parseHeader(raw []byte) (header, []byte) {
 
 // extend adds a line to the last field. The value is copied: it was a slice of
 // the message.
-func (h header) extend(line []byte) {
+func (h Header) extend(line []byte) {
 	if line = bytes.TrimSpace(line); len(line) > 0 && len(h) > 0 {
 		f := &h[len(h)-1]
-		f.value = append(append(f.value[:len(f.value):len(f.value)], ' '), line...)
+		f.Value = append(append(f.Value[:len(f.Value):len(f.Value)], ' '), line...)
 	}
 }
 
-// cutLine cuts the first line off, without its line end.
-func cutLine(b []byte) (line, rest []byte) {
+// CutLine cuts the first line off, without its line end.
+func CutLine(b []byte) (line, rest []byte) {
 	i := bytes.IndexByte(b, '\n')
 	if i < 0 {
 		return b, nil
@@ -81,9 +81,9 @@ func cutLine(b []byte) (line, rest []byte) {
 	return bytes.TrimSuffix(b[:i], []byte("\r")), b[i+1:]
 }
 
-// cutField reads "Name: value"; a name is printable ASCII without spaces
+// CutField reads "Name: value"; a name is printable ASCII without spaces
 // (RFC 5322, 2.2), with the white space before the colon that RFC 822 allowed.
-func cutField(line []byte) (string, []byte, bool) {
+func CutField(line []byte) (string, []byte, bool) {
 	i := bytes.IndexByte(line, ':')
 	if i <= 0 {
 		return "", nil, false
@@ -97,38 +97,38 @@ func cutField(line []byte) (string, []byte, bool) {
 	return string(name), bytes.TrimSpace(line[i+1:]), len(name) > 0
 }
 
-// get is the first field of a name, raw.
-func (h header) get(name string) string {
+// Get is the first field of a name, raw.
+func (h Header) Get(name string) string {
 	for _, f := range h {
-		if strings.EqualFold(f.name, name) {
-			return string(f.value)
+		if strings.EqualFold(f.Name, name) {
+			return string(f.Value)
 		}
 	}
 	return ""
 }
 
-// all are the values of a field that may be repeated, joined as one list.
-func (h header) all(name string) string {
+// All are the values of a field that may be repeated, joined as one list.
+func (h Header) All(name string) string {
 	var vs []string
 	for _, f := range h {
-		if strings.EqualFold(f.name, name) && len(f.value) > 0 {
-			vs = append(vs, string(f.value))
+		if strings.EqualFold(f.Name, name) && len(f.Value) > 0 {
+			vs = append(vs, string(f.Value))
 		}
 	}
 	return strings.Join(vs, ", ")
 }
 
-func (h header) has(name string) bool {
+func (h Header) Has(name string) bool {
 	for _, f := range h {
-		if strings.EqualFold(f.name, name) {
+		if strings.EqualFold(f.Name, name) {
 			return true
 		}
 	}
 	return false
 }
 
-// messageIDs are the ids in angle brackets of References and the like.
-func messageIDs(s string) []string {
+// MessageIDs are the ids in angle brackets of References and the like.
+func MessageIDs(s string) []string {
 	var ids []string
 	for {
 		i := strings.IndexByte(s, '<')
@@ -221,18 +221,18 @@ var longZones = map[string]string{
 // the newest Received line's, or false. Whoever loads mail may use it as the
 // date of delivery.
 func SentDate(raw []byte) (time.Time, bool) {
-	h, _ := parseHeader(normalise(raw))
-	return h.date()
+	h, _ := ParseHeader(Normalise(raw))
+	return h.Date()
 }
 
-func (h header) date() (time.Time, bool) {
-	if t, ok := parseDate(h.get("Date")); ok {
+func (h Header) Date() (time.Time, bool) {
+	if t, ok := parseDate(h.Get("Date")); ok {
 		return t, true
 	}
 	for _, f := range h {
-		if strings.EqualFold(f.name, "Received") {
-			if i := bytes.LastIndexByte(f.value, ';'); i >= 0 {
-				if t, ok := parseDate(string(f.value[i+1:])); ok {
+		if strings.EqualFold(f.Name, "Received") {
+			if i := bytes.LastIndexByte(f.Value, ';'); i >= 0 {
+				if t, ok := parseDate(string(f.Value[i+1:])); ok {
 					return t, true
 				}
 			}
