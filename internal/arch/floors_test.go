@@ -12,7 +12,7 @@ type pkg struct {
 
 // family groups packages that may import each other on one floor: the parts
 // of one thing. Everywhere else an import goes to a lower floor.
-var families = []string{"graph", "store", "plugins/sdk", "plugins/outlook", "internal/sandbox"}
+var families = []string{"graph", "store", "plugins/sdk", "plugins/outlook", "plugins/gmail", "internal/sandbox"}
 
 // packages is every package of ours. The order is that of the floors.
 var packages = map[string]pkg{
@@ -34,6 +34,7 @@ var packages = map[string]pkg{
 	"store/storetest":                 {floor: 2, imports: []string{"internal/event", "plugins/sdk/mail", "store"}, tests: []string{"internal/seal", "store/bolt"}},
 	"plugins/sdk/providertest":        {floor: 2, imports: []string{"plugins/sdk/mail", "plugins/sdk/provider"}, tests: []string{"plugins/sdk/providertest/memory"}},
 	"plugins/sdk/providertest/memory": {floor: 2, imports: []string{"plugins/sdk/mail", "plugins/sdk/provider", "plugins/sdk/providertest"}},
+	"plugins/sdk/oauth":               {floor: 2, imports: []string{"plugins/sdk/mail", "plugins/sdk/session"}, tests: []string{"plugins/sdk/provider"}},
 	"plugins/sdk/session":             {floor: 2, imports: []string{"plugins/sdk/provider"}},
 	"internal/powercut":               {floor: 2},
 
@@ -71,6 +72,8 @@ var packages = map[string]pkg{
 		"internal/journal", "internal/mailbox", "internal/mime", "internal/outbox", "internal/pluginhost", "internal/seal",
 		"internal/submission", "internal/webhook", "plugins/sdk/mail", "plugins/sdk/provider", "store", "store/bolt"}},
 
+	"plugins/gmail": {floor: 7, imports: []string{"plugins/sdk/mail", "plugins/sdk/oauth", "plugins/sdk/pace", "plugins/sdk/provider", "plugins/sdk/session"},
+		tests: []string{"internal/sandbox", "internal/sandbox/cloud", "internal/sandbox/google", "internal/sandbox/google/gmail", "internal/sandbox/google/pubsub", "internal/sandbox/traffic", "plugins/sdk/providertest"}},
 	"plugins/outlook": {floor: 7, imports: []string{"plugins/outlook/msgraph", "plugins/sdk/mail", "plugins/sdk/pace", "plugins/sdk/provider", "plugins/sdk/session"},
 		tests: []string{"internal/sandbox", "internal/sandbox/cloud", "internal/sandbox/microsoft/graph", "internal/sandbox/microsoft/identity", "internal/sandbox/traffic", "plugins/sdk/providertest"}},
 	"plugins/outlook/msgraph": {floor: 7, imports: []string{"plugins/sdk/mail", "plugins/sdk/pace"}},
