@@ -28,15 +28,23 @@ func (d *demo) browser() *http.Client {
 	if !roots.AppendCertsFromPEM(pem) {
 		d.t.Fatal("the sandbox's certificate authority cannot be read")
 	}
+	browser := d.plainBrowser(returnURL)
+	browser.Transport = &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}
+	return browser
+}
+
+// plainBrowser keeps cookies and follows redirects, but neither to returnURL
+// nor to addresses that begin as stop does.
+func (d *demo) plainBrowser(stop string) *http.Client {
+	d.t.Helper()
 	jar, err := cookiejar.New(nil)
 	if err != nil {
 		d.t.Fatal(err)
 	}
 	return &http.Client{
 		Jar: jar, Timeout: patience,
-		Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}},
 		CheckRedirect: func(req *http.Request, _ []*http.Request) error {
-			if strings.HasPrefix(req.URL.String(), returnURL) {
+			if to := req.URL.String(); strings.HasPrefix(to, returnURL) || strings.HasPrefix(to, stop) {
 				return http.ErrUseLastResponse
 			}
 			return nil
