@@ -92,6 +92,7 @@ func New(set Settings, opts Options) *Server {
 	s.lag.Store(int64(set.HistoryLag))
 	s.quota = newQuota(set.Quota, s.now)
 	s.routes = s.makeRoutes()
+	s.listeners = append(s.listeners, s.notify)
 	s.handler = s.transport(http.HandlerFunc(s.serve))
 	return s
 }

@@ -33,6 +33,12 @@ type Settings struct {
 	// BatchInOrder answers the parts of a batch in their order. Gmail promises
 	// none; the sandbox turns it round.
 	BatchInOrder bool
+	// NotifyEvery is how often a watch is told of changes at most; what is
+	// more is dropped: 1 s. Negative: told of every one.
+	NotifyEvery time.Duration
+	// HistoryIDString has notifications tell the history id as a string, as
+	// the documents show it, instead of a number.
+	HistoryIDString bool
 }
 
 // DefaultSettings are what is most often reported of the service.

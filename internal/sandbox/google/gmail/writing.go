@@ -81,5 +81,8 @@ type Access struct {
 
 // writeHandlers are the methods of the writing half, by id.
 func (s *Server) writeHandlers() map[string]handler {
-	return map[string]handler{}
+	return map[string]handler{
+		"gmail.users.watch": (*call).watch,
+		"gmail.users.stop":  (*call).stop,
+	}
 }
