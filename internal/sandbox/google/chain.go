@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/postern-mail/postern/internal/sandbox/front"
+	"github.com/postern-mail/postern/internal/sandbox/google/gmail"
 	"github.com/postern-mail/postern/internal/sandbox/traffic"
 )
 
@@ -18,26 +19,7 @@ func (s *Server) refuse(w http.ResponseWriter, _ *http.Request, f traffic.Fault)
 	if f.Status == 0 {
 		return false
 	}
-	reason, status, message := "backendError", "INTERNAL", "Internal error encountered."
-	switch f.Status {
-	case http.StatusBadRequest:
-		reason, status, message = "failedPrecondition", "FAILED_PRECONDITION", "Precondition check failed."
-	case http.StatusUnauthorized:
-		reason, status, message = "authError", "UNAUTHENTICATED", "Request had invalid authentication credentials. Expected OAuth 2 access token, login cookie or other valid authentication credential. See https://developers.google.com/identity/sign-in/web/devconsole-project."
-	case http.StatusForbidden:
-		reason, status, message = "userRateLimitExceeded", "PERMISSION_DENIED", "User-rate limit exceeded."
-	case http.StatusNotFound:
-		reason, status, message = "notFound", "NOT_FOUND", "Requested entity was not found."
-	case http.StatusConflict:
-		reason, status, message = "aborted", "ABORTED", "The operation was aborted."
-	case http.StatusTooManyRequests:
-		reason, status, message = "rateLimitExceeded", "RESOURCE_EXHAUSTED", "Too many concurrent requests for user"
-	case http.StatusServiceUnavailable:
-		status, message = "UNAVAILABLE", "The service is currently unavailable."
-	case http.StatusGatewayTimeout:
-		status, message = "DEADLINE_EXCEEDED", "Deadline expired before operation could complete."
-	}
-	writeError(w, f.Status, reason, status, message)
+	gmail.WriteError(w, gmail.Refusal(f, s.opts.Now()))
 	return true
 }
 

@@ -61,7 +61,10 @@ func New(settings Settings, opts Options) (*Server, error) {
 		Now: opts.Now, Log: opts.Log.With("part", "gmail"), Sender: opts.Sender,
 		Caller:  func(*http.Request) (gmail.Caller, bool) { return gmail.Caller{}, false },
 		Publish: func(context.Context, string, string, []byte) error { return nil },
-		Item:    func(next http.Handler) http.Handler { return s.front.Counted(s.front.Spoiled(next)) },
+		// The order of the chain is the other cloud's: the counter, the token,
+		// the quota, the faults.
+		Spoil: s.front.Spoiled, Item: func(next http.Handler) http.Handler { return s.front.Counted(s.known(next)) },
+		Counters: opts.Counters,
 	})
 	s.handler = s.routes()
 	return s, nil
@@ -72,14 +75,13 @@ func (s *Server) Handler() http.Handler { return s.handler }
 
 // routes tells the parts apart by the path.
 func (s *Server) routes() http.Handler {
-	mail := s.front.Spoiled(s.gmail)
 	batch := s.front.Spoiled(s.front.Batch(s.gmail))
 	return s.front.Counted(s.known(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch path := r.URL.Path; {
 		case path == "/batch" || strings.HasPrefix(path, "/batch/"):
 			batch.ServeHTTP(w, r)
 		case isMail(path):
-			mail.ServeHTTP(w, r)
+			s.gmail.ServeHTTP(w, r)
 		default:
 			writeError(w, http.StatusNotFound, "notFound", "NOT_FOUND", "Requested entity was not found.")
 		}
