@@ -8,6 +8,7 @@ import (
 
 	"github.com/postern-mail/postern/graph/generated"
 	"github.com/postern-mail/postern/graph/service"
+	"github.com/postern-mail/postern/plugins/sdk/mail"
 	"github.com/postern-mail/postern/store"
 )
 
@@ -21,6 +22,7 @@ func (r accountResolver) ExternalID(_ context.Context, a *store.Account) (*strin
 
 // StateReason says it, too, where it is the account's provider that cannot
 // work: nobody's consent is needed then, so the account's state is as it was.
+// While all is well it says when that will end, if it is known to.
 func (r accountResolver) StateReason(ctx context.Context, a *store.Account) (*string, error) {
 	if a.StateReason != "" {
 		return &a.StateReason, nil
@@ -32,7 +34,20 @@ func (r accountResolver) StateReason(ctx context.Context, a *store.Account) (*st
 			return &why, err
 		}
 	}
-	return nil, err
+	return optional(a.Ending()), err
+}
+
+func (r accountResolver) Identities(ctx context.Context, a *store.Account) ([]*mail.Identity, error) {
+	list, err := r.services.Accounts.Identities(ctx, a)
+	out := make([]*mail.Identity, len(list))
+	for i := range list {
+		out[i] = &list[i]
+	}
+	return out, err
+}
+
+func (identityResolver) ReplyTo(_ context.Context, i *mail.Identity) (*string, error) {
+	return optional(i.ReplyTo), nil
 }
 
 func (r accountResolver) Mailboxes(ctx context.Context, a *store.Account) ([]*store.Mailbox, error) {

@@ -137,6 +137,10 @@ func (f *fakes) DisconnectAccount(ctx context.Context, id string, revoke, erase 
 	})
 }
 
+func (f *fakes) Identities(_ context.Context, a *store.Account) ([]mail.Identity, error) {
+	return []mail.Identity{{Email: a.Address, Default: true}, {Email: "sales@example.com", Name: "Sales", ReplyTo: "orders@example.com"}}, f.called("Identities")
+}
+
 func (f *fakes) SyncAccount(context.Context, string) error { return f.called("SyncAccount") }
 
 func (f *fakes) CreateMailbox(ctx context.Context, account, parent, name string) (*store.Mailbox, error) {

@@ -19,6 +19,7 @@ type (
 	endpointResolver     struct{ *Server }
 	eventResolver        struct{ *Server }
 	snapshotResolver     struct{ *Server }
+	identityResolver     struct{ *Server }
 	mailboxResolver      struct{ *Server }
 	messageResolver      struct{ *Server }
 	providerResolver     struct{ *Server }
@@ -39,6 +40,7 @@ func (r *resolvers) Endpoint() generated.EndpointResolver           { return end
 func (r *resolvers) EndpointKey() generated.EndpointKeyResolver     { return endpointKeyResolver{r.s} }
 func (r *resolvers) Event() generated.EventResolver                 { return eventResolver{r.s} }
 func (r *resolvers) EventSnapshot() generated.EventSnapshotResolver { return snapshotResolver{r.s} }
+func (r *resolvers) Identity() generated.IdentityResolver           { return identityResolver{r.s} }
 func (r *resolvers) Mailbox() generated.MailboxResolver             { return mailboxResolver{r.s} }
 func (r *resolvers) Message() generated.MessageResolver             { return messageResolver{r.s} }
 func (r *resolvers) Provider() generated.ProviderResolver           { return providerResolver{r.s} }

@@ -1,6 +1,10 @@
 package store
 
-import "time"
+import (
+	"time"
+
+	"github.com/postern-mail/postern/plugins/sdk/mail"
+)
 
 // AccountState is where an account stands.
 type AccountState string
@@ -50,6 +54,26 @@ type Account struct {
 	// Done and Total are the first sync's progress, in messages.
 	Done, Total int64
 	Watch       Watch
+	// GrantEnds is when the consent ends whatever is done, zero where nothing
+	// says so, and GrantEndsWhy why, in words.
+	GrantEnds    time.Time
+	GrantEndsWhy string
+	// Identities are what the provider lets the account send from, as it told
+	// last; IdentitiesPartial: it may let it send from others too.
+	Identities        []mail.Identity
+	IdentitiesPartial bool
+}
+
+// Ending says that the consent will end, and when and why, where that is so.
+func (a *Account) Ending() string {
+	if a.GrantEnds.IsZero() || a.State == AccountGrantExpired {
+		return ""
+	}
+	out := "the consent ends on " + a.GrantEnds.UTC().Format(time.DateOnly)
+	if a.GrantEndsWhy != "" {
+		out += ": " + a.GrantEndsWhy
+	}
+	return out
 }
 
 // Watch is an account's push channel.

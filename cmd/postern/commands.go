@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -196,7 +197,7 @@ func (a accountsListCmd) Run(e *env) error {
 		if !r.SyncedAt.IsZero() {
 			synced = r.SyncedAt.Local().Format(time.DateTime)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\n", r.Address, r.Provider, strings.TrimSpace(r.State+" "+r.Reason), r.Messages, synced, r.ID)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\n", r.Address, r.Provider, strings.TrimSpace(r.State+" "+cmp.Or(r.Reason, r.Ends)), r.Messages, synced, r.ID)
 	}
 	return w.Flush()
 }

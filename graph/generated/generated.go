@@ -41,6 +41,7 @@ type ResolverRoot interface {
 	EndpointKey() EndpointKeyResolver
 	Event() EventResolver
 	EventSnapshot() EventSnapshotResolver
+	Identity() IdentityResolver
 	Mailbox() MailboxResolver
 	Message() MessageResolver
 	Mutation() MutationResolver
@@ -63,6 +64,7 @@ type ComplexityRoot struct {
 		CreatedAt   func(childComplexity int) int
 		ExternalID  func(childComplexity int) int
 		ID          func(childComplexity int) int
+		Identities  func(childComplexity int) int
 		LastSyncAt  func(childComplexity int) int
 		Mailboxes   func(childComplexity int) int
 		Messages    func(childComplexity int, first *int, after *string, filter *MessageFilter) int
@@ -268,6 +270,13 @@ type ComplexityRoot struct {
 	Header struct {
 		Name  func(childComplexity int) int
 		Value func(childComplexity int) int
+	}
+
+	Identity struct {
+		Default func(childComplexity int) int
+		Email   func(childComplexity int) int
+		Name    func(childComplexity int) int
+		ReplyTo func(childComplexity int) int
 	}
 
 	Mailbox struct {
@@ -502,6 +511,7 @@ type AccountResolver interface {
 	ExternalID(ctx context.Context, obj *store.Account) (*string, error)
 
 	StateReason(ctx context.Context, obj *store.Account) (*string, error)
+	Identities(ctx context.Context, obj *store.Account) ([]*mail.Identity, error)
 
 	Mailboxes(ctx context.Context, obj *store.Account) ([]*store.Mailbox, error)
 	Messages(ctx context.Context, obj *store.Account, first *int, after *string, filter *MessageFilter) (*MessageConnection, error)
@@ -587,6 +597,9 @@ type EventSnapshotResolver interface {
 	MessageID(ctx context.Context, obj *event.Snapshot) (*string, error)
 
 	Size(ctx context.Context, obj *event.Snapshot) (*int64, error)
+}
+type IdentityResolver interface {
+	ReplyTo(ctx context.Context, obj *mail.Identity) (*string, error)
 }
 type MailboxResolver interface {
 	Account(ctx context.Context, obj *store.Mailbox) (*store.Account, error)
@@ -742,6 +755,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Account.ID(childComplexity), true
+	case "Account.identities":
+		if e.ComplexityRoot.Account.Identities == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Account.Identities(childComplexity), true
 	case "Account.lastSyncAt":
 		if e.ComplexityRoot.Account.LastSyncAt == nil {
 			break
@@ -1664,6 +1683,31 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Header.Value(childComplexity), true
+
+	case "Identity.default":
+		if e.ComplexityRoot.Identity.Default == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Identity.Default(childComplexity), true
+	case "Identity.email":
+		if e.ComplexityRoot.Identity.Email == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Identity.Email(childComplexity), true
+	case "Identity.name":
+		if e.ComplexityRoot.Identity.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Identity.Name(childComplexity), true
+	case "Identity.replyTo":
+		if e.ComplexityRoot.Identity.ReplyTo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Identity.ReplyTo(childComplexity), true
 
 	case "Mailbox.account":
 		if e.ComplexityRoot.Mailbox.Account == nil {
@@ -3282,8 +3326,10 @@ type Account {
   externalId: String
   "Where the account stands."
   state: AccountState!
-  "Why, in words, where the state is not a good one."
+  "Why, in words, where the state is not a good one; while it is good, that the consent will end, and when, if the provider says so."
   stateReason: String
+  "The addresses that the account may send from. Its own is the first where the provider tells no list."
+  identities: [Identity!]!
   "Which bytes are brought ahead."
   mirror: MirrorMode!
   "Syncing was paused by ` + "`" + `updateAccount` + "`" + `."
@@ -3327,6 +3373,18 @@ type Account {
   progress: Progress!
   "The provider's push channel."
   watch: Watch!
+}
+
+"An address that an account may send from."
+type Identity {
+  "The address."
+  email: String!
+  "The name that goes with it, which may be empty."
+  name: String!
+  "Where answers go, if not to the address."
+  replyTo: String
+  "Whether it is the one that the provider's own programs use where nobody chooses."
+  default: Boolean!
 }
 
 "Where an account stands."
@@ -4547,6 +4605,8 @@ func (ec *executionContext) childFields_Account(ctx context.Context, field graph
 		return ec.fieldContext_Account_state(ctx, field)
 	case "stateReason":
 		return ec.fieldContext_Account_stateReason(ctx, field)
+	case "identities":
+		return ec.fieldContext_Account_identities(ctx, field)
 	case "mirror":
 		return ec.fieldContext_Account_mirror(ctx, field)
 	case "paused":
@@ -4965,6 +5025,20 @@ func (ec *executionContext) childFields_Header(ctx context.Context, field graphq
 		return ec.fieldContext_Header_value(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Header", field.Name)
+}
+
+func (ec *executionContext) childFields_Identity(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "email":
+		return ec.fieldContext_Identity_email(ctx, field)
+	case "name":
+		return ec.fieldContext_Identity_name(ctx, field)
+	case "replyTo":
+		return ec.fieldContext_Identity_replyTo(ctx, field)
+	case "default":
+		return ec.fieldContext_Identity_default(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Identity", field.Name)
 }
 
 func (ec *executionContext) childFields_Mailbox(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -6560,6 +6634,38 @@ func (ec *executionContext) _Account_stateReason(ctx context.Context, field grap
 }
 func (ec *executionContext) fieldContext_Account_stateReason(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Account", field, true, true, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _Account_identities(ctx context.Context, field graphql.CollectedField, obj *store.Account) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Account_identities(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Account().Identities(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*mail.Identity) graphql.Marshaler {
+			return ec.marshalNIdentity2ᚕᚖgithubᚗcomᚋposternᚑmailᚋposternᚋpluginsᚋsdkᚋmailᚐIdentityᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Account_identities(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Account",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Identity(ctx, field)
+		},
+	}
+	return fc, nil
 }
 
 func (ec *executionContext) _Account_mirror(ctx context.Context, field graphql.CollectedField, obj *store.Account) (ret graphql.Marshaler) {
@@ -10384,6 +10490,98 @@ func (ec *executionContext) _Header_value(ctx context.Context, field graphql.Col
 }
 func (ec *executionContext) fieldContext_Header_value(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Header", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _Identity_email(ctx context.Context, field graphql.CollectedField, obj *mail.Identity) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Identity_email(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Email, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Identity_email(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Identity", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _Identity_name(ctx context.Context, field graphql.CollectedField, obj *mail.Identity) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Identity_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Identity_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Identity", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _Identity_replyTo(ctx context.Context, field graphql.CollectedField, obj *mail.Identity) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Identity_replyTo(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Identity().ReplyTo(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Identity_replyTo(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Identity", field, true, true, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _Identity_default(ctx context.Context, field graphql.CollectedField, obj *mail.Identity) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Identity_default(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Default, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Identity_default(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Identity", field, false, false, errors.New("field of type Boolean does not have child fields"))
 }
 
 func (ec *executionContext) _Mailbox_id(ctx context.Context, field graphql.CollectedField, obj *store.Mailbox) (ret graphql.Marshaler) {
@@ -17524,6 +17722,44 @@ func (ec *executionContext) _Account(ctx context.Context, sel ast.SelectionSet, 
 			}
 
 			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		case "identities":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._Account_identities(ctx, field, obj)
+				if res == graphql.Null {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
 		case "mirror":
 			out.Values[i] = ec._Account_mirror(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
@@ -20687,6 +20923,92 @@ func (ec *executionContext) _Header(ctx context.Context, sel ast.SelectionSet, o
 			out.Values[i] = ec._Header_value(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var identityImplementors = []string{"Identity"}
+
+func (ec *executionContext) _Identity(ctx context.Context, sel ast.SelectionSet, obj *mail.Identity) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, identityImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("Identity")
+		case "email":
+			out.Values[i] = ec._Identity_email(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "name":
+			out.Values[i] = ec._Identity_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "replyTo":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._Identity_replyTo(ctx, field, obj)
+				if res == graphql.RequiredNull {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		case "default":
+			out.Values[i] = ec._Identity_default(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
@@ -24689,6 +25011,32 @@ func (ec *executionContext) marshalNID2ᚕstringᚄ(ctx context.Context, sel ast
 	}
 
 	return ret
+}
+
+func (ec *executionContext) marshalNIdentity2ᚕᚖgithubᚗcomᚋposternᚑmailᚋposternᚋpluginsᚋsdkᚋmailᚐIdentityᚄ(ctx context.Context, sel ast.SelectionSet, v []*mail.Identity) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNIdentity2ᚖgithubᚗcomᚋposternᚑmailᚋposternᚋpluginsᚋsdkᚋmailᚐIdentity(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNIdentity2ᚖgithubᚗcomᚋposternᚑmailᚋposternᚋpluginsᚋsdkᚋmailᚐIdentity(ctx context.Context, sel ast.SelectionSet, v *mail.Identity) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._Identity(ctx, sel, v)
 }
 
 func (ec *executionContext) unmarshalNImportance2githubᚗcomᚋposternᚑmailᚋposternᚋpluginsᚋsdkᚋmailᚐImportance(ctx context.Context, v any) (mail.Importance, error) {

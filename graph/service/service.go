@@ -84,6 +84,8 @@ type Accounts interface {
 	// DisconnectAccount forgets an account: with revoke the grant is given back,
 	// with erase what is owed to endpoints is dropped.
 	DisconnectAccount(ctx context.Context, id string, revoke, erase bool) error
+	// Identities are the addresses that the account may send from.
+	Identities(ctx context.Context, a *store.Account) ([]mail.Identity, error)
 	// SyncAccount asks the provider for changes and returns after that round.
 	SyncAccount(ctx context.Context, id string) error
 }

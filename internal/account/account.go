@@ -71,6 +71,7 @@ type Service struct {
 	watches   *watches
 	faults    *faults
 	listeners *listeners
+	senders   *senders
 	// started has the instances whose plugin has (again) begun to serve.
 	started chan string
 	// hinted has what push told of, for noting when.
@@ -100,7 +101,7 @@ func New(s store.Store, j *journal.Journal, p Providers, opts Options) *Service 
 			Name: "postern_token_refreshes_total", Help: "Grants that a provider renewed."}, []string{"provider"}),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "postern_grants_refused_total", Help: "Grants that a provider refused, by kind of error."}, []string{"kind"}),
-		faults: newFaults(), store: s, journal: j, providers: p, opts: opts, log: opts.Log, watches: newWatches(opts.Now), listeners: newListeners(), started: make(chan string, 64), hinted: make(chan hinted, 1024),
+		faults: newFaults(), store: s, journal: j, providers: p, opts: opts, log: opts.Log, watches: newWatches(opts.Now), listeners: newListeners(), senders: newSenders(), started: make(chan string, 64), hinted: make(chan hinted, 1024),
 	}
 	if opts.Registerer != nil {
 		opts.Registerer.MustRegister(svc.refreshes, svc.refused, svc.faults.gauge)

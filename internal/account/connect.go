@@ -224,7 +224,7 @@ func (s *Service) finish(ctx context.Context, c *store.Connect, pending []byte, 
 			return err
 		}
 		for i, ca := range resp.Accounts {
-			if err := s.connected(tx, b, ids[i], c, ca, g.ID); err != nil {
+			if err := s.connected(tx, b, ids[i], c, ca, g.ID, resp); err != nil {
 				return err
 			}
 		}
@@ -239,6 +239,11 @@ func (s *Service) finish(ctx context.Context, c *store.Connect, pending []byte, 
 			// The account is connected; it is opened when it is first used.
 			s.log.WarnContext(ctx, "plugin did not open the account", "account", ids[i], "error", err)
 		}
+		if !resp.ExpiresAt.IsZero() {
+			s.log.WarnContext(ctx, "the consent ends whatever is done", "account", ids[i], "provider", c.Provider,
+				"ends", resp.ExpiresAt, "reason", resp.ExpiresReason)
+		}
+		s.senders.anew(ids[i])
 		s.mirror.Touch(ctx, ids[i])
 		s.watches.due(ids[i])
 	}
@@ -263,7 +268,7 @@ func (s *Service) useLink(tx store.Tx, link string) error {
 
 // connected writes one account of a new grant. One that was there before
 // keeps everything and is told as recovered.
-func (s *Service) connected(tx store.Tx, b *journal.Batch, id string, c *store.Connect, ca provider.ConnectedAccount, grant string) error {
+func (s *Service) connected(tx store.Tx, b *journal.Batch, id string, c *store.Connect, ca provider.ConnectedAccount, grant string, resp *provider.FinishConnectResponse) error {
 	a, err := tx.Account(id)
 	kind := event.AccountRecovered
 	switch {
@@ -288,6 +293,7 @@ func (s *Service) connected(tx store.Tx, b *journal.Batch, id string, c *store.C
 		kind = "" // connected again while all was well
 	}
 	a.Grant, a.Address, a.Name, a.StateReason = grant, ca.Address, ca.Name, ""
+	a.GrantEnds, a.GrantEndsWhy = resp.ExpiresAt, resp.ExpiresReason
 	if c.ExternalID != "" {
 		a.ExternalID = c.ExternalID
 	}

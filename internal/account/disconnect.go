@@ -57,6 +57,7 @@ func (s *Service) Disconnect(ctx context.Context, id string, revoke bool, erase 
 	}
 	s.mirror.Forget(id)
 	s.watches.forget(id)
+	s.senders.forget(id)
 	s.faults.leave(id)
 	giveBack(ctx)
 	ctx, cancel := context.WithTimeout(ctx, dropLimit)

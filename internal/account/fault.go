@@ -237,6 +237,7 @@ func (s *Service) endFault(ctx context.Context, instance, unproven string) {
 // GrantWorks takes that an account was synced.
 func (s *Service) GrantWorks(ctx context.Context, instance, account string) {
 	s.works(ctx, instance, account, false)
+	s.senders.due(account, s.now())
 }
 
 // refusedApplication notes what connecting met, where it is the operator's

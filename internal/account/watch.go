@@ -85,6 +85,7 @@ func (s *Service) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	wg.Go(func() { s.noteHints(ctx) })
+	wg.Go(func() { s.keepIdentities(ctx) })
 	wg.Go(func() { s.listen(ctx) })
 	slots := make(chan struct{}, 8)
 	timer := time.NewTimer(0)

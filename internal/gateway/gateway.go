@@ -198,7 +198,7 @@ func (g *Gateway) wire(ctx context.Context) error {
 		}
 	}
 	sink.accounts = g.accounts
-	g.submit = submission.New(g.store, g.journal, g.plugins, g.mirror, submission.Options{Log: g.log, Registerer: reg})
+	g.submit = submission.New(g.store, g.journal, g.plugins, g.mirror, submission.Options{Log: g.log, Registerer: reg, MaySend: g.accounts.MaySend})
 	return g.wireGraph(ctx)
 }
 

@@ -59,6 +59,10 @@ func (a accounts) DisconnectAccount(ctx context.Context, id string, revoke, eras
 	return err
 }
 
+func (a accounts) Identities(ctx context.Context, acct *store.Account) ([]mail.Identity, error) {
+	return a.accounts.Identities(ctx, acct)
+}
+
 func (a accounts) SyncAccount(ctx context.Context, id string) error { return a.mirror.Sync(ctx, id) }
 
 type mailer struct{ mirror *mailbox.Service }

@@ -86,11 +86,13 @@ func respond(w http.ResponseWriter, v any, err error) {
 
 // AccountRow is one account as `postern accounts list` shows it.
 type AccountRow struct {
-	ID       string    `json:"id"`
-	Provider string    `json:"provider"`
-	Address  string    `json:"address"`
-	State    string    `json:"state"`
-	Reason   string    `json:"reason,omitempty"`
+	ID       string `json:"id"`
+	Provider string `json:"provider"`
+	Address  string `json:"address"`
+	State    string `json:"state"`
+	Reason   string `json:"reason,omitempty"`
+	// Ends says when the consent will end, where that is known.
+	Ends     string    `json:"ends,omitempty"`
 	Messages int64     `json:"messages"`
 	SyncedAt time.Time `json:"synced_at,omitzero"`
 }
@@ -120,7 +122,7 @@ func ListAccounts(ctx context.Context, s store.Store) ([]AccountRow, error) {
 					reason = ofProvider(a.Provider, faults[a.Provider])
 				}
 				rows = append(rows, AccountRow{ID: a.ID, Provider: a.Provider, Address: a.Address,
-					State: strings.ToUpper(string(a.State)), Reason: reason, Messages: count, SyncedAt: a.LastSyncAt})
+					State: strings.ToUpper(string(a.State)), Reason: reason, Ends: a.Ending(), Messages: count, SyncedAt: a.LastSyncAt})
 				after = a.ID
 			}
 			n = len(list)

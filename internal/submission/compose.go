@@ -63,7 +63,11 @@ func (s *Service) compose(ctx context.Context, acct *store.Account, in Input) (*
 		if err := s.related(ctx, &builder{acct: acct, msg: in.Message}); err != nil {
 			return nil, nil, err
 		}
-		return composeRaw(acct, in, s.now())
+		sub, raw, err := composeRaw(acct, in, s.now())
+		if err == nil {
+			err = s.authors(ctx, acct, raw)
+		}
+		return sub, raw, err
 	}
 	b := &builder{acct: acct, msg: in.Message, now: s.now()}
 	if err := s.related(ctx, b); err != nil {
@@ -79,6 +83,9 @@ func (s *Service) compose(ctx context.Context, acct *store.Account, in Input) (*
 	if err != nil {
 		return nil, nil, err
 	}
+	if err := s.maySend(ctx, acct, b.from().Email); err != nil {
+		return nil, nil, err
+	}
 	raw, err := b.build()
 	if err != nil {
 		return nil, nil, err
@@ -86,6 +93,33 @@ func (s *Service) compose(ctx context.Context, acct *store.Account, in Input) (*
 	sub := &store.Submission{ID: idOf(b.messageID), From: b.from().Email, Recipients: rcpts, Subject: b.msg.Subject, MessageID: b.messageID,
 		InReplyTo: in.InReplyTo + in.Forward, Forward: in.Forward != ""} // one of the two
 	return sub, raw, nil
+}
+
+// maySend refuses an address that the account may not send from.
+func (s *Service) maySend(ctx context.Context, acct *store.Account, from string) error {
+	if s.opts.MaySend == nil || strings.EqualFold(from, acct.Address) {
+		return nil
+	}
+	return s.opts.MaySend(ctx, acct, from)
+}
+
+// authors judges whom a whole message is from (RFC 5322, 3.6.2).
+func (s *Service) authors(ctx context.Context, acct *store.Account, raw []byte) error {
+	e, err := message.Read(bytes.NewReader(raw))
+	if e == nil {
+		return sdk.Errorf(sdk.KindInvalid, "submit message", "raw is not a message: %w", err)
+	}
+	h := gomail.Header{Header: e.Header}
+	list, err := h.AddressList("From")
+	if err != nil {
+		return sdk.Errorf(sdk.KindInvalid, "submit message", "the From field cannot be read")
+	}
+	for _, a := range list {
+		if err := s.maySend(ctx, acct, a.Address); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // recipients gives the envelope: every address once.

@@ -65,6 +65,9 @@ type Options struct {
 	// KeyLife is how long an idempotency key stands for its submission, 24
 	// hours by default. After that it may be used again.
 	KeyLife time.Duration
+	// MaySend judges whether an account may send from an address; nil leaves
+	// that to the provider.
+	MaySend func(ctx context.Context, acct *store.Account, from string) error
 	// Grace is how long Run lets what is under way finish, 3 seconds by default.
 	Grace time.Duration
 }

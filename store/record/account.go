@@ -1,6 +1,7 @@
 package record
 
 import (
+	"github.com/postern-mail/postern/plugins/sdk/mail"
 	"github.com/postern-mail/postern/store"
 	"github.com/postern-mail/postern/store/record/recordpb"
 )
@@ -15,6 +16,8 @@ func EncodeAccount(a *store.Account) ([]byte, error) {
 		SyncedAt: putTime(a.SyncedAt), LastSyncAt: putTime(a.LastSyncAt), Done: a.Done, Total: a.Total,
 		WatchId: text(a.Watch.ID), WatchState: a.Watch.State, WatchExpires: putTime(a.Watch.Expires),
 		WatchLookupKeys: texts(a.Watch.LookupKeys), WatchLastHintAt: putTime(a.Watch.LastHintAt),
+		GrantEnds: putTime(a.GrantEnds), GrantEndsWhy: text(a.GrantEndsWhy),
+		Identities: putIdentities(a.Identities), IdentitiesPartial: a.IdentitiesPartial,
 	})
 }
 
@@ -34,7 +37,25 @@ func DecodeAccount(id string, b []byte) (*store.Account, error) {
 			ID: r.WatchId, State: r.WatchState, Expires: getTime(r.WatchExpires),
 			LookupKeys: r.WatchLookupKeys, LastHintAt: getTime(r.WatchLastHintAt),
 		},
+		GrantEnds: getTime(r.GrantEnds), GrantEndsWhy: r.GrantEndsWhy,
+		Identities: getIdentities(r.Identities), IdentitiesPartial: r.IdentitiesPartial,
 	}, nil
+}
+
+func putIdentities(list []mail.Identity) []*recordpb.Identity {
+	var out []*recordpb.Identity
+	for _, i := range list {
+		out = append(out, &recordpb.Identity{Email: text(i.Email), Name: text(i.Name), ReplyTo: text(i.ReplyTo), Default: i.Default})
+	}
+	return out
+}
+
+func getIdentities(list []*recordpb.Identity) []mail.Identity {
+	var out []mail.Identity
+	for _, i := range list {
+		out = append(out, mail.Identity{Email: i.GetEmail(), Name: i.GetName(), ReplyTo: i.GetReplyTo(), Default: i.GetDefault()})
+	}
+	return out
 }
 
 // EncodeGrant encodes all of a grant but its id.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/postern-mail/postern/plugins/sdk/mail"
 	"github.com/postern-mail/postern/store"
 )
 
@@ -23,6 +24,7 @@ func fullAccount() *store.Account {
 		ID: "a1", Provider: "sandbox", Subject: "s-1", Address: "ada@example.org", Name: "Ada \u00e9",
 		ExternalID: "x-1", Grant: "g1", State: store.AccountGrantExpired, StateReason: "expired: sign in again",
 		Mirror: store.MirrorFull, Paused: true,
+		GrantEnds: day(4), GrantEndsWhy: "a trial", Identities: []mail.Identity{{Email: "b@example.com", Name: "B", ReplyTo: "c@example.com", Default: true}}, IdentitiesPartial: true,
 		CreatedAt: day(-3), ConnectedAt: day(-2), SyncedAt: day(-1), LastSyncAt: Start.Add(123456789),
 		Done: 17, Total: 99,
 		Watch: store.Watch{ID: "w1", State: []byte{0, 1, 2, 255}, Expires: day(3), LookupKeys: []string{"k1", "k2"}, LastHintAt: day(1)},

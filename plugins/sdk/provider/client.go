@@ -159,7 +159,7 @@ func (c *client) Identities(ctx context.Context, req *IdentitiesRequest) (*Ident
 	if err != nil {
 		return nil, fromStatus(ctx, VerbIdentities, err)
 	}
-	return &IdentitiesResponse{Identities: each(resp.GetIdentities(), identityFromPB)}, nil
+	return &IdentitiesResponse{Identities: each(resp.GetIdentities(), identityFromPB), Partial: resp.GetPartial()}, nil
 }
 
 func (c *client) Search(ctx context.Context, req *SearchRequest) (*SearchResponse, error) {

@@ -104,8 +104,7 @@ type Provider interface {
 	// Probe tells what became of a prepared message. Idempotent.
 	Probe(ctx context.Context, req *ProbeRequest) (*ProbeResponse, error)
 
-	// Identities lists the addresses that the account may send from. Who sends
-	// from another one is refused by the host. Idempotent.
+	// Identities lists the addresses that the account may send from. Idempotent.
 	Identities(ctx context.Context, req *IdentitiesRequest) (*IdentitiesResponse, error)
 
 	// Search asks the provider's own search. Idempotent.

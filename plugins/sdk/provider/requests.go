@@ -368,7 +368,12 @@ type ProbeResponse struct {
 type IdentitiesRequest struct{ Call }
 
 // IdentitiesResponse lists it, at most one of them the default.
-type IdentitiesResponse struct{ Identities []mail.Identity }
+type IdentitiesResponse struct {
+	Identities []mail.Identity
+	// Partial: there may be others, which only sending shows. Where it is not
+	// set, the host refuses who sends from an address that is not listed.
+	Partial bool
+}
 
 // SearchRequest is a typed query. Empty fields do not restrict.
 type SearchRequest struct {

@@ -222,7 +222,7 @@ func (s *server) Probe(ctx context.Context, req *pb.ProbeRequest) (*pb.ProbeResp
 func (s *server) Identities(ctx context.Context, req *pb.IdentitiesRequest) (*pb.IdentitiesResponse, error) {
 	resp, err := s.p.Identities(ctx, &IdentitiesRequest{Call: callFromPB(req.GetCall())})
 	return reply(resp, err, func(r *IdentitiesResponse) *pb.IdentitiesResponse {
-		return &pb.IdentitiesResponse{Identities: each(r.Identities, byValue(identityToPB))}
+		return &pb.IdentitiesResponse{Identities: each(r.Identities, byValue(identityToPB)), Partial: r.Partial}
 	})
 }
 

@@ -183,30 +183,34 @@ func (x *Key) GetAccount() string {
 }
 
 type Account struct {
-	state           protoimpl.MessageState `protogen:"open.v1"`
-	Provider        string                 `protobuf:"bytes,1,opt,name=provider,proto3" json:"provider,omitempty"`
-	Subject         string                 `protobuf:"bytes,2,opt,name=subject,proto3" json:"subject,omitempty"`
-	Address         string                 `protobuf:"bytes,3,opt,name=address,proto3" json:"address,omitempty"`
-	Name            string                 `protobuf:"bytes,4,opt,name=name,proto3" json:"name,omitempty"`
-	ExternalId      string                 `protobuf:"bytes,5,opt,name=external_id,json=externalId,proto3" json:"external_id,omitempty"`
-	Grant           string                 `protobuf:"bytes,6,opt,name=grant,proto3" json:"grant,omitempty"`
-	State           string                 `protobuf:"bytes,7,opt,name=state,proto3" json:"state,omitempty"`
-	StateReason     string                 `protobuf:"bytes,8,opt,name=state_reason,json=stateReason,proto3" json:"state_reason,omitempty"`
-	Mirror          string                 `protobuf:"bytes,9,opt,name=mirror,proto3" json:"mirror,omitempty"`
-	Paused          bool                   `protobuf:"varint,10,opt,name=paused,proto3" json:"paused,omitempty"`
-	CreatedAt       *Time                  `protobuf:"bytes,11,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
-	ConnectedAt     *Time                  `protobuf:"bytes,12,opt,name=connected_at,json=connectedAt,proto3" json:"connected_at,omitempty"`
-	SyncedAt        *Time                  `protobuf:"bytes,13,opt,name=synced_at,json=syncedAt,proto3" json:"synced_at,omitempty"`
-	LastSyncAt      *Time                  `protobuf:"bytes,14,opt,name=last_sync_at,json=lastSyncAt,proto3" json:"last_sync_at,omitempty"`
-	Done            int64                  `protobuf:"varint,15,opt,name=done,proto3" json:"done,omitempty"`
-	Total           int64                  `protobuf:"varint,16,opt,name=total,proto3" json:"total,omitempty"`
-	WatchId         string                 `protobuf:"bytes,17,opt,name=watch_id,json=watchId,proto3" json:"watch_id,omitempty"`
-	WatchState      []byte                 `protobuf:"bytes,18,opt,name=watch_state,json=watchState,proto3" json:"watch_state,omitempty"`
-	WatchExpires    *Time                  `protobuf:"bytes,19,opt,name=watch_expires,json=watchExpires,proto3" json:"watch_expires,omitempty"`
-	WatchLookupKeys []string               `protobuf:"bytes,20,rep,name=watch_lookup_keys,json=watchLookupKeys,proto3" json:"watch_lookup_keys,omitempty"`
-	WatchLastHintAt *Time                  `protobuf:"bytes,21,opt,name=watch_last_hint_at,json=watchLastHintAt,proto3" json:"watch_last_hint_at,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	state             protoimpl.MessageState `protogen:"open.v1"`
+	Provider          string                 `protobuf:"bytes,1,opt,name=provider,proto3" json:"provider,omitempty"`
+	Subject           string                 `protobuf:"bytes,2,opt,name=subject,proto3" json:"subject,omitempty"`
+	Address           string                 `protobuf:"bytes,3,opt,name=address,proto3" json:"address,omitempty"`
+	Name              string                 `protobuf:"bytes,4,opt,name=name,proto3" json:"name,omitempty"`
+	ExternalId        string                 `protobuf:"bytes,5,opt,name=external_id,json=externalId,proto3" json:"external_id,omitempty"`
+	Grant             string                 `protobuf:"bytes,6,opt,name=grant,proto3" json:"grant,omitempty"`
+	State             string                 `protobuf:"bytes,7,opt,name=state,proto3" json:"state,omitempty"`
+	StateReason       string                 `protobuf:"bytes,8,opt,name=state_reason,json=stateReason,proto3" json:"state_reason,omitempty"`
+	Mirror            string                 `protobuf:"bytes,9,opt,name=mirror,proto3" json:"mirror,omitempty"`
+	Paused            bool                   `protobuf:"varint,10,opt,name=paused,proto3" json:"paused,omitempty"`
+	CreatedAt         *Time                  `protobuf:"bytes,11,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	ConnectedAt       *Time                  `protobuf:"bytes,12,opt,name=connected_at,json=connectedAt,proto3" json:"connected_at,omitempty"`
+	SyncedAt          *Time                  `protobuf:"bytes,13,opt,name=synced_at,json=syncedAt,proto3" json:"synced_at,omitempty"`
+	LastSyncAt        *Time                  `protobuf:"bytes,14,opt,name=last_sync_at,json=lastSyncAt,proto3" json:"last_sync_at,omitempty"`
+	Done              int64                  `protobuf:"varint,15,opt,name=done,proto3" json:"done,omitempty"`
+	Total             int64                  `protobuf:"varint,16,opt,name=total,proto3" json:"total,omitempty"`
+	WatchId           string                 `protobuf:"bytes,17,opt,name=watch_id,json=watchId,proto3" json:"watch_id,omitempty"`
+	WatchState        []byte                 `protobuf:"bytes,18,opt,name=watch_state,json=watchState,proto3" json:"watch_state,omitempty"`
+	WatchExpires      *Time                  `protobuf:"bytes,19,opt,name=watch_expires,json=watchExpires,proto3" json:"watch_expires,omitempty"`
+	WatchLookupKeys   []string               `protobuf:"bytes,20,rep,name=watch_lookup_keys,json=watchLookupKeys,proto3" json:"watch_lookup_keys,omitempty"`
+	WatchLastHintAt   *Time                  `protobuf:"bytes,21,opt,name=watch_last_hint_at,json=watchLastHintAt,proto3" json:"watch_last_hint_at,omitempty"`
+	GrantEnds         *Time                  `protobuf:"bytes,22,opt,name=grant_ends,json=grantEnds,proto3" json:"grant_ends,omitempty"`
+	GrantEndsWhy      string                 `protobuf:"bytes,23,opt,name=grant_ends_why,json=grantEndsWhy,proto3" json:"grant_ends_why,omitempty"`
+	Identities        []*Identity            `protobuf:"bytes,24,rep,name=identities,proto3" json:"identities,omitempty"`
+	IdentitiesPartial bool                   `protobuf:"varint,25,opt,name=identities_partial,json=identitiesPartial,proto3" json:"identities_partial,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *Account) Reset() {
@@ -386,6 +390,103 @@ func (x *Account) GetWatchLastHintAt() *Time {
 	return nil
 }
 
+func (x *Account) GetGrantEnds() *Time {
+	if x != nil {
+		return x.GrantEnds
+	}
+	return nil
+}
+
+func (x *Account) GetGrantEndsWhy() string {
+	if x != nil {
+		return x.GrantEndsWhy
+	}
+	return ""
+}
+
+func (x *Account) GetIdentities() []*Identity {
+	if x != nil {
+		return x.Identities
+	}
+	return nil
+}
+
+func (x *Account) GetIdentitiesPartial() bool {
+	if x != nil {
+		return x.IdentitiesPartial
+	}
+	return false
+}
+
+// Identity is an address that an account may send from.
+type Identity struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Email         string                 `protobuf:"bytes,1,opt,name=email,proto3" json:"email,omitempty"`
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	ReplyTo       string                 `protobuf:"bytes,3,opt,name=reply_to,json=replyTo,proto3" json:"reply_to,omitempty"`
+	Default       bool                   `protobuf:"varint,4,opt,name=default,proto3" json:"default,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Identity) Reset() {
+	*x = Identity{}
+	mi := &file_store_record_recordpb_record_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Identity) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Identity) ProtoMessage() {}
+
+func (x *Identity) ProtoReflect() protoreflect.Message {
+	mi := &file_store_record_recordpb_record_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Identity.ProtoReflect.Descriptor instead.
+func (*Identity) Descriptor() ([]byte, []int) {
+	return file_store_record_recordpb_record_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Identity) GetEmail() string {
+	if x != nil {
+		return x.Email
+	}
+	return ""
+}
+
+func (x *Identity) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Identity) GetReplyTo() string {
+	if x != nil {
+		return x.ReplyTo
+	}
+	return ""
+}
+
+func (x *Identity) GetDefault() bool {
+	if x != nil {
+		return x.Default
+	}
+	return false
+}
+
 type Grant struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Provider      string                 `protobuf:"bytes,1,opt,name=provider,proto3" json:"provider,omitempty"`
@@ -399,7 +500,7 @@ type Grant struct {
 
 func (x *Grant) Reset() {
 	*x = Grant{}
-	mi := &file_store_record_recordpb_record_proto_msgTypes[4]
+	mi := &file_store_record_recordpb_record_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -411,7 +512,7 @@ func (x *Grant) String() string {
 func (*Grant) ProtoMessage() {}
 
 func (x *Grant) ProtoReflect() protoreflect.Message {
-	mi := &file_store_record_recordpb_record_proto_msgTypes[4]
+	mi := &file_store_record_recordpb_record_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -424,7 +525,7 @@ func (x *Grant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Grant.ProtoReflect.Descriptor instead.
 func (*Grant) Descriptor() ([]byte, []int) {
-	return file_store_record_recordpb_record_proto_rawDescGZIP(), []int{4}
+	return file_store_record_recordpb_record_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Grant) GetProvider() string {
@@ -480,7 +581,7 @@ type Connect struct {
 
 func (x *Connect) Reset() {
 	*x = Connect{}
-	mi := &file_store_record_recordpb_record_proto_msgTypes[5]
+	mi := &file_store_record_recordpb_record_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -492,7 +593,7 @@ func (x *Connect) String() string {
 func (*Connect) ProtoMessage() {}
 
 func (x *Connect) ProtoReflect() protoreflect.Message {
-	mi := &file_store_record_recordpb_record_proto_msgTypes[5]
+	mi := &file_store_record_recordpb_record_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -505,7 +606,7 @@ func (x *Connect) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Connect.ProtoReflect.Descriptor instead.
 func (*Connect) Descriptor() ([]byte, []int) {
-	return file_store_record_recordpb_record_proto_rawDescGZIP(), []int{5}
+	return file_store_record_recordpb_record_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Connect) GetLink() string {
@@ -597,7 +698,7 @@ type Mailbox struct {
 
 func (x *Mailbox) Reset() {
 	*x = Mailbox{}
-	mi := &file_store_record_recordpb_record_proto_msgTypes[6]
+	mi := &file_store_record_recordpb_record_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -609,7 +710,7 @@ func (x *Mailbox) String() string {
 func (*Mailbox) ProtoMessage() {}
 
 func (x *Mailbox) ProtoReflect() protoreflect.Message {
-	mi := &file_store_record_recordpb_record_proto_msgTypes[6]
+	mi := &file_store_record_recordpb_record_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -622,7 +723,7 @@ func (x *Mailbox) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Mailbox.ProtoReflect.Descriptor instead.
 func (*Mailbox) Descriptor() ([]byte, []int) {
-	return file_store_record_recordpb_record_proto_rawDescGZIP(), []int{6}
+	return file_store_record_recordpb_record_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Mailbox) GetAccount() string {
@@ -716,7 +817,7 @@ type MailboxState struct {
 
 func (x *MailboxState) Reset() {
 	*x = MailboxState{}
-	mi := &file_store_record_recordpb_record_proto_msgTypes[7]
+	mi := &file_store_record_recordpb_record_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -728,7 +829,7 @@ func (x *MailboxState) String() string {
 func (*MailboxState) ProtoMessage() {}
 
 func (x *MailboxState) ProtoReflect() protoreflect.Message {
-	mi := &file_store_record_recordpb_record_proto_msgTypes[7]
+	mi := &file_store_record_recordpb_record_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -741,7 +842,7 @@ func (x *MailboxState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MailboxState.ProtoReflect.Descriptor instead.
 func (*MailboxState) Descriptor() ([]byte, []int) {
-	return file_store_record_recordpb_record_proto_rawDescGZIP(), []int{7}
+	return file_store_record_recordpb_record_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *MailboxState) GetUidNext() uint32 {
@@ -791,7 +892,7 @@ type Uid struct {
 
 func (x *Uid) Reset() {
 	*x = Uid{}
-	mi := &file_store_record_recordpb_record_proto_msgTypes[8]
+	mi := &file_store_record_recordpb_record_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -803,7 +904,7 @@ func (x *Uid) String() string {
 func (*Uid) ProtoMessage() {}
 
 func (x *Uid) ProtoReflect() protoreflect.Message {
-	mi := &file_store_record_recordpb_record_proto_msgTypes[8]
+	mi := &file_store_record_recordpb_record_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -816,7 +917,7 @@ func (x *Uid) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Uid.ProtoReflect.Descriptor instead.
 func (*Uid) Descriptor() ([]byte, []int) {
-	return file_store_record_recordpb_record_proto_rawDescGZIP(), []int{8}
+	return file_store_record_recordpb_record_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Uid) GetMessage() string {
@@ -888,7 +989,7 @@ type Message struct {
 
 func (x *Message) Reset() {
 	*x = Message{}
-	mi := &file_store_record_recordpb_record_proto_msgTypes[9]
+	mi := &file_store_record_recordpb_record_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -900,7 +1001,7 @@ func (x *Message) String() string {
 func (*Message) ProtoMessage() {}
 
 func (x *Message) ProtoReflect() protoreflect.Message {
-	mi := &file_store_record_recordpb_record_proto_msgTypes[9]
+	mi := &file_store_record_recordpb_record_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -913,7 +1014,7 @@ func (x *Message) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Message.ProtoReflect.Descriptor instead.
 func (*Message) Descriptor() ([]byte, []int) {
-	return file_store_record_recordpb_record_proto_rawDescGZIP(), []int{9}
+	return file_store_record_recordpb_record_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Message) GetAccount() string {
@@ -1159,7 +1260,7 @@ type Thread struct {
 
 func (x *Thread) Reset() {
 	*x = Thread{}
-	mi := &file_store_record_recordpb_record_proto_msgTypes[10]
+	mi := &file_store_record_recordpb_record_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1171,7 +1272,7 @@ func (x *Thread) String() string {
 func (*Thread) ProtoMessage() {}
 
 func (x *Thread) ProtoReflect() protoreflect.Message {
-	mi := &file_store_record_recordpb_record_proto_msgTypes[10]
+	mi := &file_store_record_recordpb_record_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1184,7 +1285,7 @@ func (x *Thread) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Thread.ProtoReflect.Descriptor instead.
 func (*Thread) Descriptor() ([]byte, []int) {
-	return file_store_record_recordpb_record_proto_rawDescGZIP(), []int{10}
+	return file_store_record_recordpb_record_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Thread) GetLastAt() *Time {
@@ -1241,7 +1342,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_store_record_recordpb_record_proto_msgTypes[11]
+	mi := &file_store_record_recordpb_record_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1253,7 +1354,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_store_record_recordpb_record_proto_msgTypes[11]
+	mi := &file_store_record_recordpb_record_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1266,7 +1367,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_store_record_recordpb_record_proto_rawDescGZIP(), []int{11}
+	return file_store_record_recordpb_record_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Event) GetId() string {
@@ -1414,7 +1515,7 @@ type EventContent struct {
 
 func (x *EventContent) Reset() {
 	*x = EventContent{}
-	mi := &file_store_record_recordpb_record_proto_msgTypes[12]
+	mi := &file_store_record_recordpb_record_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1426,7 +1527,7 @@ func (x *EventContent) String() string {
 func (*EventContent) ProtoMessage() {}
 
 func (x *EventContent) ProtoReflect() protoreflect.Message {
-	mi := &file_store_record_recordpb_record_proto_msgTypes[12]
+	mi := &file_store_record_recordpb_record_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1439,7 +1540,7 @@ func (x *EventContent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventContent.ProtoReflect.Descriptor instead.
 func (*EventContent) Descriptor() ([]byte, []int) {
-	return file_store_record_recordpb_record_proto_rawDescGZIP(), []int{12}
+	return file_store_record_recordpb_record_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *EventContent) GetAddedKeywords() []string {
@@ -1492,7 +1593,7 @@ type Snapshot struct {
 
 func (x *Snapshot) Reset() {
 	*x = Snapshot{}
-	mi := &file_store_record_recordpb_record_proto_msgTypes[13]
+	mi := &file_store_record_recordpb_record_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1504,7 +1605,7 @@ func (x *Snapshot) String() string {
 func (*Snapshot) ProtoMessage() {}
 
 func (x *Snapshot) ProtoReflect() protoreflect.Message {
-	mi := &file_store_record_recordpb_record_proto_msgTypes[13]
+	mi := &file_store_record_recordpb_record_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1517,7 +1618,7 @@ func (x *Snapshot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Snapshot.ProtoReflect.Descriptor instead.
 func (*Snapshot) Descriptor() ([]byte, []int) {
-	return file_store_record_recordpb_record_proto_rawDescGZIP(), []int{13}
+	return file_store_record_recordpb_record_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Snapshot) GetProviderId() string {
@@ -1631,7 +1732,7 @@ type Scope struct {
 
 func (x *Scope) Reset() {
 	*x = Scope{}
-	mi := &file_store_record_recordpb_record_proto_msgTypes[14]
+	mi := &file_store_record_recordpb_record_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1643,7 +1744,7 @@ func (x *Scope) String() string {
 func (*Scope) ProtoMessage() {}
 
 func (x *Scope) ProtoReflect() protoreflect.Message {
-	mi := &file_store_record_recordpb_record_proto_msgTypes[14]
+	mi := &file_store_record_recordpb_record_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1656,7 +1757,7 @@ func (x *Scope) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Scope.ProtoReflect.Descriptor instead.
 func (*Scope) Descriptor() ([]byte, []int) {
-	return file_store_record_recordpb_record_proto_rawDescGZIP(), []int{14}
+	return file_store_record_recordpb_record_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Scope) GetName() string {
@@ -1715,7 +1816,7 @@ type Endpoint struct {
 
 func (x *Endpoint) Reset() {
 	*x = Endpoint{}
-	mi := &file_store_record_recordpb_record_proto_msgTypes[15]
+	mi := &file_store_record_recordpb_record_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1727,7 +1828,7 @@ func (x *Endpoint) String() string {
 func (*Endpoint) ProtoMessage() {}
 
 func (x *Endpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_store_record_recordpb_record_proto_msgTypes[15]
+	mi := &file_store_record_recordpb_record_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1740,7 +1841,7 @@ func (x *Endpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Endpoint.ProtoReflect.Descriptor instead.
 func (*Endpoint) Descriptor() ([]byte, []int) {
-	return file_store_record_recordpb_record_proto_rawDescGZIP(), []int{15}
+	return file_store_record_recordpb_record_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Endpoint) GetConfig() []byte {
@@ -1837,7 +1938,7 @@ type Body struct {
 
 func (x *Body) Reset() {
 	*x = Body{}
-	mi := &file_store_record_recordpb_record_proto_msgTypes[16]
+	mi := &file_store_record_recordpb_record_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1849,7 +1950,7 @@ func (x *Body) String() string {
 func (*Body) ProtoMessage() {}
 
 func (x *Body) ProtoReflect() protoreflect.Message {
-	mi := &file_store_record_recordpb_record_proto_msgTypes[16]
+	mi := &file_store_record_recordpb_record_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1862,7 +1963,7 @@ func (x *Body) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Body.ProtoReflect.Descriptor instead.
 func (*Body) Descriptor() ([]byte, []int) {
-	return file_store_record_recordpb_record_proto_rawDescGZIP(), []int{16}
+	return file_store_record_recordpb_record_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Body) GetAccount() string {
@@ -1918,7 +2019,7 @@ type Delivery struct {
 
 func (x *Delivery) Reset() {
 	*x = Delivery{}
-	mi := &file_store_record_recordpb_record_proto_msgTypes[17]
+	mi := &file_store_record_recordpb_record_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1930,7 +2031,7 @@ func (x *Delivery) String() string {
 func (*Delivery) ProtoMessage() {}
 
 func (x *Delivery) ProtoReflect() protoreflect.Message {
-	mi := &file_store_record_recordpb_record_proto_msgTypes[17]
+	mi := &file_store_record_recordpb_record_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1943,7 +2044,7 @@ func (x *Delivery) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Delivery.ProtoReflect.Descriptor instead.
 func (*Delivery) Descriptor() ([]byte, []int) {
-	return file_store_record_recordpb_record_proto_rawDescGZIP(), []int{17}
+	return file_store_record_recordpb_record_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Delivery) GetEndpoint() string {
@@ -2136,7 +2237,7 @@ type Attempt struct {
 
 func (x *Attempt) Reset() {
 	*x = Attempt{}
-	mi := &file_store_record_recordpb_record_proto_msgTypes[18]
+	mi := &file_store_record_recordpb_record_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2148,7 +2249,7 @@ func (x *Attempt) String() string {
 func (*Attempt) ProtoMessage() {}
 
 func (x *Attempt) ProtoReflect() protoreflect.Message {
-	mi := &file_store_record_recordpb_record_proto_msgTypes[18]
+	mi := &file_store_record_recordpb_record_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2161,7 +2262,7 @@ func (x *Attempt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attempt.ProtoReflect.Descriptor instead.
 func (*Attempt) Descriptor() ([]byte, []int) {
-	return file_store_record_recordpb_record_proto_rawDescGZIP(), []int{18}
+	return file_store_record_recordpb_record_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Attempt) GetNumber() int64 {
@@ -2294,7 +2395,7 @@ type Submission struct {
 
 func (x *Submission) Reset() {
 	*x = Submission{}
-	mi := &file_store_record_recordpb_record_proto_msgTypes[19]
+	mi := &file_store_record_recordpb_record_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2306,7 +2407,7 @@ func (x *Submission) String() string {
 func (*Submission) ProtoMessage() {}
 
 func (x *Submission) ProtoReflect() protoreflect.Message {
-	mi := &file_store_record_recordpb_record_proto_msgTypes[19]
+	mi := &file_store_record_recordpb_record_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2319,7 +2420,7 @@ func (x *Submission) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Submission.ProtoReflect.Descriptor instead.
 func (*Submission) Descriptor() ([]byte, []int) {
-	return file_store_record_recordpb_record_proto_rawDescGZIP(), []int{19}
+	return file_store_record_recordpb_record_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Submission) GetAccount() string {
@@ -2519,7 +2620,7 @@ type Job struct {
 
 func (x *Job) Reset() {
 	*x = Job{}
-	mi := &file_store_record_recordpb_record_proto_msgTypes[20]
+	mi := &file_store_record_recordpb_record_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2531,7 +2632,7 @@ func (x *Job) String() string {
 func (*Job) ProtoMessage() {}
 
 func (x *Job) ProtoReflect() protoreflect.Message {
-	mi := &file_store_record_recordpb_record_proto_msgTypes[20]
+	mi := &file_store_record_recordpb_record_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2544,7 +2645,7 @@ func (x *Job) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Job.ProtoReflect.Descriptor instead.
 func (*Job) Descriptor() ([]byte, []int) {
-	return file_store_record_recordpb_record_proto_rawDescGZIP(), []int{20}
+	return file_store_record_recordpb_record_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Job) GetState() string {
@@ -2707,7 +2808,7 @@ const file_store_record_recordpb_record_proto_rawDesc = "" +
 	"\x05email\x18\x02 \x01(\tR\x05email\"9\n" +
 	"\x03Key\x12\x18\n" +
 	"\awrapped\x18\x01 \x01(\fR\awrapped\x12\x18\n" +
-	"\aaccount\x18\x02 \x01(\tR\aaccount\"\x88\x06\n" +
+	"\aaccount\x18\x02 \x01(\tR\aaccount\"\xd2\a\n" +
 	"\aAccount\x12\x1a\n" +
 	"\bprovider\x18\x01 \x01(\tR\bprovider\x12\x18\n" +
 	"\asubject\x18\x02 \x01(\tR\asubject\x12\x18\n" +
@@ -2734,7 +2835,19 @@ const file_store_record_recordpb_record_proto_rawDesc = "" +
 	"watchState\x12<\n" +
 	"\rwatch_expires\x18\x13 \x01(\v2\x17.postern.record.v1.TimeR\fwatchExpires\x12*\n" +
 	"\x11watch_lookup_keys\x18\x14 \x03(\tR\x0fwatchLookupKeys\x12D\n" +
-	"\x12watch_last_hint_at\x18\x15 \x01(\v2\x17.postern.record.v1.TimeR\x0fwatchLastHintAt\"\xa7\x01\n" +
+	"\x12watch_last_hint_at\x18\x15 \x01(\v2\x17.postern.record.v1.TimeR\x0fwatchLastHintAt\x126\n" +
+	"\n" +
+	"grant_ends\x18\x16 \x01(\v2\x17.postern.record.v1.TimeR\tgrantEnds\x12$\n" +
+	"\x0egrant_ends_why\x18\x17 \x01(\tR\fgrantEndsWhy\x12;\n" +
+	"\n" +
+	"identities\x18\x18 \x03(\v2\x1b.postern.record.v1.IdentityR\n" +
+	"identities\x12-\n" +
+	"\x12identities_partial\x18\x19 \x01(\bR\x11identitiesPartial\"i\n" +
+	"\bIdentity\x12\x14\n" +
+	"\x05email\x18\x01 \x01(\tR\x05email\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x19\n" +
+	"\breply_to\x18\x03 \x01(\tR\areplyTo\x12\x18\n" +
+	"\adefault\x18\x04 \x01(\bR\adefault\"\xa7\x01\n" +
 	"\x05Grant\x12\x1a\n" +
 	"\bprovider\x18\x01 \x01(\tR\bprovider\x12\x1a\n" +
 	"\baccounts\x18\x02 \x03(\tR\baccounts\x12\x18\n" +
@@ -3023,29 +3136,30 @@ func file_store_record_recordpb_record_proto_rawDescGZIP() []byte {
 	return file_store_record_recordpb_record_proto_rawDescData
 }
 
-var file_store_record_recordpb_record_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_store_record_recordpb_record_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_store_record_recordpb_record_proto_goTypes = []any{
 	(*Time)(nil),         // 0: postern.record.v1.Time
 	(*Address)(nil),      // 1: postern.record.v1.Address
 	(*Key)(nil),          // 2: postern.record.v1.Key
 	(*Account)(nil),      // 3: postern.record.v1.Account
-	(*Grant)(nil),        // 4: postern.record.v1.Grant
-	(*Connect)(nil),      // 5: postern.record.v1.Connect
-	(*Mailbox)(nil),      // 6: postern.record.v1.Mailbox
-	(*MailboxState)(nil), // 7: postern.record.v1.MailboxState
-	(*Uid)(nil),          // 8: postern.record.v1.Uid
-	(*Message)(nil),      // 9: postern.record.v1.Message
-	(*Thread)(nil),       // 10: postern.record.v1.Thread
-	(*Event)(nil),        // 11: postern.record.v1.Event
-	(*EventContent)(nil), // 12: postern.record.v1.EventContent
-	(*Snapshot)(nil),     // 13: postern.record.v1.Snapshot
-	(*Scope)(nil),        // 14: postern.record.v1.Scope
-	(*Endpoint)(nil),     // 15: postern.record.v1.Endpoint
-	(*Body)(nil),         // 16: postern.record.v1.Body
-	(*Delivery)(nil),     // 17: postern.record.v1.Delivery
-	(*Attempt)(nil),      // 18: postern.record.v1.Attempt
-	(*Submission)(nil),   // 19: postern.record.v1.Submission
-	(*Job)(nil),          // 20: postern.record.v1.Job
+	(*Identity)(nil),     // 4: postern.record.v1.Identity
+	(*Grant)(nil),        // 5: postern.record.v1.Grant
+	(*Connect)(nil),      // 6: postern.record.v1.Connect
+	(*Mailbox)(nil),      // 7: postern.record.v1.Mailbox
+	(*MailboxState)(nil), // 8: postern.record.v1.MailboxState
+	(*Uid)(nil),          // 9: postern.record.v1.Uid
+	(*Message)(nil),      // 10: postern.record.v1.Message
+	(*Thread)(nil),       // 11: postern.record.v1.Thread
+	(*Event)(nil),        // 12: postern.record.v1.Event
+	(*EventContent)(nil), // 13: postern.record.v1.EventContent
+	(*Snapshot)(nil),     // 14: postern.record.v1.Snapshot
+	(*Scope)(nil),        // 15: postern.record.v1.Scope
+	(*Endpoint)(nil),     // 16: postern.record.v1.Endpoint
+	(*Body)(nil),         // 17: postern.record.v1.Body
+	(*Delivery)(nil),     // 18: postern.record.v1.Delivery
+	(*Attempt)(nil),      // 19: postern.record.v1.Attempt
+	(*Submission)(nil),   // 20: postern.record.v1.Submission
+	(*Job)(nil),          // 21: postern.record.v1.Job
 }
 var file_store_record_recordpb_record_proto_depIdxs = []int32{
 	0,  // 0: postern.record.v1.Account.created_at:type_name -> postern.record.v1.Time
@@ -3054,47 +3168,49 @@ var file_store_record_recordpb_record_proto_depIdxs = []int32{
 	0,  // 3: postern.record.v1.Account.last_sync_at:type_name -> postern.record.v1.Time
 	0,  // 4: postern.record.v1.Account.watch_expires:type_name -> postern.record.v1.Time
 	0,  // 5: postern.record.v1.Account.watch_last_hint_at:type_name -> postern.record.v1.Time
-	0,  // 6: postern.record.v1.Grant.updated_at:type_name -> postern.record.v1.Time
-	0,  // 7: postern.record.v1.Connect.expires_at:type_name -> postern.record.v1.Time
-	0,  // 8: postern.record.v1.Connect.used_at:type_name -> postern.record.v1.Time
-	0,  // 9: postern.record.v1.Mailbox.created_at:type_name -> postern.record.v1.Time
-	0,  // 10: postern.record.v1.Message.wrote_at:type_name -> postern.record.v1.Time
-	0,  // 11: postern.record.v1.Message.placed_at:type_name -> postern.record.v1.Time
-	1,  // 12: postern.record.v1.Message.from:type_name -> postern.record.v1.Address
-	1,  // 13: postern.record.v1.Message.sender:type_name -> postern.record.v1.Address
-	1,  // 14: postern.record.v1.Message.to:type_name -> postern.record.v1.Address
-	1,  // 15: postern.record.v1.Message.cc:type_name -> postern.record.v1.Address
-	1,  // 16: postern.record.v1.Message.bcc:type_name -> postern.record.v1.Address
-	1,  // 17: postern.record.v1.Message.reply_to:type_name -> postern.record.v1.Address
-	0,  // 18: postern.record.v1.Message.sent_at:type_name -> postern.record.v1.Time
-	0,  // 19: postern.record.v1.Message.received_at:type_name -> postern.record.v1.Time
-	0,  // 20: postern.record.v1.Thread.last_at:type_name -> postern.record.v1.Time
-	0,  // 21: postern.record.v1.Event.time:type_name -> postern.record.v1.Time
-	13, // 22: postern.record.v1.EventContent.snapshot:type_name -> postern.record.v1.Snapshot
-	1,  // 23: postern.record.v1.Snapshot.from:type_name -> postern.record.v1.Address
-	1,  // 24: postern.record.v1.Snapshot.to:type_name -> postern.record.v1.Address
-	1,  // 25: postern.record.v1.Snapshot.cc:type_name -> postern.record.v1.Address
-	0,  // 26: postern.record.v1.Snapshot.sent_at:type_name -> postern.record.v1.Time
-	0,  // 27: postern.record.v1.Snapshot.received_at:type_name -> postern.record.v1.Time
-	0,  // 28: postern.record.v1.Scope.asked:type_name -> postern.record.v1.Time
-	0,  // 29: postern.record.v1.Endpoint.paused_until:type_name -> postern.record.v1.Time
-	0,  // 30: postern.record.v1.Endpoint.failing:type_name -> postern.record.v1.Time
-	0,  // 31: postern.record.v1.Endpoint.last_ok_at:type_name -> postern.record.v1.Time
-	0,  // 32: postern.record.v1.Endpoint.created_at:type_name -> postern.record.v1.Time
-	0,  // 33: postern.record.v1.Submission.send_at:type_name -> postern.record.v1.Time
-	0,  // 34: postern.record.v1.Submission.next_at:type_name -> postern.record.v1.Time
-	0,  // 35: postern.record.v1.Submission.created_at:type_name -> postern.record.v1.Time
-	0,  // 36: postern.record.v1.Submission.done_at:type_name -> postern.record.v1.Time
-	0,  // 37: postern.record.v1.Job.since:type_name -> postern.record.v1.Time
-	0,  // 38: postern.record.v1.Job.until:type_name -> postern.record.v1.Time
-	0,  // 39: postern.record.v1.Job.created_at:type_name -> postern.record.v1.Time
-	0,  // 40: postern.record.v1.Job.done_at:type_name -> postern.record.v1.Time
-	0,  // 41: postern.record.v1.Job.last_at:type_name -> postern.record.v1.Time
-	42, // [42:42] is the sub-list for method output_type
-	42, // [42:42] is the sub-list for method input_type
-	42, // [42:42] is the sub-list for extension type_name
-	42, // [42:42] is the sub-list for extension extendee
-	0,  // [0:42] is the sub-list for field type_name
+	0,  // 6: postern.record.v1.Account.grant_ends:type_name -> postern.record.v1.Time
+	4,  // 7: postern.record.v1.Account.identities:type_name -> postern.record.v1.Identity
+	0,  // 8: postern.record.v1.Grant.updated_at:type_name -> postern.record.v1.Time
+	0,  // 9: postern.record.v1.Connect.expires_at:type_name -> postern.record.v1.Time
+	0,  // 10: postern.record.v1.Connect.used_at:type_name -> postern.record.v1.Time
+	0,  // 11: postern.record.v1.Mailbox.created_at:type_name -> postern.record.v1.Time
+	0,  // 12: postern.record.v1.Message.wrote_at:type_name -> postern.record.v1.Time
+	0,  // 13: postern.record.v1.Message.placed_at:type_name -> postern.record.v1.Time
+	1,  // 14: postern.record.v1.Message.from:type_name -> postern.record.v1.Address
+	1,  // 15: postern.record.v1.Message.sender:type_name -> postern.record.v1.Address
+	1,  // 16: postern.record.v1.Message.to:type_name -> postern.record.v1.Address
+	1,  // 17: postern.record.v1.Message.cc:type_name -> postern.record.v1.Address
+	1,  // 18: postern.record.v1.Message.bcc:type_name -> postern.record.v1.Address
+	1,  // 19: postern.record.v1.Message.reply_to:type_name -> postern.record.v1.Address
+	0,  // 20: postern.record.v1.Message.sent_at:type_name -> postern.record.v1.Time
+	0,  // 21: postern.record.v1.Message.received_at:type_name -> postern.record.v1.Time
+	0,  // 22: postern.record.v1.Thread.last_at:type_name -> postern.record.v1.Time
+	0,  // 23: postern.record.v1.Event.time:type_name -> postern.record.v1.Time
+	14, // 24: postern.record.v1.EventContent.snapshot:type_name -> postern.record.v1.Snapshot
+	1,  // 25: postern.record.v1.Snapshot.from:type_name -> postern.record.v1.Address
+	1,  // 26: postern.record.v1.Snapshot.to:type_name -> postern.record.v1.Address
+	1,  // 27: postern.record.v1.Snapshot.cc:type_name -> postern.record.v1.Address
+	0,  // 28: postern.record.v1.Snapshot.sent_at:type_name -> postern.record.v1.Time
+	0,  // 29: postern.record.v1.Snapshot.received_at:type_name -> postern.record.v1.Time
+	0,  // 30: postern.record.v1.Scope.asked:type_name -> postern.record.v1.Time
+	0,  // 31: postern.record.v1.Endpoint.paused_until:type_name -> postern.record.v1.Time
+	0,  // 32: postern.record.v1.Endpoint.failing:type_name -> postern.record.v1.Time
+	0,  // 33: postern.record.v1.Endpoint.last_ok_at:type_name -> postern.record.v1.Time
+	0,  // 34: postern.record.v1.Endpoint.created_at:type_name -> postern.record.v1.Time
+	0,  // 35: postern.record.v1.Submission.send_at:type_name -> postern.record.v1.Time
+	0,  // 36: postern.record.v1.Submission.next_at:type_name -> postern.record.v1.Time
+	0,  // 37: postern.record.v1.Submission.created_at:type_name -> postern.record.v1.Time
+	0,  // 38: postern.record.v1.Submission.done_at:type_name -> postern.record.v1.Time
+	0,  // 39: postern.record.v1.Job.since:type_name -> postern.record.v1.Time
+	0,  // 40: postern.record.v1.Job.until:type_name -> postern.record.v1.Time
+	0,  // 41: postern.record.v1.Job.created_at:type_name -> postern.record.v1.Time
+	0,  // 42: postern.record.v1.Job.done_at:type_name -> postern.record.v1.Time
+	0,  // 43: postern.record.v1.Job.last_at:type_name -> postern.record.v1.Time
+	44, // [44:44] is the sub-list for method output_type
+	44, // [44:44] is the sub-list for method input_type
+	44, // [44:44] is the sub-list for extension type_name
+	44, // [44:44] is the sub-list for extension extendee
+	0,  // [0:44] is the sub-list for field type_name
 }
 
 func init() { file_store_record_recordpb_record_proto_init() }
@@ -3108,7 +3224,7 @@ func file_store_record_recordpb_record_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_store_record_recordpb_record_proto_rawDesc), len(file_store_record_recordpb_record_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   21,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

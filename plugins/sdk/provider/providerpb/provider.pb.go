@@ -5007,8 +5007,11 @@ func (x *IdentitiesRequest) GetCall() *Call {
 }
 
 type IdentitiesResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Identities    []*Identity            `protobuf:"bytes,1,rep,name=identities,proto3" json:"identities,omitempty"`
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Identities []*Identity            `protobuf:"bytes,1,rep,name=identities,proto3" json:"identities,omitempty"`
+	// There may be others, which only sending shows. Where it is not set, the
+	// host refuses who sends from an address that is not listed.
+	Partial       bool `protobuf:"varint,2,opt,name=partial,proto3" json:"partial,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -5048,6 +5051,13 @@ func (x *IdentitiesResponse) GetIdentities() []*Identity {
 		return x.Identities
 	}
 	return nil
+}
+
+func (x *IdentitiesResponse) GetPartial() bool {
+	if x != nil {
+		return x.Partial
+	}
+	return false
 }
 
 // SearchRequest is a typed query. Empty fields do not restrict.
@@ -6021,11 +6031,12 @@ const file_plugins_sdk_provider_providerpb_provider_proto_rawDesc = "" +
 	"\n" +
 	"is_default\x18\x04 \x01(\bR\tisDefault\"B\n" +
 	"\x11IdentitiesRequest\x12-\n" +
-	"\x04call\x18\x01 \x01(\v2\x19.postern.provider.v1.CallR\x04call\"S\n" +
+	"\x04call\x18\x01 \x01(\v2\x19.postern.provider.v1.CallR\x04call\"m\n" +
 	"\x12IdentitiesResponse\x12=\n" +
 	"\n" +
 	"identities\x18\x01 \x03(\v2\x1d.postern.provider.v1.IdentityR\n" +
-	"identities\"\xec\x02\n" +
+	"identities\x12\x18\n" +
+	"\apartial\x18\x02 \x01(\bR\apartial\"\xec\x02\n" +
 	"\rSearchRequest\x12-\n" +
 	"\x04call\x18\x01 \x01(\v2\x19.postern.provider.v1.CallR\x04call\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\x12\x12\n" +
