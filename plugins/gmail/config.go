@@ -106,6 +106,11 @@ type config struct {
 	redirectURL     string
 	notificationURL string
 
+	// push knows who may push, pull what is listened to; nil where the settings
+	// name nobody, or nothing.
+	push *pushVerifier
+	pull *subscription
+
 	// http goes to the APIs, by connections that authHTTP and apiHTTP share.
 	// authHTTP goes to the sign-in service; apiHTTP signs requests with the
 	// token that their context carries.
@@ -118,9 +123,11 @@ func (p *Provider) Configure(_ context.Context, req *provider.ConfigureRequest) 
 	if err != nil {
 		return nil, &mail.Error{Kind: mail.KindMisconfigured, Op: "configure", Message: err.Error(), Err: err}
 	}
+	p.makePush(conf)
 	if old := p.conf.Swap(conf); old != nil {
 		old.http.CloseIdleConnections() // those in use go on
 	}
+	p.reconfigured()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, a := range p.accounts {

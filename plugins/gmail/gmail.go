@@ -64,6 +64,10 @@ type Provider struct {
 	conf  atomic.Pointer[config]
 	host  session.Host
 	calls session.Calls
+	// listening are the feeds that run, by settings of the moment; deaf is set
+	// while one cannot until the operator acts.
+	listening session.Calls
+	deaf      atomic.Bool
 	// large bounds the big messages that are held in memory at once.
 	large chan struct{}
 

@@ -11,8 +11,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
-	"os"
 	"strings"
 	"sync"
 	"time"
@@ -33,69 +31,68 @@ const (
 	maxPull = 16 << 20
 )
 
-// serviceAccount is what of a key file is needed (the JSON file that Google
-// Cloud makes for a service account).
-type serviceAccount struct {
-	Type       string `json:"type"`
-	Email      string `json:"client_email"`
-	KeyID      string `json:"private_key_id"`
-	PrivateKey string `json:"private_key"`
-	TokenURL   string `json:"token_uri"`
-}
+// serviceAccount is a service account with its key, which gets tokens by signing
+// for itself (RFC 7523).
+type serviceAccount = jwt.Config
 
+// parseServiceAccount reads the JSON key file that Google Cloud makes for a
+// service account. What the file holds is in no error: it is a key.
 func parseServiceAccount(data []byte) (*serviceAccount, error) {
-	var a serviceAccount
-	// What the file holds is in no error: it is a key.
+	var a struct {
+		Type       string `json:"type"`
+		Email      string `json:"client_email"`
+		KeyID      string `json:"private_key_id"`
+		PrivateKey string `json:"private_key"`
+		TokenURL   string `json:"token_uri"`
+	}
 	if err := json.Unmarshal(data, &a); err != nil {
-		return nil, errors.New("is not a JSON key file")
+		return nil, errors.New("no JSON key file")
 	}
 	if a.Type != "service_account" || a.Email == "" {
-		return nil, errors.New("is not the key file of a service account")
+		return nil, errors.New("not the key file of a service account")
 	}
 	block, _ := pem.Decode([]byte(a.PrivateKey))
 	if block == nil {
-		return nil, errors.New("holds no private key")
+		return nil, errors.New("it holds no private key")
 	}
 	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 	if err != nil {
 		key, err = x509.ParsePKCS1PrivateKey(block.Bytes)
 	}
 	if _, ok := key.(*rsa.PrivateKey); err != nil || !ok {
-		return nil, errors.New("holds no RSA private key that can be read")
+		return nil, errors.New("it holds no RSA private key that can be read")
 	}
-	return &a, nil
+	return &serviceAccount{Email: a.Email, PrivateKey: []byte(a.PrivateKey), PrivateKeyID: a.KeyID, TokenURL: a.TokenURL, Scopes: []string{pubsubScope}}, nil
+}
+
+// makePush makes what the settings give to be told of changes: who verifies
+// pushes, and what is pulled from.
+func (p *Provider) makePush(c *config) {
+	if c.pushAccount != "" && c.pushAudience != "" {
+		c.push = &pushVerifier{keys: newKeySet(c.certsURL, c.authHTTP, p.now), audience: c.pushAudience, account: c.pushAccount, now: p.now}
+	}
+	if c.subscription != "" && c.serviceAccount != nil {
+		account := *c.serviceAccount
+		if account.TokenURL == "" {
+			account.TokenURL = c.oauth.Endpoint.TokenURL
+		}
+		c.pull = &subscription{base: c.pubsubURL, name: c.subscription, topic: c.topic, account: &account, http: c.http}
+	}
 }
 
 // subscription is a pull subscription of the topic that Gmail publishes to.
 type subscription struct {
-	base    *url.URL
+	base    string // ends in a slash
 	name    string // projects/P/subscriptions/S
 	topic   string
 	account *serviceAccount
 	http    *http.Client
 }
 
-// newSubscription reads the key file.
-func newSubscription(base *url.URL, name, topic, keyFile, tokenURL string, client *http.Client) (*subscription, error) {
-	data, err := os.ReadFile(keyFile)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", setServiceAccount, err)
-	}
-	account, err := parseServiceAccount(data)
-	if err != nil {
-		return nil, fmt.Errorf("%s %s %w", setServiceAccount, keyFile, err)
-	}
-	if account.TokenURL == "" {
-		account.TokenURL = tokenURL
-	}
-	return &subscription{base: base, name: name, topic: topic, account: account, http: client}, nil
-}
-
 // puller reads a subscription, in the name of the service account. The token is
 // asked for once, however many requests want it, and anew before it runs out.
 type puller struct {
 	*subscription
-	conf   *jwt.Config
 	ctx    context.Context
 	mu     sync.Mutex
 	tokens oauth2.TokenSource
@@ -104,10 +101,7 @@ type puller struct {
 // puller makes one whose requests for tokens end with ctx.
 func (s *subscription) puller(ctx context.Context) *puller {
 	client := &http.Client{Transport: during{ctx, s.http.Transport}, CheckRedirect: s.http.CheckRedirect, Timeout: time.Minute}
-	p := &puller{subscription: s, ctx: context.WithValue(ctx, oauth2.HTTPClient, client), conf: &jwt.Config{
-		Email: s.account.Email, PrivateKey: []byte(s.account.PrivateKey), PrivateKeyID: s.account.KeyID,
-		Scopes: []string{pubsubScope}, TokenURL: s.account.TokenURL,
-	}}
+	p := &puller{subscription: s, ctx: context.WithValue(ctx, oauth2.HTTPClient, client)}
 	p.renew()
 	return p
 }
@@ -116,7 +110,7 @@ func (s *subscription) puller(ctx context.Context) *puller {
 func (p *puller) renew() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.tokens = p.conf.TokenSource(p.ctx)
+	p.tokens = p.account.TokenSource(p.ctx)
 }
 
 func (p *puller) token() (*oauth2.Token, error) {
@@ -184,8 +178,7 @@ func (p *puller) once(ctx context.Context, verb string, body []byte, into any) e
 	if err != nil {
 		return &tokenError{err}
 	}
-	to := p.base.JoinPath("v1", p.name).String() + ":" + verb
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, to, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.base+"v1/"+p.name+":"+verb, bytes.NewReader(body))
 	if err != nil {
 		return err
 	}
