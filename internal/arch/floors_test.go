@@ -20,6 +20,7 @@ var packages = map[string]pkg{
 	"plugins/sdk/mail":                {floor: 0},
 	"plugins/sdk/provider/providerpb": {floor: 0},
 	"plugins/sdk/pace":                {floor: 0},
+	"plugins/sdk/header":              {floor: 0},
 	"store/record/recordpb":           {floor: 0},
 
 	// 1: what is built of words alone.
@@ -72,9 +73,9 @@ var packages = map[string]pkg{
 		"internal/journal", "internal/mailbox", "internal/mime", "internal/outbox", "internal/pluginhost", "internal/seal",
 		"internal/submission", "internal/webhook", "plugins/sdk/mail", "plugins/sdk/provider", "store", "store/bolt"}},
 
-	"plugins/gmail": {floor: 7, imports: []string{"plugins/sdk/mail", "plugins/sdk/oauth", "plugins/sdk/pace", "plugins/sdk/provider", "plugins/sdk/session"},
+	"plugins/gmail": {floor: 7, imports: []string{"plugins/sdk/header", "plugins/sdk/mail", "plugins/sdk/oauth", "plugins/sdk/pace", "plugins/sdk/provider", "plugins/sdk/session"},
 		tests: []string{"internal/sandbox", "internal/sandbox/cloud", "internal/sandbox/google", "internal/sandbox/google/gmail", "internal/sandbox/google/pubsub", "internal/sandbox/traffic", "plugins/sdk/providertest"}},
-	"plugins/outlook": {floor: 7, imports: []string{"plugins/outlook/msgraph", "plugins/sdk/mail", "plugins/sdk/pace", "plugins/sdk/provider", "plugins/sdk/session"},
+	"plugins/outlook": {floor: 7, imports: []string{"plugins/outlook/msgraph", "plugins/sdk/header", "plugins/sdk/mail", "plugins/sdk/pace", "plugins/sdk/provider", "plugins/sdk/session"},
 		tests: []string{"internal/sandbox", "internal/sandbox/cloud", "internal/sandbox/microsoft/graph", "internal/sandbox/microsoft/identity", "internal/sandbox/traffic", "plugins/sdk/providertest"}},
 	"plugins/outlook/msgraph": {floor: 7, imports: []string{"plugins/sdk/mail", "plugins/sdk/pace"}},
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/postern-mail/postern/plugins/outlook/msgraph"
+	"github.com/postern-mail/postern/plugins/sdk/header"
 	"github.com/postern-mail/postern/plugins/sdk/mail"
 	"github.com/postern-mail/postern/plugins/sdk/provider"
 )
@@ -50,7 +51,7 @@ func (p *Provider) Append(ctx context.Context, req *provider.AppendRequest, raw 
 	if req.OperationID != "" {
 		messageID := ""
 		if draft {
-			messageID = bareID(ct.message.InternetMessageID)
+			messageID = header.BareID(ct.message.InternetMessageID)
 		}
 		if before, err = c.find(ctx, req.OperationID, messageID); err != nil {
 			return nil, err
@@ -64,7 +65,7 @@ func (p *Provider) Append(ctx context.Context, req *provider.AppendRequest, raw 
 	var m *msgraph.Message
 	switch {
 	case draft && int64(len(data)) <= c.conf.mimeLimit:
-		m, err = c.createMIME(ctx, req.Mailbox, data, bareID(ct.message.InternetMessageID), before.sameID)
+		m, err = c.createMIME(ctx, req.Mailbox, data, header.BareID(ct.message.InternetMessageID), before.sameID)
 		if err != nil {
 			break
 		}

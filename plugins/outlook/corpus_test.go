@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/postern-mail/postern/plugins/sdk/provider"
+	"github.com/postern-mail/postern/plugins/sdk/header"
 )
 
 // corpus finds real mail beside the project, if it is there.
@@ -45,10 +45,10 @@ func TestRealMail(t *testing.T) {
 			return err
 		}
 		n++
-		fields, body := splitHeader(raw)
+		fields, body := header.Split(raw)
 		var whole bytes.Buffer
 		for _, f := range fields {
-			whole.Write(f.raw)
+			whole.Write(f.Raw)
 		}
 		whole.Write(body)
 		if !bytes.Equal(whole.Bytes(), raw) {
@@ -58,15 +58,15 @@ func TestRealMail(t *testing.T) {
 		if c.body == "" && len(c.attachments) == 0 && len(bytes.TrimSpace(body)) > 0 {
 			t.Errorf("%s: nothing was found in %d bytes", path, len(body))
 		}
-		out := forEnvelope(raw, provider.Envelope{Recipients: []string{"somebody@contoso.example"}})
-		again, rest := splitHeader(out)
+		out := header.ForEnvelope(raw, []string{"somebody@contoso.example"})
+		again, rest := header.Split(out)
 		for _, f := range again {
-			if f.name == "bcc" && f.value() != "<somebody@contoso.example>" {
-				t.Errorf("%s: Bcc %q", path, f.value())
+			if f.Name == "bcc" && f.Value() != "<somebody@contoso.example>" {
+				t.Errorf("%s: Bcc %q", path, f.Value())
 			}
-			if f.name == "to" || f.name == "cc" {
-				if list, _ := parseAddresses(f.value()); len(list) > 0 {
-					t.Errorf("%s: %s still says %v", path, f.name, list)
+			if f.Name == "to" || f.Name == "cc" {
+				if list, _ := header.ParseAddresses(f.Value()); len(list) > 0 {
+					t.Errorf("%s: %s still says %v", path, f.Name, list)
 				}
 			}
 		}

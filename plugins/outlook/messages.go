@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/postern-mail/postern/plugins/outlook/msgraph"
+	"github.com/postern-mail/postern/plugins/sdk/header"
 	"github.com/postern-mail/postern/plugins/sdk/mail"
 )
 
@@ -80,26 +81,26 @@ func envelope(m *mail.Message, g *msgraph.Message) {
 	m.Cc = addresses(g.Cc...)
 	m.Bcc = addresses(g.Bcc...)
 	m.ReplyTo = addresses(g.ReplyTo...)
-	m.MessageID = bareID(g.InternetMessageID)
+	m.MessageID = header.BareID(g.InternetMessageID)
 	m.ReceivedAt = second(g.Received)
 	m.SentAt = second(g.Sent)
-	m.Preview = preview(g.BodyPreview)
+	m.Preview = header.Preview(g.BodyPreview)
 	m.Importance = mail.Importance(strings.ToLower(g.Importance))
 	m.HasAttachments = g.HasAttachments != nil && *g.HasAttachments
 	for _, h := range g.Headers {
 		switch strings.ToLower(h.Name) {
 		case "in-reply-to":
-			m.InReplyTo = messageIDs(h.Value)
+			m.InReplyTo = header.MessageIDs(h.Value)
 		case "references":
-			m.References = messageIDs(h.Value)
+			m.References = header.MessageIDs(h.Value)
 		}
 	}
 	for _, p := range g.Properties {
 		switch {
 		case sameProperty(p.ID, propInReplyTo) && m.InReplyTo == nil:
-			m.InReplyTo = messageIDs(p.Value)
+			m.InReplyTo = header.MessageIDs(p.Value)
 		case sameProperty(p.ID, propReferences) && m.References == nil:
-			m.References = messageIDs(p.Value)
+			m.References = header.MessageIDs(p.Value)
 		}
 	}
 }
@@ -138,31 +139,6 @@ func addresses(rs ...msgraph.Recipient) []mail.Address {
 	return out
 }
 
-func bareID(s string) string {
-	s = strings.TrimSpace(s)
-	return strings.TrimSuffix(strings.TrimPrefix(s, "<"), ">")
-}
-
-// messageIDs reads the msg-ids of In-Reply-To and References (RFC 5322,
-// 3.6.4), skipping what is between them.
-func messageIDs(v string) []string {
-	var out []string
-	for {
-		_, rest, ok := strings.Cut(v, "<")
-		if !ok {
-			return out
-		}
-		id, rest, ok := strings.Cut(rest, ">")
-		if !ok {
-			return out
-		}
-		if id = strings.Join(strings.Fields(id), ""); id != "" {
-			out = append(out, id)
-		}
-		v = rest
-	}
-}
-
 // second gives a time as Graph has it, in seconds. A year that no mail can be
 // of is told as it is: mail is full of them. The beginning of 1601, from which
 // Exchange counts, is none.
@@ -171,14 +147,6 @@ func second(t *msgraph.Time) time.Time {
 		return time.Time{}
 	}
 	return t.UTC().Truncate(time.Second)
-}
-
-func preview(s string) string {
-	s = strings.Join(strings.Fields(s), " ")
-	if r := []rune(s); len(r) > 256 {
-		s = string(r[:256])
-	}
-	return s
 }
 
 // keywords are those that Graph holds: isRead, flag, isDraft, the last verb and

@@ -8,36 +8,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/postern-mail/postern/plugins/outlook/msgraph"
-	"github.com/postern-mail/postern/plugins/sdk/provider"
 )
 
 func crlf(lines ...string) string { return strings.Join(lines, "\r\n") }
-
-func TestForEnvelope(t *testing.T) {
-	const rest = "Subject: s\r\n\r\nbody\r\n.\r\n"
-	for _, tc := range []struct {
-		name, header string
-		rcpts        []string
-		want         string
-	}{
-		{"as it is", "To: A <a@x>, b@x\r\nCc: c@x\r\n", []string{"a@x", "b@x", "C@X"}, "To: A <a@x>, b@x\r\nCc: c@x\r\n" + rest},
-		{"no envelope", "To: a@x\r\nBcc: b@x\r\n", nil, "To: a@x\r\nBcc: b@x\r\n" + rest},
-		{"hidden", "To: a@x\r\n", []string{"a@x", "h@x", "H@x", "i@x"}, "To: a@x\r\nSubject: s\r\nBcc: <h@x>,\r\n <i@x>\r\n\r\nbody\r\n.\r\n"},
-		{"header only", "To: A <a@x>,\r\n B <b@x>\r\nCc: c@x\r\n", []string{"a@x"}, "To: \"A\" <a@x>\r\n" + rest},
-		{"Bcc of the header", "To: a@x\r\nBcc: b@x, c@x\r\n", []string{"a@x", "c@x"}, "To: a@x\r\nSubject: s\r\nBcc: <c@x>\r\n\r\nbody\r\n.\r\n"},
-		{"undisclosed", "To: undisclosed-recipients:;\r\n", []string{"a@x"}, "To: undisclosed-recipients:;\r\nSubject: s\r\nBcc: <a@x>\r\n\r\nbody\r\n.\r\n"},
-		{"unreadable", "To: a@x b@x <<>>\r\n", []string{"a@x"}, "Subject: s\r\nBcc: <a@x>\r\n\r\nbody\r\n.\r\n"},
-		{"encoded name", "To: =?utf-8?q?J=C3=BCrgen?= <a@x>\r\nX: y\r\n z\r\n", []string{"a@x"}, "To: =?utf-8?q?J=C3=BCrgen?= <a@x>\r\nX: y\r\n z\r\n" + rest},
-	} {
-		got := string(forEnvelope([]byte(tc.header+rest), provider.Envelope{Recipients: tc.rcpts}))
-		if diff := cmp.Diff(tc.want, got); diff != "" {
-			t.Errorf("%s: %s", tc.name, diff)
-		}
-	}
-	if got := string(forEnvelope([]byte("To: a@x\n\nbody\n"), provider.Envelope{Recipients: []string{"a@x"}})); got != "To: a@x\n\nbody\n" {
-		t.Errorf("bare line ends: %q", got)
-	}
-}
 
 func TestParseContent(t *testing.T) {
 	type part struct {
@@ -110,17 +83,5 @@ func TestParseHeader(t *testing.T) {
 func FuzzMIME(f *testing.F) {
 	f.Add("To: a@x\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nx\r\n--b--\r\n")
 	f.Add(" folded first\n\nbody")
-	f.Fuzz(func(t *testing.T, s string) {
-		parseContent([]byte(s))
-		fields, body := splitHeader([]byte(s))
-		var whole strings.Builder
-		for _, fl := range fields {
-			whole.Write(fl.raw)
-		}
-		whole.Write(body)
-		if whole.String() != s {
-			t.Errorf("%q came back as %q", s, whole.String())
-		}
-		forEnvelope([]byte(s), provider.Envelope{Recipients: []string{"a@x"}})
-	})
+	f.Fuzz(func(_ *testing.T, s string) { parseContent([]byte(s)) })
 }

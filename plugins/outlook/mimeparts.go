@@ -17,6 +17,7 @@ import (
 	"golang.org/x/net/html/charset"
 
 	"github.com/postern-mail/postern/plugins/outlook/msgraph"
+	"github.com/postern-mail/postern/plugins/sdk/header"
 )
 
 // maxDepth of multiparts inside one another.
@@ -47,14 +48,14 @@ func (a *attachment) decode() ([]byte, error) { return decodeTransfer(a.encoding
 // parseContent takes a message apart. It is lenient: what cannot be
 // understood becomes text or an attachment.
 func parseContent(raw []byte) *content {
-	fields, body := splitHeader(raw)
+	fields, body := header.Split(raw)
 	c := &content{}
 	h := textproto.MIMEHeader{}
 	var block bytes.Buffer
 	for i := range fields {
-		block.Write(fields[i].raw)
-		if fields[i].name != "" {
-			h.Add(fields[i].name, fields[i].value())
+		block.Write(fields[i].Raw)
+		if fields[i].Name != "" {
+			h.Add(fields[i].Name, fields[i].Value())
 		}
 	}
 	c.headerBlock = block.String()
@@ -68,7 +69,7 @@ func parseContent(raw []byte) *content {
 
 func (c *content) readHeader(h textproto.MIMEHeader) {
 	m := &c.message
-	m.Subject = decodeText(h.Get("Subject"))
+	m.Subject = header.DecodeText(h.Get("Subject"))
 	m.InternetMessageID = h.Get("Message-Id")
 	one := func(name string) *msgraph.Recipient {
 		if rs := headerRecipients(h[textproto.CanonicalMIMEHeaderKey(name)]); len(rs) > 0 {
@@ -101,7 +102,7 @@ func (c *content) readHeader(h textproto.MIMEHeader) {
 func headerRecipients(values []string) []msgraph.Recipient {
 	var out []msgraph.Recipient
 	for _, v := range values {
-		list, _ := parseAddresses(v)
+		list, _ := header.ParseAddresses(v)
 		for _, a := range list {
 			out = append(out, msgraph.Recipient{EmailAddress: msgraph.EmailAddress{Name: a.Name, Address: a.Address}})
 		}
@@ -127,7 +128,7 @@ func (c *content) walk(h textproto.MIMEHeader, body []byte, depth int) {
 		ctype = "text/plain" // the boundary is nowhere: show what there is
 	}
 	disp, dparams, _ := mime.ParseMediaType(h.Get("Content-Disposition"))
-	name := decodeText(first(dparams["filename"], params["name"]))
+	name := header.DecodeText(first(dparams["filename"], params["name"]))
 	encoding := strings.ToLower(strings.TrimSpace(h.Get("Content-Transfer-Encoding")))
 	text := map[string]string{"text/plain": "text", "text/html": "html"}[ctype]
 	// HTML beats plain text: Graph keeps one of them.

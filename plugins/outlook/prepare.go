@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/postern-mail/postern/plugins/outlook/msgraph"
+	"github.com/postern-mail/postern/plugins/sdk/header"
 	"github.com/postern-mail/postern/plugins/sdk/mail"
 	"github.com/postern-mail/postern/plugins/sdk/provider"
 )
@@ -37,7 +38,7 @@ func (p *Provider) Prepare(ctx context.Context, req *provider.PrepareRequest, ra
 		return nil, err
 	}
 	defer release()
-	messageID := bareID(req.MessageID)
+	messageID := header.BareID(req.MessageID)
 	before, err := c.find(ctx, req.OperationID, messageID)
 	if err != nil {
 		return nil, err
@@ -54,7 +55,7 @@ func (p *Provider) Prepare(ctx context.Context, req *provider.PrepareRequest, ra
 		return nil, unsent(err)
 	}
 
-	data = forEnvelope(data, req.Envelope)
+	data = header.ForEnvelope(data, req.Envelope.Recipients)
 	if int64(len(data)) > c.conf.mimeLimit {
 		ct := parseContent(data)
 		if ct.sealed {
@@ -91,7 +92,7 @@ func unsent(err error) error {
 }
 
 func preparedAs(m *msgraph.Message, operation string) *provider.PrepareResponse {
-	st := prepared{Version: 1, Operation: operation, MessageID: bareID(m.InternetMessageID)}
+	st := prepared{Version: 1, Operation: operation, MessageID: header.BareID(m.InternetMessageID)}
 	data, _ := json.Marshal(st) // strings and a number: cannot fail
 	return &provider.PrepareResponse{Prepared: provider.Prepared{ProviderID: m.ID, State: data, MessageID: st.MessageID}}
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/postern-mail/postern/plugins/outlook/msgraph"
+	"github.com/postern-mail/postern/plugins/sdk/header"
 	"github.com/postern-mail/postern/plugins/sdk/mail"
 	"github.com/postern-mail/postern/plugins/sdk/provider"
 )
@@ -57,7 +58,7 @@ func (c *call) probe(ctx context.Context, operation string, prep *provider.Prepa
 		return nil, err
 	}
 	verdict := func(m *msgraph.Message) *provider.ProbeResponse {
-		r := &provider.ProbeResponse{Outcome: provider.OutcomeSent, ProviderID: m.ID, MessageID: bareID(m.InternetMessageID)}
+		r := &provider.ProbeResponse{Outcome: provider.OutcomeSent, ProviderID: m.ID, MessageID: header.BareID(m.InternetMessageID)}
 		switch {
 		case m.ParentFolderID != "" && m.ParentFolderID == outbox.ID:
 			r.Outcome = provider.OutcomeUnknown // on its way: it may still fail
