@@ -117,8 +117,15 @@ type Finished struct {
 	Return  string
 	Account string
 	Address string
-	// Err is why no account was connected.
+	// Err is why no account was connected, or why an administrator did not
+	// allow the application.
 	Err error
+	// ApprovalURL is where an administrator can allow the application, where
+	// the owner may not: it can be handed on.
+	ApprovalURL string
+	// Approval is set where it was an administrator who came back, and nothing
+	// was to be connected.
+	Approval *Approval
 }
 
 // Callback takes what the provider sent the owner's browser back with. The
@@ -129,6 +136,9 @@ func (s *Service) Callback(ctx context.Context, providerName, browser string, pa
 	state := url.Values(params).Get("state")
 	if state == "" {
 		return nil, &mail.Error{Kind: mail.KindInvalid, Op: "connect", Code: "state_missing", Message: "the answer names no state"}
+	}
+	if isApproval(state) {
+		return s.approved(ctx, providerName, state, params)
 	}
 	var c *store.Connect
 	var o *opening
@@ -151,6 +161,7 @@ func (s *Service) Callback(ctx context.Context, providerName, browser string, pa
 	}
 	f := &Finished{Return: c.ReturnURL}
 	f.Account, f.Address, f.Err = s.finish(ctx, c, o.Plugin, params)
+	f.ApprovalURL = s.awaitApproval(ctx, c, f.Err)
 	if f.Return != "" {
 		f.Return = withOutcome(f.Return, f)
 	}
@@ -193,7 +204,8 @@ func (s *Service) finish(ctx context.Context, c *store.Connect, pending []byte, 
 		return "", "", err
 	}
 	resp, err := p.FinishConnect(ctx, &provider.FinishConnectRequest{
-		Pending: pending, RedirectURL: s.redirectURL(c.Provider), Params: params})
+		Pending: pending, RedirectURL: s.redirectURL(c.Provider), Params: params,
+		ApprovalState: approvalState(c.Link)})
 	if err != nil {
 		s.refusedApplication(ctx, c.Provider, err)
 		return "", "", fmt.Errorf("finish connect: %w", err)

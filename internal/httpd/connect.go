@@ -109,6 +109,10 @@ func (s *server) callback(w http.ResponseWriter, r *http.Request) {
 		s.Log.WarnContext(r.Context(), "account not connected", "provider", r.PathValue("provider"), "kind", mail.KindOf(f.Err), "error", f.Err)
 	}
 	switch {
+	case f.Approval != nil:
+		s.answered(w, f)
+	case f.ApprovalURL != "":
+		s.handOn(w, r, f)
 	case f.Return != "":
 		http.Redirect(w, r, f.Return, http.StatusSeeOther)
 	case f.Err != nil:
@@ -116,6 +120,40 @@ func (s *server) callback(w http.ResponseWriter, r *http.Request) {
 	default:
 		s.page(w, http.StatusOK, view{Title: "Connected", Text: f.Address + " is connected. You can close this page."})
 	}
+}
+
+// handOn shows an owner who may not consent the link for somebody who may. The
+// way back to the application goes over this page, for the link would be lost
+// otherwise.
+func (s *server) handOn(w http.ResponseWriter, r *http.Request, f *account.Finished) {
+	v := view{Title: "An administrator must allow this application", Code: account.ErrorCode(f.Err), Share: f.ApprovalURL,
+		Text: "Your organisation lets only its administrators allow applications to read mail. " +
+			"Send this link to one of them. Once they have allowed it, connect again: it works then."}
+	s.again(&v, r, f.Err)
+	if u, err := url.Parse(f.Return); err == nil && f.Return != "" {
+		v.Back, v.BackText = f.Return, "Back to "+u.Host
+	}
+	s.page(w, http.StatusForbidden, v)
+}
+
+// answered tells an administrator what their answer was, and what happens next.
+func (s *server) answered(w http.ResponseWriter, f *account.Finished) {
+	again := "They open the link that they were given once more."
+	if f.Approval.Application != "" {
+		again = "They connect again from " + f.Approval.Application + "."
+	}
+	if f.Err == nil {
+		s.page(w, http.StatusOK, view{Title: "The application is allowed",
+			Text: "Whoever sent you the link can connect their mailbox at " + f.Approval.Provider + " now. " + again + " You can close this page."})
+		return
+	}
+	status, ok := statuses[mail.KindOf(f.Err)]
+	if !ok {
+		status = http.StatusInternalServerError
+	}
+	s.page(w, status, view{Title: "The application was not allowed", Code: account.ErrorCode(f.Err),
+		Text: "Nothing was changed, and whoever sent you the link cannot connect their mailbox at " + f.Approval.Provider +
+			". To allow it after all, open the link again, signed in as an administrator of your organisation."})
 }
 
 // statuses maps kinds of error to HTTP, for pages and probes.
@@ -185,20 +223,23 @@ func (s *server) home(w http.ResponseWriter, _ *http.Request) {
 	s.page(w, http.StatusOK, v)
 }
 
-// view is what a page shows. Button posts back to where the page is.
-type view struct{ Title, Text, Code, Link, LinkText, Button string }
+// view is what a page shows. Button posts back to where the page is, Share is a
+// link to hand on.
+type view struct{ Title, Text, Code, Share, Link, LinkText, Back, BackText, Button string }
 
 var page = template.Must(template.New("page").Parse(`<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{{.Title}}</title>
-<style>body{font:16px/1.5 system-ui,sans-serif;max-width:34rem;margin:15vh auto;padding:0 1rem;color:#1b1f24}
+<style>body{font:16px/1.5 system-ui,sans-serif;max-width:34rem;margin:15vh auto;padding:0 1rem;color:#1b1f24;overflow-wrap:anywhere}
 h1{font-size:1.6rem}code{background:#eef1f4;padding:.1rem .3rem;border-radius:.2rem}
 button,.button{display:inline-block;font:inherit;padding:.5rem 1rem;border:0;border-radius:.3rem;background:#1f5fbf;color:#fff;text-decoration:none;cursor:pointer}
 @media(prefers-color-scheme:dark){body{background:#14171a;color:#e6e9ec}code{background:#262b30}a{color:#8ab4f8}.button{color:#fff}}</style>
 </head><body><main><h1>{{.Title}}</h1><p>{{.Text}}</p>
+{{with .Share}}<p><a id="share" href="{{.}}" rel="noreferrer">{{.}}</a></p>{{end}}
 {{with .Code}}<p>Code: <code>{{.}}</code></p>{{end}}
 {{with .Button}}<form method="post"><button>{{.}}</button></form>{{end}}
-{{with .Link}}<p><a class="button" href="{{.}}">{{$.LinkText}}</a></p>{{end}}</main></body></html>
+{{with .Link}}<p><a class="button" href="{{.}}">{{$.LinkText}}</a></p>{{end}}
+{{with .Back}}<p><a href="{{.}}">{{$.BackText}}</a></p>{{end}}</main></body></html>
 `))
 
 func (s *server) page(w http.ResponseWriter, status int, v view) {

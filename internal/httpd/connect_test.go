@@ -18,6 +18,8 @@ type owners struct {
 	browser string
 	params  map[string][]string
 	err     error
+	// finished is what a callback ends with; nil is that all went well.
+	finished *account.Finished
 }
 
 func (o *owners) Asking(context.Context, string) (account.Asking, error) {
@@ -34,6 +36,9 @@ func (o *owners) Callback(_ context.Context, _, browser string, params map[strin
 		o.err = &mail.Error{Kind: mail.KindForbidden, Code: "other_browser", Message: "another browser"}
 	}
 	o.params = params
+	if o.finished != nil {
+		return o.finished, o.err
+	}
 	return &account.Finished{Return: "https://app.example/done?status=connected"}, o.err
 }
 
@@ -155,5 +160,38 @@ func TestUsedLinkOffersNothing(t *testing.T) {
 	got, page := do(o, "GET", "/oauth/example/callback?state=s", "text/html", nil, sent)
 	if got.StatusCode != http.StatusConflict || strings.Contains(page, "/connect/link1") || !strings.Contains(page, "used already") {
 		t.Errorf("%d\n%s", got.StatusCode, page)
+	}
+}
+
+// TestHandingOn: who may not consent is shown what to hand on, and the way back
+// to the application; the administrator is told what their answer was.
+func TestHandingOn(t *testing.T) {
+	refused := &mail.Error{Kind: mail.KindForbidden, Code: mail.CodeAdminConsent, Message: "ask somebody"}
+	approval := &account.Approval{Provider: "Example Mail", Application: "app.example"}
+	for name, c := range map[string]struct {
+		finished account.Finished
+		status   int
+		want     []string
+	}{
+		"by an application": {account.Finished{Err: refused, ApprovalURL: "https://login.example/adminconsent?a=1&b=2", Return: "https://app.example/done?code=admin_consent_required&status=error"}, 403,
+			[]string{"An administrator must allow this application", `href="https://login.example/adminconsent?a=1&amp;b=2"`, "admin_consent_required",
+				`href="https://app.example/done?code=admin_consent_required&amp;status=error"`, "Back to app.example", `href="/connect/link1"`}},
+		"by hand":     {account.Finished{Err: refused, ApprovalURL: "https://login.example/adminconsent"}, 403, []string{"Connect again", `href="https://login.example/adminconsent"`}},
+		"allowed":     {account.Finished{Approval: approval}, 200, []string{"The application is allowed", "connect again from app.example", "Example Mail"}},
+		"not allowed": {account.Finished{Approval: approval, Err: &mail.Error{Kind: mail.KindForbidden, Code: "access_denied"}}, 403, []string{"was not allowed", "access_denied", "administrator"}},
+		"allowed, for a link": {account.Finished{Approval: &account.Approval{Provider: "Example Mail"}}, 200,
+			[]string{"open the link that they were given once more"}},
+	} {
+		o := &owners{finished: &c.finished}
+		sent, _ := do(o, "GET", "/connect/link1", "", nil, nil)
+		got, page := do(o, "GET", "/oauth/example/callback?state=s", "text/html", nil, sent)
+		if got.StatusCode != c.status {
+			t.Errorf("%s: status %d, to %s", name, got.StatusCode, got.Header.Get("Location"))
+		}
+		for _, want := range c.want {
+			if !strings.Contains(page, want) {
+				t.Errorf("%s: the page lacks %q:\n%s", name, want, page)
+			}
+		}
 	}
 }
