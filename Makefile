@@ -36,7 +36,7 @@ lint: ## Check formatting, vet and staticcheck
 	$(TOOLS) staticcheck ./...
 
 generate: ## Write generated files anew
-	cd internal/tools && $(GO) run ./protogen -grpc -root ../.. plugins/sdk/provider/providerpb/provider.proto
+	cd internal/tools && $(GO) run ./protogen -grpc -set -root ../.. plugins/sdk/provider/providerpb/provider.proto
 	cd internal/tools && $(GO) run ./protogen -root ../.. store/record/recordpb/record.proto
 	$(TOOLS) gqlgen generate
 

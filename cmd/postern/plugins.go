@@ -148,5 +148,8 @@ func (p pluginsTestCmd) Run(e *env) error {
 	case !report.OK():
 		return errors.New("the plugin does not keep the contract")
 	}
+	if err := report.Complete(); err != nil {
+		return fmt.Errorf("too little was tested: %w", err)
+	}
 	return nil
 }

@@ -15,7 +15,7 @@ trap 'exit 1' HUP INT TERM
 
 # generated TREE lists its generated files.
 generated() {
-	(cd "$1" && find graph internal plugins store -type f \( -name '*.pb.go' -o -path 'graph/generated/*' \) | LC_ALL=C sort)
+	(cd "$1" && find graph internal plugins store -type f \( -name '*.pb.go' -o -name '*.binpb' -o -path 'graph/generated/*' \) | LC_ALL=C sort)
 }
 
 # What git has and what `git add .` would give it.

@@ -2,7 +2,11 @@
 // protoc-gen-go-grpc on them, both pinned in this module. It stands in for
 // protoc, so that generating needs nothing but Go.
 //
-// usage: protogen [-grpc] -root DIR FILE...
+// With -set it writes what it compiled beside the sources too, as FILE.binpb:
+// a FileDescriptorSet with all imports, from which other languages make their
+// classes when they run.
+//
+// usage: protogen [-grpc] [-set] -root DIR FILE...
 package main
 
 import (
@@ -13,6 +17,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 
 	"github.com/bufbuild/protocompile"
 	"github.com/bufbuild/protocompile/protoutil"
@@ -25,14 +30,15 @@ import (
 func main() {
 	root := flag.String("root", ".", "folder that the file names are relative to; output lands beside the sources")
 	grpc := flag.Bool("grpc", false, "generate service code as well")
+	set := flag.Bool("set", false, "write a FileDescriptorSet as well")
 	flag.Parse()
-	if err := run(*root, *grpc, flag.Args()); err != nil {
+	if err := run(*root, *grpc, *set, flag.Args()); err != nil {
 		fmt.Fprintln(os.Stderr, "protogen:", err)
 		os.Exit(1)
 	}
 }
 
-func run(root string, grpc bool, files []string) error {
+func run(root string, grpc, set bool, files []string) error {
 	compiler := protocompile.Compiler{
 		Resolver:       protocompile.WithStandardImports(&protocompile.SourceResolver{ImportPaths: []string{root}}),
 		SourceInfoMode: protocompile.SourceInfoStandard,
@@ -46,6 +52,11 @@ func run(root string, grpc bool, files []string) error {
 	for _, f := range compiled {
 		addFile(req, seen, f)
 	}
+	if set {
+		if err := writeSet(root, files[0], req.ProtoFile); err != nil {
+			return err
+		}
+	}
 	plugins := []string{"protoc-gen-go"}
 	if grpc {
 		plugins = append(plugins, "protoc-gen-go-grpc")
@@ -56,6 +67,22 @@ func run(root string, grpc bool, files []string) error {
 		}
 	}
 	return nil
+}
+
+// writeSet writes the compiled files without their comments.
+func writeSet(root, file string, compiled []*descriptorpb.FileDescriptorProto) error {
+	out := &descriptorpb.FileDescriptorSet{}
+	for _, f := range compiled {
+		f = proto.CloneOf(f)
+		f.SourceCodeInfo = nil
+		out.File = append(out.File, f)
+	}
+	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(out)
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(root, filepath.FromSlash(strings.TrimSuffix(file, ".proto")+".binpb"))
+	return os.WriteFile(path, b, 0o644)
 }
 
 // addFile appends a file after everything it imports, the order that plugins

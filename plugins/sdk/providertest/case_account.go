@@ -10,9 +10,9 @@ import (
 
 func accountCases() []Case {
 	return []Case{
-		{Name: "account/not-open", Doc: "every verb of an unknown account answers ErrNotOpen", test: accountNotOpen},
-		{Name: "account/open-close", Doc: "Open and Close can be repeated; a closed account is not open", test: accountOpenClose},
-		{Name: "account/two", Doc: "closing one account leaves the others open", test: accountTwo},
+		{Name: "account/not-open", Doc: "every verb of an unknown account answers ErrNotOpen", Read: true, test: accountNotOpen},
+		{Name: "account/open-close", Doc: "Open and Close can be repeated; a closed account is not open", Read: true, test: accountOpenClose},
+		{Name: "account/two", Doc: "closing one account leaves the others open", Read: true, test: accountTwo},
 		{Name: "account/junk-grant", Doc: "a grant that is none opens nothing", test: accountJunkGrant},
 		{Name: "account/unsupported", Doc: "verbs without their capability answer invalid", test: accountUnsupported},
 	}

@@ -10,11 +10,11 @@ import (
 
 func cancelCases() []Case {
 	return []Case{
-		{Name: "cancel/before", Doc: "a call whose caller has given up does nothing", test: cancelBefore},
-		{Name: "cancel/deadline", Doc: "a call past its deadline does nothing", test: cancelDeadline},
-		{Name: "cancel/fetch", Doc: "Fetch ends when its caller gives up", test: cancelFetch},
-		{Name: "cancel/enumerate", Doc: "Enumerate ends when its caller gives up", test: cancelEnumerate},
-		{Name: "cancel/changes", Doc: "Changes ends when its caller gives up, and its cursors still work", test: cancelChanges},
+		{Name: "cancel/before", Doc: "a call whose caller has given up does nothing", Read: true, test: cancelBefore},
+		{Name: "cancel/deadline", Doc: "a call past its deadline does nothing", Read: true, test: cancelDeadline},
+		{Name: "cancel/fetch", Doc: "Fetch ends when its caller gives up", Read: true, test: cancelFetch},
+		{Name: "cancel/enumerate", Doc: "Enumerate ends when its caller gives up", Read: true, test: cancelEnumerate},
+		{Name: "cancel/changes", Doc: "Changes ends when its caller gives up, and its cursors still work", Read: true, test: cancelChanges},
 		{Name: "cancel/listen", Doc: "Listen ends when its caller gives up", Needs: needs(provider.CapListen), test: cancelListen},
 	}
 }

@@ -11,20 +11,20 @@ import (
 
 func changesCases() []Case {
 	return []Case{
-		{Name: "changes/first", Doc: "an empty cursor tells everything or nothing, as Info.FeedEnumerates says", test: changesFirst},
+		{Name: "changes/first", Doc: "an empty cursor tells everything or nothing, as Info.FeedEnumerates says", Read: true, test: changesFirst},
 		{Name: "changes/newest-first", Doc: "a feed that enumerates begins with the newest message", test: changesNewestFirst},
-		{Name: "changes/delivered", Doc: "a message that arrives is told", test: changesDelivered},
+		{Name: "changes/delivered", Doc: "a message that arrives is told", Read: true, test: changesDelivered},
 		{Name: "changes/keywords", Doc: "a keyword set and taken away is told", test: changesKeywords},
-		{Name: "changes/removal", Doc: "a message removed for good is told", test: changesRemoval},
-		{Name: "changes/move", Doc: "a moved message leaves one mailbox, appears in the other, and is never called gone", test: changesMove},
+		{Name: "changes/removal", Doc: "a message removed for good is told", Read: true, test: changesRemoval},
+		{Name: "changes/move", Doc: "a moved message leaves one mailbox, appears in the other, and is never called gone", Read: true, test: changesMove},
 		{Name: "changes/own-writes", Doc: "what the provider's own verbs changed is told, too", Needs: needs(provider.CapModify), test: changesOwnWrites},
-		{Name: "changes/converge", Doc: "after many changes the feeds come to equal the truth", test: changesConverge},
-		{Name: "changes/quiet", Doc: "nothing is told twice when nothing happened", test: changesQuiet},
-		{Name: "changes/done", Doc: "exactly the last batch is done, all is told then, and cursors progress", test: changesDone},
-		{Name: "changes/resume", Doc: "a feed goes on from any batch's cursor without loss", test: changesResume},
+		{Name: "changes/converge", Doc: "after many changes the feeds come to equal the truth", Read: true, test: changesConverge},
+		{Name: "changes/quiet", Doc: "nothing is told twice when nothing happened", Read: true, test: changesQuiet},
+		{Name: "changes/done", Doc: "exactly the last batch is done, all is told then, and cursors progress", Read: true, test: changesDone},
+		{Name: "changes/resume", Doc: "a feed goes on from any batch's cursor without loss", Read: true, test: changesResume},
 		{Name: "changes/expired", Doc: "a cursor that is too old is cursor_expired, and an empty one works", test: changesExpired},
-		{Name: "changes/junk-cursor", Doc: "a cursor that is none is cursor_expired or invalid", test: changesJunk},
-		{Name: "changes/stops", Doc: "the callback's error ends the feed and comes out", test: changesStops},
+		{Name: "changes/junk-cursor", Doc: "a cursor that is none is cursor_expired or invalid", Read: true, test: changesJunk},
+		{Name: "changes/stops", Doc: "the callback's error ends the feed and comes out", Read: true, test: changesStops},
 	}
 }
 

@@ -13,8 +13,8 @@ const atOnce = 32
 
 func concurrencyCases() []Case {
 	return []Case{
-		{Name: "concurrency/calls", Doc: "32 calls at once each get their own answer", test: concurrentCalls},
-		{Name: "concurrency/open-close", Doc: "accounts open and close while others are used", test: concurrentOpenClose},
+		{Name: "concurrency/calls", Doc: "32 calls at once each get their own answer", Read: true, test: concurrentCalls},
+		{Name: "concurrency/open-close", Doc: "accounts open and close while others are used", Read: true, test: concurrentOpenClose},
 		{Name: "token/coalesced", Doc: "however many calls meet an expired token, one request leaves", test: tokenCoalesced},
 	}
 }

@@ -17,7 +17,7 @@ func faultCases() []Case {
 
 func sessionCases() []Case {
 	return []Case{
-		{Name: "session/ends", Doc: "Session ends promptly when its context does", test: sessionEnds},
+		{Name: "session/ends", Doc: "Session ends promptly when its context does", Read: true, test: sessionEnds},
 	}
 }
 

@@ -15,17 +15,17 @@ import (
 
 func fetchCases() []Case {
 	return []Case{
-		{Name: "fetch/metadata", Doc: "metadata is what the delivered message says", test: fetchMetadata},
-		{Name: "fetch/placement", Doc: "metadata has the mailboxes and keywords that are true", test: fetchPlacement},
-		{Name: "fetch/raw", Doc: "raw bytes have the true size and digest", test: fetchRaw},
+		{Name: "fetch/metadata", Doc: "metadata is what the delivered message says", Read: true, test: fetchMetadata},
+		{Name: "fetch/placement", Doc: "metadata has the mailboxes and keywords that are true", Read: true, test: fetchPlacement},
+		{Name: "fetch/raw", Doc: "raw bytes have the true size and digest", Read: true, test: fetchRaw},
 		{Name: "fetch/exact", Doc: "raw bytes are those that were delivered", Needs: needs(provider.CapExactBytes), test: fetchExact},
-		{Name: "fetch/repeat", Doc: "raw bytes are the same every time", test: fetchRepeat},
-		{Name: "fetch/each-once", Doc: "every message is answered once, never two at once", test: fetchEachOnce},
-		{Name: "fetch/gone", Doc: "a message that is gone fails with not_found, the others are read", test: fetchGone},
-		{Name: "fetch/malformed-id", Doc: "an id that never was one fails alone", test: fetchMalformed},
-		{Name: "fetch/nothing", Doc: "no ids, no answers", test: fetchNothing},
-		{Name: "fetch/half-read", Doc: "a sink that reads half of a message gets the others whole", test: fetchHalfRead},
-		{Name: "fetch/stops", Doc: "the sink's error ends the fetch and comes out", test: fetchStops},
+		{Name: "fetch/repeat", Doc: "raw bytes are the same every time", Read: true, test: fetchRepeat},
+		{Name: "fetch/each-once", Doc: "every message is answered once, never two at once", Read: true, test: fetchEachOnce},
+		{Name: "fetch/gone", Doc: "a message that is gone fails with not_found, the others are read", Read: true, test: fetchGone},
+		{Name: "fetch/malformed-id", Doc: "an id that never was one fails alone", Read: true, test: fetchMalformed},
+		{Name: "fetch/nothing", Doc: "no ids, no answers", Read: true, test: fetchNothing},
+		{Name: "fetch/half-read", Doc: "a sink that reads half of a message gets the others whole", Read: true, test: fetchHalfRead},
+		{Name: "fetch/stops", Doc: "the sink's error ends the fetch and comes out", Read: true, test: fetchStops},
 	}
 }
 

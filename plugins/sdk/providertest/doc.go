@@ -17,7 +17,13 @@
 //	}
 //
 // On any plugin binary, without Go tests: `postern plugins test PATH --world
-// FILE`, which is LoadWorld and RunSuite.
+// FILE`, which is LoadWorld and RunSuite. It prints how many cases ran, passed,
+// failed, and were skipped by a missing capability, and exits with 1 where one
+// failed, where one of the read cases was skipped, or where fewer than
+// LeastReads of them ran: a suite of which nothing ran proves nothing. Read
+// cases (Case.Read) are those that every provider has to keep, also one that
+// can only be read from; the world must deliver, move and remove messages and
+// tell the truth for them.
 //
 // Cases that cannot apply are skipped, with their reason. Name them in
 // Suite.Inapplicable when they are to be no news any more.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -30,12 +31,16 @@ type Result struct {
 	Status Status
 	// Reason why it was skipped: the capability or hook that is missing.
 	Reason string
+	// Needs is the capability that is missing, where that is the reason.
+	Needs provider.Capability
+	// Read is Case.Read.
+	Read bool
 	// Log is what the case said, one entry a line.
 	Log  []string
 	Took time.Duration
 }
 
-// Report is how all cases ended.
+// Report is how all cases ended. Run counts them all, also the skipped ones.
 type Report struct {
 	Results                      []Result
 	Run, Passed, Failed, Skipped int
@@ -45,6 +50,33 @@ type Report struct {
 
 // OK reports whether the provider keeps the contract, as far as it was tested.
 func (r Report) OK() bool { return r.Err == nil && r.Failed == 0 && r.Passed > 0 }
+
+// LeastReads is how many read cases have to run before a provider counts as
+// tested at all.
+const LeastReads = 20
+
+// Complete says why a report that is OK proves too little: a read case was
+// skipped, or fewer than LeastReads ran. Which cases need which hook of the
+// world stands in the report. It is for runs of the whole suite.
+func (r Report) Complete() error {
+	ran, skipped := 0, []string{}
+	for _, res := range r.Results {
+		switch {
+		case !res.Read:
+		case res.Status == Skipped:
+			skipped = append(skipped, res.Name)
+		default:
+			ran++
+		}
+	}
+	switch {
+	case len(skipped) > 0:
+		return fmt.Errorf("read cases were skipped: %s", strings.Join(skipped, ", "))
+	case ran < LeastReads:
+		return fmt.Errorf("%d read cases ran, at least %d must", ran, LeastReads)
+	}
+	return nil
+}
 
 // Runner runs the suite without testing, all cases on one provider: a plugin
 // process has one session.
@@ -135,12 +167,12 @@ func (r Runner) one(ctx context.Context, c Case, e *env) Result {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	res := Result{Name: c.Name, Status: Passed, Log: slices.Clone(t.log), Took: time.Since(began)}
+	res := Result{Name: c.Name, Status: Passed, Read: c.Read, Log: slices.Clone(t.log), Took: time.Since(began)}
 	switch {
 	case t.failed:
 		res.Status = Failed
 	case t.skipped:
-		res.Status, res.Reason = Skipped, t.reason
+		res.Status, res.Reason, res.Needs = Skipped, t.reason, c.missing(e.info)
 	}
 	return res
 }
@@ -272,18 +304,23 @@ func (p *printer) result(r Result, verbose bool) {
 
 func (p *printer) summary(r *Report) {
 	reasons := map[string][]string{}
+	capability, reads, readsRan := 0, 0, 0
 	for _, res := range r.Results {
 		if res.Status == Skipped {
 			reasons[res.Reason] = append(reasons[res.Reason], res.Name)
 		}
+		if res.Needs != "" {
+			capability++
+		}
+		if res.Read {
+			if reads++; res.Status != Skipped {
+				readsRan++
+			}
+		}
 	}
-	p.printf("\n%d cases: %d passed, %d failed, %d skipped\n", r.Run, r.Passed, r.Failed, r.Skipped)
-	var order []string
-	for reason := range reasons {
-		order = append(order, reason)
-	}
-	slices.Sort(order)
-	for _, reason := range order {
+	p.printf("\n%d cases: %d run, %d passed, %d failed, %d skipped by missing capability, %d skipped else; %d of %d read cases run\n",
+		r.Run, r.Passed+r.Failed, r.Passed, r.Failed, capability, r.Skipped-capability, readsRan, reads)
+	for _, reason := range slices.Sorted(maps.Keys(reasons)) {
 		p.printf("  skipped, %s: %s\n", reason, strings.Join(reasons[reason], ", "))
 	}
 }

@@ -49,6 +49,9 @@ func TestRunSuite(t *testing.T) {
 				if !report.OK() {
 					t.Errorf("the report is not OK: %v\n%s", report.Err, out.String())
 				}
+				if err := report.Complete(); err != nil {
+					t.Errorf("the report proves too little: %v\n%s", err, out.String())
+				}
 				if all := len(providertest.Cases()); report.Run != all || report.Passed+report.Skipped != all {
 					t.Errorf("%d of %d cases run, %d passed, %d skipped", report.Run, all, report.Passed, report.Skipped)
 				}
@@ -83,6 +86,9 @@ func TestMissingHooks(t *testing.T) {
 	report := providertest.RunSuite(t.Context(), p, least{full: p.Cloud().World(ann)}, &out)
 	if !report.OK() {
 		t.Fatalf("the report is not OK: %v\n%s", report.Err, out.String())
+	}
+	if err := report.Complete(); err == nil || !strings.Contains(err.Error(), "read cases were skipped: ") || !strings.Contains(err.Error(), "fetch/raw") {
+		t.Errorf("without the truth the report is complete: %v", err)
 	}
 	got := map[string]string{}
 	for _, r := range report.Results {
@@ -149,7 +155,40 @@ func TestReport(t *testing.T) {
 	for _, want := range []string{
 		"pass  mailboxes/stable", "skip  account/unsupported            the provider can do everything",
 		"FAIL  copy/keeps-original", "did not end within 300ms", "panic: searched too far",
-		"4 cases: 1 passed, 2 failed, 1 skipped",
+		"4 cases: 3 run, 1 passed, 2 failed, 0 skipped by missing capability, 1 skipped else; 1 of 1 read cases run",
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("the output lacks %q:\n%s", want, out.String())
+		}
+	}
+}
+
+// TestReadCases: they are what any provider can be held to, and a run of few
+// of them says so.
+func TestReadCases(t *testing.T) {
+	var names []string
+	for _, c := range providertest.Cases() {
+		if c.Read {
+			names = append(names, c.Name)
+			if len(c.Needs) > 0 {
+				t.Errorf("%s is a read case and needs %v", c.Name, c.Needs)
+			}
+		}
+	}
+	if len(names) < 2*providertest.LeastReads {
+		t.Errorf("there are %d read cases", len(names))
+	}
+	p := memory.New(memory.Options{Without: []provider.Capability{provider.CapSend}})
+	var out strings.Builder
+	report := providertest.Runner{Match: func(name string) bool {
+		return name == "send/once" || slices.Contains(names[:providertest.LeastReads-1], name)
+	}}.Run(t.Context(), p, p.Cloud().World(ann), &out)
+	if err := report.Complete(); !report.OK() || err == nil || !strings.Contains(err.Error(), "19 read cases ran, at least 20 must") {
+		t.Errorf("19 read cases: %v", err)
+	}
+	for _, want := range []string{
+		"20 cases: 19 run, 19 passed, 0 failed, 1 skipped by missing capability, 0 skipped else; 19 of 19 read cases run",
+		"skipped, needs capability send: send/once",
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the output lacks %q:\n%s", want, out.String())

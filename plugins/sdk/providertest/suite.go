@@ -89,6 +89,10 @@ type Case struct {
 	Doc string
 	// Needs are the capabilities without which the case is skipped.
 	Needs []provider.Capability
+	// Read marks what every provider has to keep, also one that only reads: a
+	// case that needs no capability, and of the world no more than to deliver,
+	// move and remove a message and to tell the truth. It is never skipped.
+	Read bool
 
 	test func(*fixture)
 }
@@ -97,13 +101,21 @@ type Case struct {
 func Cases() []Case { return cases() }
 
 func (c Case) run(t T, e *env) {
-	for _, need := range c.Needs {
-		if !e.info.Has(need) {
-			t.Skipf("needs capability %s", need)
-		}
+	if need := c.missing(e.info); need != "" {
+		t.Skipf("needs capability %s", need)
 	}
 	f := &fixture{T: t, env: e, ctx: t.Context()}
 	c.test(f)
+}
+
+// missing is a capability that the case needs and the provider has not.
+func (c Case) missing(info *provider.Info) provider.Capability {
+	for _, need := range c.Needs {
+		if !info.Has(need) {
+			return need
+		}
+	}
+	return ""
 }
 
 func cases() []Case {
