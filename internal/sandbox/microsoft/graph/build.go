@@ -244,32 +244,10 @@ func complete(raw []byte, from mimetree.Recipient, messageID string, now time.Ti
 	if replaceID {
 		fmt.Fprintf(&b, "Message-ID: %s\r\n", messageID)
 	}
-	b.Write(dropFields(raw, func(name string) bool {
+	b.Write(mimetree.DropFields(raw, func(name string) bool {
 		return strings.EqualFold(name, "Bcc") && !keepBcc ||
 			strings.EqualFold(name, "Message-ID") && replaceID ||
 			strings.EqualFold(name, "From") && replaceFrom
 	}))
 	return b.Bytes()
-}
-
-// dropFields copies a message without the fields that drop names.
-func dropFields(raw []byte, drop func(name string) bool) []byte {
-	out := make([]byte, 0, len(raw))
-	dropping := false
-	for rest := raw; len(rest) > 0; {
-		line, next := mimetree.CutLine(rest)
-		whole := rest[:len(rest)-len(next)]
-		if len(line) == 0 {
-			return append(out, rest...)
-		}
-		if line[0] != ' ' && line[0] != '\t' {
-			name, _, ok := mimetree.CutField(line)
-			dropping = ok && drop(name)
-		}
-		if !dropping {
-			out = append(out, whole...)
-		}
-		rest = next
-	}
-	return out
 }

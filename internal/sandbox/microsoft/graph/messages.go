@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/postern-mail/postern/internal/sandbox/cloud"
+	"github.com/postern-mail/postern/internal/sandbox/mimetree"
 )
 
 // newMessageID is a Message-ID as the service makes them.
@@ -68,7 +69,7 @@ func (c *call) mimeDraft(raw []byte) *edit {
 }
 
 func withMessageID(raw []byte, id string) []byte {
-	rest := dropFields(raw, func(name string) bool { return strings.EqualFold(name, "Message-ID") })
+	rest := mimetree.DropFields(raw, func(name string) bool { return strings.EqualFold(name, "Message-ID") })
 	return append([]byte("Message-ID: "+id+"\r\n"), rest...)
 }
 

@@ -50,7 +50,7 @@ func (c *call) pack(old *state) (*parcel, error) {
 		con := *st.c
 		con.from, con.sender, con.sent, con.raw, con.digest = &me, &me, at, nil, ""
 		st.c = &con
-		p.wire = dropFields(con.mime(), func(name string) bool { return strings.EqualFold(name, "Bcc") })
+		p.wire = mimetree.DropFields(con.mime(), func(name string) bool { return strings.EqualFold(name, "Bcc") })
 	} else {
 		p.lost = c.s.set.SilentMIMEBytes > 0 && int64(len(st.c.raw)) > c.s.set.SilentMIMEBytes
 		id := newMessageID()
