@@ -68,6 +68,9 @@ func (g *Gateway) warnings(ctx context.Context) []string {
 		if why := g.accounts.Misconfigured(p.Name); why != "" {
 			out = append(out, fmt.Sprintf("provider %s is misconfigured: %s", p.Name, why))
 		}
+		if len(p.StandIns) > 0 {
+			out = append(out, fmt.Sprintf("provider %s: %s", p.Name, pluginhost.StandInWarning(p.StandIns)))
+		}
 	}
 	counts, err := g.orphans.look(ctx, g.store, configured, time.Now())
 	if err != nil {

@@ -35,6 +35,9 @@ type InstanceStatus struct {
 	// LastError is the newest reason for a restart, a refusal or a stop.
 	LastError error
 	Pid       int
+	// StandIns are the settings that put an address of this machine in place of
+	// the provider's own.
+	StandIns []string
 }
 
 // instance supervises the process behind one provider instance.

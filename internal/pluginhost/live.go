@@ -121,6 +121,11 @@ func (i *instance) configure(ctx context.Context, proc *Process, info *provider.
 	if err != nil {
 		return fmt.Errorf("configure plugin: %w", err)
 	}
+	standIns := StandIns(info, cfg.Settings)
+	i.update(func(s *InstanceStatus) { s.StandIns = standIns })
+	if len(standIns) > 0 {
+		resp.Warnings = append(resp.Warnings, StandInWarning(standIns))
+	}
 	for _, w := range resp.Warnings {
 		i.log.Warn("plugin warns of its settings", "plugin", cfg.Plugin, "warning", w)
 	}
