@@ -24,14 +24,17 @@ type Message struct {
 	HistoryID    uint64
 	Raw          []byte
 
-	parse   sync.Once
-	parsed  *content
-	subject string // as threads compare it
+	parse  sync.Once
+	parsed *content
 }
 
 // content takes the message apart, once.
 func (m *Message) content() *content {
-	m.parse.Do(func() { m.parsed = parseContent(m.Raw) })
+	m.parse.Do(func() {
+		if m.parsed == nil {
+			m.parsed = parseContent(m.Raw)
+		}
+	})
 	return m.parsed
 }
 
@@ -76,6 +79,7 @@ func newMailbox(u cloud.User, set *Settings, now time.Time) *mailbox {
 		labels: map[string]*label{}, rand: rand.New(rand.NewPCG(binary.BigEndian.Uint64(sum[:]), binary.BigEndian.Uint64(sum[8:]))),
 	}
 	mb.history = 1_000 + mb.rand.Uint64N(100_000)
+	mb.floor = mb.history
 	for _, l := range systemLabels() {
 		mb.labels[l.ID] = l
 	}

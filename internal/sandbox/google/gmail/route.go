@@ -59,7 +59,22 @@ func (s *Server) makeRoutes() []route {
 
 // readHandlers are the methods of the reading half, by id.
 func (s *Server) readHandlers() map[string]handler {
-	return map[string]handler{}
+	const users = "gmail.users."
+	return map[string]handler{
+		users + "getProfile": s.getProfile,
+
+		users + "labels.list": s.listLabels, users + "labels.get": s.getLabel, users + "labels.create": s.createLabel,
+		users + "labels.update": s.updateLabel, users + "labels.patch": s.patchLabel, users + "labels.delete": s.deleteLabel,
+
+		users + "messages.list": s.listMessages, users + "messages.get": s.getMessage, users + "messages.attachments.get": s.getAttachment,
+		users + "messages.modify": s.modifyMessage, users + "messages.trash": s.trashMessage, users + "messages.untrash": s.untrashMessage,
+		users + "messages.delete": s.deleteMessage, users + "messages.batchModify": s.batchModify, users + "messages.batchDelete": s.batchDelete,
+
+		users + "threads.list": s.listThreads, users + "threads.get": s.getThread, users + "threads.modify": s.modifyThread,
+		users + "threads.trash": s.trashThread, users + "threads.untrash": s.untrashThread, users + "threads.delete": s.deleteThread,
+
+		users + "history.list": s.listHistory,
+	}
 }
 
 // match finds a request's method. Uploads have the paths of their methods

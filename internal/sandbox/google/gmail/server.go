@@ -3,6 +3,7 @@ package gmail
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -70,6 +71,7 @@ type Server struct {
 	quota   *quota
 
 	sessions sessions // resumable uploads
+	key      [32]byte // seals the ids of attachments
 
 	mu        sync.Mutex
 	mailboxes map[string]*mailbox // by user id
@@ -88,7 +90,9 @@ func New(set Settings, opts Options) *Server {
 	if opts.Caller == nil {
 		opts.Caller = func(*http.Request) (Caller, bool) { return Caller{}, false }
 	}
+	set.fill()
 	s := &Server{set: set, opts: opts, mailboxes: map[string]*mailbox{}, addresses: map[string]string{}}
+	_, _ = rand.Read(s.key[:]) // never fails since Go 1.24
 	s.lag.Store(int64(set.HistoryLag))
 	s.quota = newQuota(set.Quota, s.now)
 	s.routes = s.makeRoutes()

@@ -3,11 +3,12 @@ package gmail
 import "time"
 
 // Settings are what the sources of the Gmail API dispute or leave open, and
-// what tests want to be otherwise.
+// what tests want to be otherwise. The zero value is the service's behaviour as
+// it is documented or most often reported.
 type Settings struct {
 	// HistoryRetention is how long history reaches back; older start ids answer
-	// 404. "Typically at least a week, but in some rare circumstances only a few
-	// hours".
+	// 404. Zero is seven days ("typically at least a week"), less than zero is
+	// for ever.
 	HistoryRetention time.Duration
 	// HistoryLag has history tell changes only when they are so old.
 	HistoryLag time.Duration
@@ -23,7 +24,7 @@ type Settings struct {
 	UntrashRestoresInbox bool
 	// NoCategories delivers mail without CATEGORY_* and IMPORTANT.
 	NoCategories bool
-	// MaxLabels is how many user labels a mailbox may have.
+	// MaxLabels is how many user labels a mailbox may have; zero is 10,000.
 	MaxLabels int
 
 	// Quota are the limits, of units and others.
@@ -33,6 +34,8 @@ type Settings struct {
 	// BatchInOrder answers the parts of a batch in their order. Gmail promises
 	// none; the sandbox turns it round.
 	BatchInOrder bool
+	// MessageIDs are those of others that stay on mail that is sent.
+	MessageIDs MessageIDPolicy
 	// NotifyEvery is how often a watch is told of changes at most; what is
 	// more is dropped: 1 s. Negative: told of every one.
 	NotifyEvery time.Duration
@@ -41,7 +44,12 @@ type Settings struct {
 	HistoryIDString bool
 }
 
-// DefaultSettings are what is most often reported of the service.
-func DefaultSettings() Settings {
-	return Settings{HistoryRetention: 7 * 24 * time.Hour, MaxLabels: 10_000}
+// fill puts what is most often reported of the service where nothing is said.
+func (s *Settings) fill() {
+	if s.HistoryRetention == 0 {
+		s.HistoryRetention = 7 * 24 * time.Hour
+	}
+	if s.MaxLabels == 0 {
+		s.MaxLabels = 10_000
+	}
 }

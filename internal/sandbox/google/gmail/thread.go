@@ -17,13 +17,12 @@ import (
 func (mb *mailbox) join(m *Message, wanted string) {
 	m.ThreadID = m.ID
 	c := m.content()
-	m.subject = baseSubject(c.subject)
 	for _, id := range c.refers {
 		t, ok := mb.known[id]
 		if !ok || wanted != "" && t != wanted {
 			continue
 		}
-		if ms := mb.threads[t]; len(ms) > 0 && ms[0].subject == m.subject {
+		if ms := mb.threads[t]; len(ms) > 0 && ms[0].content().base == c.base {
 			m.ThreadID = t
 			return
 		}
