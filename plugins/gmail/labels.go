@@ -91,7 +91,9 @@ func (c *config) keywordLabel(keyword string) (label string, ok bool) {
 	return "", false
 }
 
-// state is the mailboxes and keywords that labels stand for, both sorted.
+// state is the mailboxes and keywords that labels stand for, both sorted. What is
+// in Trash or Spam is nowhere else: it keeps its labels, by which it goes back,
+// but Gmail shows it under none of them, and lists it under none of them.
 func (c *config) state(labels []string) (mailboxes, keywords []string) {
 	mailboxes, keywords = []string{}, []string{}
 	all, seen := true, true
@@ -112,6 +114,8 @@ func (c *config) state(labels []string) (mailboxes, keywords []string) {
 	}
 	if all {
 		mailboxes = append(mailboxes, mailboxAll)
+	} else {
+		mailboxes = slices.DeleteFunc(mailboxes, func(l string) bool { return l != labelTrash && l != labelSpam })
 	}
 	if seen {
 		keywords = append(keywords, mail.Seen)
