@@ -51,7 +51,7 @@ func (s *Server) makeRoutes() []route {
 		handlers[id] = h
 	}
 	var rs []route
-	for _, m := range methods() {
+	for _, m := range append(methods(), encryptionMethods()...) {
 		rs = append(rs, route{method: m, segments: strings.Split(m.path, "/"), serve: handlers[m.id]})
 	}
 	return rs
@@ -115,11 +115,13 @@ func bind(template, path []string) (map[string]string, bool) {
 			}
 			continue
 		}
+		name, verb, _ := strings.Cut(t[1:], "}") // {id}:verb
 		v, err := url.PathUnescape(path[i])
-		if err != nil || v == "" {
-			return nil, false
+		if v, ok := strings.CutSuffix(v, verb); err == nil && ok && v != "" {
+			values[name] = v
+			continue
 		}
-		values[strings.Trim(t, "{}")] = v
+		return nil, false
 	}
 	return values, true
 }

@@ -1,6 +1,8 @@
 package gmail
 
 import (
+	"encoding/json"
+	"maps"
 	"net/http"
 	"strings"
 	"time"
@@ -12,6 +14,9 @@ type outgoing struct {
 	Drafts  map[string]string `json:"drafts,omitempty"` // draft id to message id
 	Aliases []*sendAs         `json:"aliases,omitempty"`
 	Watches map[string]*watch `json:"watches,omitempty"` // by developer project
+
+	// Preferences are settings that have no effect, by their names.
+	Preferences map[string]json.RawMessage `json:"preferences,omitempty"`
 
 	notified time.Time // when a watch was last told of a change
 }
@@ -81,8 +86,26 @@ type Access struct {
 
 // writeHandlers are the methods of the writing half, by id.
 func (s *Server) writeHandlers() map[string]handler {
-	return map[string]handler{
-		"gmail.users.watch": (*call).watch,
-		"gmail.users.stop":  (*call).stop,
-	}
+	hs := preferences()
+	maps.Copy(hs, map[string]handler{
+		"gmail.users.watch":                  (*call).watch,
+		"gmail.users.stop":                   (*call).stop,
+		"gmail.users.messages.send":          (*call).send,
+		"gmail.users.messages.insert":        (*call).insert,
+		"gmail.users.messages.import":        (*call).importMessage,
+		"gmail.users.drafts.list":            (*call).listDrafts,
+		"gmail.users.drafts.get":             (*call).getDraft,
+		"gmail.users.drafts.create":          (*call).createDraft,
+		"gmail.users.drafts.update":          (*call).updateDraft,
+		"gmail.users.drafts.send":            (*call).sendDraft,
+		"gmail.users.drafts.delete":          (*call).deleteDraft,
+		"gmail.users.settings.sendAs.list":   (*call).listAliases,
+		"gmail.users.settings.sendAs.get":    (*call).getAlias,
+		"gmail.users.settings.sendAs.create": (*call).createAlias,
+		"gmail.users.settings.sendAs.update": (*call).updateAlias,
+		"gmail.users.settings.sendAs.patch":  (*call).patchAlias,
+		"gmail.users.settings.sendAs.delete": (*call).deleteAlias,
+		"gmail.users.settings.sendAs.verify": (*call).verifyAlias,
+	})
+	return hs
 }
