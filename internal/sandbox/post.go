@@ -93,7 +93,7 @@ func (p *post) deliver(ctx context.Context, c Cloud, to cloud.User, via, from st
 	copied := fmt.Appendf(nil, "Return-Path: <%s>\r\nReceived: from %s by %s with ESMTPS id %s\r\n\tfor <%s>; %s\r\n",
 		oneLine(from), via, hostName, uuid.NewString()[:13], to.Address, now.Format("Mon, 02 Jan 2006 15:04:05 -0700"))
 	copied = append(copied, crlf(raw)...)
-	if _, err := c.Deliver(ctx, to.Address, cloud.Delivery{Date: now, Notify: true, Raw: copied}); err != nil {
+	if _, err := c.Deliver(ctx, to.Address, cloud.Delivery{Date: now, Notify: true, Transit: true, Raw: copied}); err != nil {
 		return fmt.Errorf("deliver to %s: %w", to.Address, err)
 	}
 	p.s.counters.Mail(c.Name(), to.Address, "delivered")

@@ -27,6 +27,10 @@ type Delivery struct {
 	Keywords []string  // $seen $flagged $answered $draft $forwarded, and free ones
 	Notify   bool      // whether push notifications are sent for it
 	Raw      []byte
+	// Transit says that it came by the small internet: the cloud may put the
+	// header fields in front that its own servers write. Without it the bytes
+	// are stored as they are.
+	Transit bool
 }
 
 // An Edit is what another of the owner's programs does to a message: a phone

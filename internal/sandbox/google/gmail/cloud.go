@@ -140,6 +140,9 @@ func (s *Server) Deliver(ctx context.Context, address string, d cloud.Delivery) 
 	var id string
 	err := s.locked(mb, func() error {
 		now := s.now()
+		if d.Transit {
+			raw = arrive(raw, mb.user.Address, now, mb.rand)
+		}
 		in, err := mb.place(d.Mailbox)
 		if err != nil {
 			return fmt.Errorf("deliver to mailbox %q: %w", d.Mailbox, err)

@@ -72,7 +72,7 @@ type mailbox struct {
 	out outgoing
 }
 
-func newMailbox(u cloud.User, set *Settings, now time.Time) *mailbox {
+func newMailbox(u cloud.User, set *Settings) *mailbox {
 	sum := sha256.Sum256([]byte("mailbox " + u.ID))
 	mb := &mailbox{
 		user: u, set: set, messages: map[string]*Message{}, threads: map[string][]*Message{}, known: map[string]string{},

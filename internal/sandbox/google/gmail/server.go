@@ -122,7 +122,7 @@ func (s *Server) AddUser(u cloud.User) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.put(newMailbox(u, &s.set, s.now())); err != nil {
+	if err := s.put(newMailbox(u, &s.set)); err != nil {
 		return fmt.Errorf("add user: %w", err)
 	}
 	return nil
