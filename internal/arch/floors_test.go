@@ -19,7 +19,7 @@ var packages = map[string]pkg{
 	// 0: words, and the wire's own types.
 	"plugins/sdk/mail":                {floor: 0},
 	"plugins/sdk/provider/providerpb": {floor: 0},
-	"plugins/sdk/pace":                {floor: 0},
+	"plugins/sdk/pace":                {floor: 0, imports: []string{"plugins/sdk/mail"}},
 	"plugins/sdk/header":              {floor: 0},
 	"store/record/recordpb":           {floor: 0},
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/postern-mail/postern/plugins/outlook/msgraph"
 	"github.com/postern-mail/postern/plugins/sdk/mail"
+	"github.com/postern-mail/postern/plugins/sdk/pace"
 	"github.com/postern-mail/postern/plugins/sdk/provider"
 )
 
@@ -72,7 +73,7 @@ func (p *Provider) Changes(ctx context.Context, req *provider.ChangesRequest, ea
 		}
 		r.Link = cur.Link
 	}
-	var trail pages
+	var trail pace.Trail
 	for {
 		asOf := p.now().UTC()
 		var page msgraph.Page[msgraph.Message]
@@ -104,7 +105,7 @@ func (p *Provider) Changes(ctx context.Context, req *provider.ChangesRequest, ea
 		if b.Done {
 			return nil
 		}
-		if err := trail.follow(c.op, link, len(page.Value)); err != nil {
+		if err := trail.Follow(c.op, link, len(page.Value)); err != nil {
 			return err
 		}
 		r.Path, r.Query, r.Link = "", nil, link
@@ -195,7 +196,7 @@ func (p *Provider) Enumerate(ctx context.Context, req *provider.EnumerateRequest
 		Path:  folderPath(req.Mailbox) + "/messages",
 		Query: url.Values{"$select": {stateSelect}, "$expand": {expandVerb()}, "$orderby": {"receivedDateTime desc"}, "$top": {"500"}},
 	}
-	var trail pages
+	var trail pace.Trail
 	for {
 		var page msgraph.Page[msgraph.Message]
 		if err := c.graph.Do(ctx, r, &page); err != nil {
@@ -223,7 +224,7 @@ func (p *Provider) Enumerate(ctx context.Context, req *provider.EnumerateRequest
 		if err := c.graph.CheckLink(c.op, page.NextLink); err != nil {
 			return err
 		}
-		if err := trail.follow(c.op, page.NextLink, len(page.Value)); err != nil {
+		if err := trail.Follow(c.op, page.NextLink, len(page.Value)); err != nil {
 			return err
 		}
 		r.Path, r.Query, r.Link = "", nil, page.NextLink

@@ -8,6 +8,7 @@ import (
 
 	"github.com/postern-mail/postern/plugins/outlook/msgraph"
 	"github.com/postern-mail/postern/plugins/sdk/mail"
+	"github.com/postern-mail/postern/plugins/sdk/pace"
 	"github.com/postern-mail/postern/plugins/sdk/provider"
 )
 
@@ -35,6 +36,9 @@ var roles = []struct {
 	{"archive", mail.RoleArchive},
 	{wellKnownOutbox, mail.RoleOutbox},
 }
+
+// maxFolders is more folders than any mailbox has.
+const maxFolders = 100_000
 
 // searchFolderType marks folders that hold no message of their own.
 const searchFolderType = "mailSearchFolder"
@@ -103,12 +107,12 @@ func (c *call) folders(ctx context.Context, path string) ([]msgraph.Folder, erro
 // moreFolders follows the links of a first page.
 func (c *call) moreFolders(ctx context.Context, page *msgraph.Page[msgraph.Folder]) ([]msgraph.Folder, error) {
 	all := page.Value
-	var trail pages
+	var trail pace.Trail
 	for link, got := page.NextLink, len(page.Value); link != ""; {
 		if err := c.graph.CheckLink(c.op, link); err != nil {
 			return nil, err
 		}
-		if err := trail.follow(c.op, link, got); err != nil {
+		if err := trail.Follow(c.op, link, got); err != nil {
 			return nil, err
 		}
 		if len(all) > maxFolders {
