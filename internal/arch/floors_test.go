@@ -99,6 +99,7 @@ var packages = map[string]pkg{
 	// 8: programs, and tests that stand outside.
 	"cmd/postern": {floor: 8, imports: []string{"graph/service", "internal/config", "internal/gateway", "internal/pluginhost", "internal/seal",
 		"plugins/sdk/provider", "plugins/sdk/providertest", "store", "store/bolt"}},
+	"cmd/postern-provider-gmail":   {floor: 8, imports: []string{"plugins/gmail", "plugins/sdk/provider"}},
 	"cmd/postern-provider-outlook": {floor: 8, imports: []string{"plugins/outlook", "plugins/sdk/provider"}},
 	"cmd/postern-sandbox":          {floor: 8, imports: []string{"internal/sandbox/program"}},
 	"internal/arch":                {floor: 8},
@@ -119,6 +120,8 @@ var external = map[string][]string{
 	"github.com/microcosm-cc/":      {"graph"},
 	"github.com/coder/":             {"graph"},
 	"github.com/AzureAD/":           {"plugins/outlook"},
+	"google.golang.org/api":         {"plugins/gmail", "internal/sandbox"},
+	"golang.org/x/oauth2":           {"plugins/gmail", "internal/sandbox"},
 	"github.com/emersion/":          {"internal/mime", "internal/submission", "internal/sandbox"},
 	"github.com/hashicorp/":         {"plugins/sdk/provider", "internal/pluginhost"},
 	"google.golang.org/grpc":        {"plugins/sdk/provider", "internal/pluginhost"},
