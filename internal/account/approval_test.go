@@ -12,7 +12,7 @@ import (
 // comes back from another browser days later, and the owner's next try succeeds.
 func TestApproval(t *testing.T) {
 	w := newWorld(t)
-	w.cloud.RequireApproval()
+	w.cloud.RequireApproval(true)
 	refused := func(token string) *Finished {
 		f, err := w.svc.Callback(w.ctx, "memory", browser, w.approve(token, ann, true))
 		w.must(err)
@@ -60,7 +60,7 @@ func TestApproval(t *testing.T) {
 // not come by a link of ours, and a state of one kind is none of the other.
 func TestForgedApprovals(t *testing.T) {
 	w := newWorld(t)
-	w.cloud.RequireApproval()
+	w.cloud.RequireApproval(true)
 	f, err := w.svc.Callback(w.ctx, "memory", browser, w.approve(w.link(ConnectInput{}), ann, true))
 	w.must(err)
 	answer, err := w.cloud.Approve(f.ApprovalURL, true)

@@ -20,32 +20,34 @@ import (
 // bent is a provider some of whose verbs were replaced.
 type bent struct {
 	provider.Provider
-	describe  func(context.Context) (*provider.Info, error)
-	configure func(context.Context, *provider.ConfigureRequest) (*provider.ConfigureResponse, error)
-	session   func(context.Context, provider.Host) error
-	open      func(context.Context, *provider.OpenRequest) error
-	close     func(context.Context, *provider.CloseRequest) error
-	begin     func(context.Context, *provider.BeginConnectRequest) (*provider.BeginConnectResponse, error)
-	finish    func(context.Context, *provider.FinishConnectRequest) (*provider.FinishConnectResponse, error)
-	mailboxes func(context.Context, *provider.MailboxesRequest) (*provider.MailboxesResponse, error)
-	create    func(context.Context, *provider.CreateMailboxRequest) (*provider.CreateMailboxResponse, error)
-	rename    func(context.Context, *provider.RenameMailboxRequest) (*provider.RenameMailboxResponse, error)
-	enumerate func(context.Context, *provider.EnumerateRequest, func(*provider.EnumerateBatch) error) error
-	changes   func(context.Context, *provider.ChangesRequest, func(*mail.Batch) error) error
-	fetch     func(context.Context, *provider.FetchRequest, provider.FetchSink) error
-	modify    func(context.Context, *provider.ModifyRequest) (*provider.ModifyResponse, error)
-	append    func(context.Context, *provider.AppendRequest, io.Reader) (*provider.AppendResponse, error)
-	copy      func(context.Context, *provider.CopyRequest) (*provider.ModifyResponse, error)
-	delete    func(context.Context, *provider.DeleteRequest) (*provider.ModifyResponse, error)
-	purge     func(context.Context, *provider.DeleteRequest) (*provider.ModifyResponse, error)
-	prepare   func(context.Context, *provider.PrepareRequest, io.Reader) (*provider.PrepareResponse, error)
-	send      func(context.Context, *provider.SendRequest) (*provider.SendResponse, error)
-	probe     func(context.Context, *provider.ProbeRequest) (*provider.ProbeResponse, error)
-	search    func(context.Context, *provider.SearchRequest) (*provider.SearchResponse, error)
-	watch     func(context.Context, *provider.WatchRequest) (*provider.WatchResponse, error)
-	unwatch   func(context.Context, *provider.UnwatchRequest) error
-	notify    func(context.Context, *provider.NotifyRequest) (*provider.NotifyResponse, error)
-	listen    func(context.Context, *provider.ListenRequest, func(*provider.Hint) error) error
+	describe   func(context.Context) (*provider.Info, error)
+	configure  func(context.Context, *provider.ConfigureRequest) (*provider.ConfigureResponse, error)
+	check      func(context.Context, *provider.CheckRequest) (*provider.CheckResponse, error)
+	session    func(context.Context, provider.Host) error
+	open       func(context.Context, *provider.OpenRequest) error
+	close      func(context.Context, *provider.CloseRequest) error
+	begin      func(context.Context, *provider.BeginConnectRequest) (*provider.BeginConnectResponse, error)
+	finish     func(context.Context, *provider.FinishConnectRequest) (*provider.FinishConnectResponse, error)
+	mailboxes  func(context.Context, *provider.MailboxesRequest) (*provider.MailboxesResponse, error)
+	create     func(context.Context, *provider.CreateMailboxRequest) (*provider.CreateMailboxResponse, error)
+	rename     func(context.Context, *provider.RenameMailboxRequest) (*provider.RenameMailboxResponse, error)
+	enumerate  func(context.Context, *provider.EnumerateRequest, func(*provider.EnumerateBatch) error) error
+	changes    func(context.Context, *provider.ChangesRequest, func(*mail.Batch) error) error
+	fetch      func(context.Context, *provider.FetchRequest, provider.FetchSink) error
+	modify     func(context.Context, *provider.ModifyRequest) (*provider.ModifyResponse, error)
+	append     func(context.Context, *provider.AppendRequest, io.Reader) (*provider.AppendResponse, error)
+	copy       func(context.Context, *provider.CopyRequest) (*provider.ModifyResponse, error)
+	delete     func(context.Context, *provider.DeleteRequest) (*provider.ModifyResponse, error)
+	purge      func(context.Context, *provider.DeleteRequest) (*provider.ModifyResponse, error)
+	prepare    func(context.Context, *provider.PrepareRequest, io.Reader) (*provider.PrepareResponse, error)
+	send       func(context.Context, *provider.SendRequest) (*provider.SendResponse, error)
+	probe      func(context.Context, *provider.ProbeRequest) (*provider.ProbeResponse, error)
+	identities func(context.Context, *provider.IdentitiesRequest) (*provider.IdentitiesResponse, error)
+	search     func(context.Context, *provider.SearchRequest) (*provider.SearchResponse, error)
+	watch      func(context.Context, *provider.WatchRequest) (*provider.WatchResponse, error)
+	unwatch    func(context.Context, *provider.UnwatchRequest) error
+	notify     func(context.Context, *provider.NotifyRequest) (*provider.NotifyResponse, error)
+	listen     func(context.Context, *provider.ListenRequest, func(*provider.Hint) error) error
 }
 
 // or gives the replacement where there is one.
@@ -62,6 +64,10 @@ func (b *bent) Describe(ctx context.Context) (*provider.Info, error) {
 
 func (b *bent) Configure(ctx context.Context, r *provider.ConfigureRequest) (*provider.ConfigureResponse, error) {
 	return or(b.configure, b.configure != nil, b.Provider.Configure)(ctx, r)
+}
+
+func (b *bent) Check(ctx context.Context, r *provider.CheckRequest) (*provider.CheckResponse, error) {
+	return or(b.check, b.check != nil, b.Provider.Check)(ctx, r)
 }
 
 func (b *bent) Session(ctx context.Context, h provider.Host) error {
@@ -140,6 +146,10 @@ func (b *bent) Probe(ctx context.Context, r *provider.ProbeRequest) (*provider.P
 	return or(b.probe, b.probe != nil, b.Provider.Probe)(ctx, r)
 }
 
+func (b *bent) Identities(ctx context.Context, r *provider.IdentitiesRequest) (*provider.IdentitiesResponse, error) {
+	return or(b.identities, b.identities != nil, b.Provider.Identities)(ctx, r)
+}
+
 func (b *bent) Search(ctx context.Context, r *provider.SearchRequest) (*provider.SearchResponse, error) {
 	return or(b.search, b.search != nil, b.Provider.Search)(ctx, r)
 }
@@ -192,7 +202,7 @@ func (b broken) world(whole *memory.Provider) providertest.World {
 }
 
 func allBroken() []broken {
-	return slices.Concat(brokenConnecting(), brokenMailboxes(), brokenFeeds(), brokenFetching(),
+	return slices.Concat(brokenConnecting(), brokenIdentities(), brokenMailboxes(), brokenFeeds(), brokenFetching(),
 		brokenWriting(), brokenSending(), brokenWatching(), brokenLife())
 }
 

@@ -114,6 +114,10 @@ func accountUnsupported(f *fixture) {
 		_, err := f.p.Prepare(f.ctx, &provider.PrepareRequest{Call: c, Size: int64(len(l.raw))}, bytes.NewReader(l.raw))
 		return err
 	})
+	try(provider.CapIdentities, "identities", func() error {
+		_, err := f.p.Identities(f.ctx, &provider.IdentitiesRequest{Call: c})
+		return err
+	})
 	try(provider.CapSearch, "search", func() error {
 		_, err := f.p.Search(f.ctx, &provider.SearchRequest{Call: c, Text: l.token})
 		return err

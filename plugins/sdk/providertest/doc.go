@@ -94,6 +94,11 @@
 //	  lost_answer:
 //	    start: {put: "http://localhost:8092/control/faults", body: '{"user": "{address}", "match": "/send", "cut_after": true, "times": 1}'}
 //	    end: {delete: "http://localhost:8092/control/faults"}
+//	approval:                        # owners who may not consent themselves
+//	  start: {put: "http://localhost:8092/control/consent", body: '{"administrators_only": true}'}
+//	  end: {put: "http://localhost:8092/control/consent", body: '{"administrators_only": false}'}
+//	  approve: {form: {button: approve}}
+//	  refuse: {form: {button: deny}}
 //	notifications: {}                # a socket on 127.0.0.1 at a free port
 //
 // A step is one of
@@ -104,7 +109,7 @@
 //     file's folder. A message to deliver is its standard input; truth and
 //     token_requests are JSON on its standard output; connect and deny print
 //     the URL to which the owner was sent back.
-//   - form, for connect and deny: the pages' forms are filled in and sent by
+//   - form, for connect and deny, and for approve and refuse of approval: the pages' forms are filled in and sent by
 //     the button of that name, value or text, until the redirect URL is
 //     reached. fields gives values for inputs; a choice falls on the account's
 //     address, or on what is checked.

@@ -41,7 +41,8 @@ type worldFile struct {
 		Start *step `yaml:"start"`
 		End   *step `yaml:"end"`
 	} `yaml:"faults"`
-	Notifications *listener `yaml:"notifications"`
+	Approval      *approvalSteps `yaml:"approval"`
+	Notifications *listener      `yaml:"notifications"`
 
 	dir  string
 	http *http.Client
@@ -81,6 +82,11 @@ func (w *worldFile) check() error {
 	} {
 		if err := s.check(name == "connect" || name == "deny"); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	if a := w.Approval; a != nil {
+		if err := a.check(); err != nil {
+			return fmt.Errorf("approval: %w", err)
 		}
 	}
 	for fault, f := range w.Faults {

@@ -126,6 +126,25 @@ func served(t *testing.T, whole *memory.Provider) *httptest.Server {
 		}
 		http.Redirect(rw, r, r.URL.Query().Get("redirect_uri")+"?"+back.Encode(), http.StatusFound)
 	})
+	// An administrator's page, and what makes it needed.
+	leave := func(context.Context) error { return nil }
+	handle("PUT /approval", func(ctx context.Context, _ *http.Request) (_ any, err error) {
+		leave, err = w.RequireApproval(ctx)
+		return nil, err
+	})
+	handle("DELETE /approval", func(ctx context.Context, _ *http.Request) (any, error) { return nil, leave(ctx) })
+	mux.HandleFunc("GET /approve", func(rw http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(rw, `<form action="approve?%s" method="POST"><button name="decision" value="deny">No</button>
+			<button name="decision" value="approve">Yes</button></form>`, html.EscapeString(r.URL.RawQuery))
+	})
+	mux.HandleFunc("POST /approve", func(rw http.ResponseWriter, r *http.Request) {
+		back, err := w.Approve(r.Context(), r.URL.String(), r.PostFormValue("decision") == "approve")
+		if err != nil {
+			http.Error(rw, err.Error(), http.StatusBadRequest)
+			return
+		}
+		http.Redirect(rw, r, r.URL.Query().Get("redirect_uri")+"?"+back.Encode(), http.StatusFound)
+	})
 	server := httptest.NewUnstartedServer(mux)
 	server.Config.ErrorLog = log.New(io.Discard, "", 0) // TestUntrusted breaks handshakes
 	server.StartTLS()
@@ -160,6 +179,11 @@ forget_cursors: {post: "BASE/users/{address}/forget-cursors"}
 expire_tokens: {post: "BASE/users/{address}/expire"}
 revoke: {post: "BASE/users/{address}/revoke"}
 token_requests: {get: BASE/counters, result: tokens.refresh}
+approval:
+  start: {put: BASE/approval}
+  end: {delete: BASE/approval}
+  approve: {form: {button: approve}}
+  refuse: {form: {button: deny}}
 faults:
   throttled:
     start: {put: BASE/faults, body: '{"address": "{address}", "fault": "throttled"}'}
@@ -197,6 +221,14 @@ func TestWorldFile(t *testing.T) {
 		resp, err := whole.BeginConnect(ctx, req)
 		if err == nil {
 			resp.URL = strings.Replace(resp.URL, "http://memory.invalid", server.URL, 1)
+		}
+		return resp, err
+	}
+	p.finish = func(ctx context.Context, req *provider.FinishConnectRequest) (*provider.FinishConnectResponse, error) {
+		resp, err := whole.FinishConnect(ctx, req)
+		var e *mail.Error
+		if errors.As(err, &e) {
+			e.Link = strings.Replace(e.Link, "http://memory.invalid", server.URL, 1)
 		}
 		return resp, err
 	}
@@ -287,6 +319,7 @@ func TestWorldFileMistakes(t *testing.T) {
 		"a form elsewhere":    {"address: a@b\nrevoke: {form: {button: x}}", "only connect and deny"},
 		"a form, no button":   {"address: a@b\nconnect: {form: {}}", "button is missing"},
 		"an unknown fault":    {"address: a@b\nfaults: {fire: {start: {get: x}, end: {get: x}}}", `"fire" is not known`},
+		"half an approval":    {"address: a@b\napproval: {start: {get: x}, end: {get: x}}", "approve and refuse"},
 		"a fault without end": {"address: a@b\nfaults: {throttled: {start: {get: x}}}", "start and end"},
 		"no authority":        {"address: a@b\nca_file: nowhere.pem", "ca_file"},
 		"an unknown value":    {"address: a@b\nsettings: {x: \"{adress}\"}", "{adress} is not known"},

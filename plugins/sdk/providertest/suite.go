@@ -121,8 +121,8 @@ func (c Case) missing(info *provider.Info) provider.Capability {
 func cases() []Case {
 	var all []Case
 	for _, group := range [][]Case{
-		describeCases(), connectCases(), accountCases(), mailboxCases(), enumerateCases(),
-		changesCases(), fetchCases(), modifyCases(), appendCases(), sendCases(), searchCases(),
+		describeCases(), checkCases(), connectCases(), approvalCases(), accountCases(), mailboxCases(), enumerateCases(),
+		changesCases(), fetchCases(), modifyCases(), appendCases(), sendCases(), identityCases(), searchCases(),
 		watchCases(), errorCases(), cancelCases(), concurrencyCases(), grantCases(), faultCases(),
 		sessionCases(),
 	} {

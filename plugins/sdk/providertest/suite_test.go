@@ -28,6 +28,7 @@ var flavours = []struct {
 		Without: []provider.Capability{
 			provider.CapMailboxes, provider.CapModify, provider.CapAppend, provider.CapCopy, provider.CapDelete, provider.CapPurge,
 			provider.CapSend, provider.CapSearch, provider.CapWatch, provider.CapListen, provider.CapRevoke, provider.CapExactBytes,
+			provider.CapIdentities,
 		},
 	}},
 }

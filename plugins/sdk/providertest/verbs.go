@@ -86,6 +86,10 @@ func (f *fixture) verbs(account, id, mailbox string) []verb {
 			_, err := f.p.Probe(ctx, &provider.ProbeRequest{Call: c, OperationID: token(), Prepared: prepared})
 			return err
 		}},
+		{"identities", provider.CapIdentities, func(ctx context.Context) error {
+			_, err := f.p.Identities(ctx, &provider.IdentitiesRequest{Call: c})
+			return err
+		}},
 		{"search", provider.CapSearch, func(ctx context.Context) error {
 			_, err := f.p.Search(ctx, &provider.SearchRequest{Call: c, Text: l.token, After: time.Unix(0, 0)})
 			return err

@@ -63,6 +63,15 @@ type World interface {
 	// Deny plays the owner who refuses.
 	Deny(ctx context.Context, authorizeURL string) (callback url.Values, err error)
 
+	// RequireApproval makes Connect end with the refusal that an owner meets who
+	// may not consent, until Approve has allowed the application or the function
+	// that it gives is called.
+	RequireApproval(ctx context.Context) (end func(context.Context) error, err error)
+	// Approve plays the administrator who opens the link and allows the
+	// application, or refuses to; it gives the parameters that the browser comes
+	// back with.
+	Approve(ctx context.Context, link string, allow bool) (callback url.Values, err error)
+
 	// Deliver lets a message arrive; mailbox is the provider's id, empty for
 	// the inbox.
 	Deliver(ctx context.Context, address, mailbox string, raw []byte) error
@@ -105,6 +114,16 @@ func (NoHooks) Connect(context.Context, string) (url.Values, error) { return nil
 
 // Deny is not possible.
 func (NoHooks) Deny(context.Context, string) (url.Values, error) { return nil, NoHook("deny") }
+
+// RequireApproval is not possible.
+func (NoHooks) RequireApproval(context.Context) (func(context.Context) error, error) {
+	return nil, NoHook("approval")
+}
+
+// Approve is not possible.
+func (NoHooks) Approve(context.Context, string, bool) (url.Values, error) {
+	return nil, NoHook("approval")
+}
 
 // Deliver is not possible.
 func (NoHooks) Deliver(context.Context, string, string, []byte) error { return NoHook("deliver") }

@@ -231,7 +231,7 @@ func (p *Provider) FinishConnect(_ context.Context, req *provider.FinishConnectR
 	switch code := params.Get("error"); code {
 	case "":
 	case codeUnapproved:
-		return nil, notApproved(req.ApprovalState)
+		return nil, notApproved(req.ApprovalState, req.RedirectURL)
 	default:
 		return nil, &mail.Error{Kind: mail.KindForbidden, Op: op, Code: code, Message: "the owner refused"}
 	}

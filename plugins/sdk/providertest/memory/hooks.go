@@ -42,6 +42,15 @@ func (w *world) Deny(_ context.Context, authorizeURL string) (url.Values, error)
 	return w.cloud.Authorize(authorizeURL, w.address, false)
 }
 
+func (w *world) RequireApproval(context.Context) (func(context.Context) error, error) {
+	w.cloud.RequireApproval(true)
+	return func(context.Context) error { w.cloud.RequireApproval(false); return nil }, nil
+}
+
+func (w *world) Approve(_ context.Context, link string, allow bool) (url.Values, error) {
+	return w.cloud.Approve(link, allow)
+}
+
 func (w *world) Deliver(_ context.Context, address, mailbox string, raw []byte) error {
 	_, err := w.cloud.Deliver(address, Delivery{Mailbox: mailbox, Raw: raw})
 	return err

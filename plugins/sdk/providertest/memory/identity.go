@@ -81,11 +81,11 @@ const approveURL = "http://memory.invalid/approve"
 const codeUnapproved = "approval_required"
 
 // RequireApproval makes the cloud refuse owners until Approve, as an
-// organisation does whose members may not consent themselves.
-func (c *Cloud) RequireApproval() {
+// organisation does whose members may not consent themselves, or ends that.
+func (c *Cloud) RequireApproval(yes bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.unapproved = true
+	c.unapproved = yes
 }
 
 // Approve plays the administrator who opens the link, and gives the parameters
@@ -109,17 +109,20 @@ func (c *Cloud) Approve(link string, allow bool) (url.Values, error) {
 
 // approval answers for what an administrator came back with.
 func approval(params url.Values) error {
-	if params.Get("approved") == "yes" {
+	switch {
+	case params.Get("approved") == "yes":
 		return nil
+	case params.Get("error") == "":
+		return mail.Errorf(mail.KindInvalid, "finish connect", "the answer says nothing")
 	}
 	return &mail.Error{Kind: mail.KindForbidden, Op: "finish connect", Code: params.Get("error"), Message: "the administrator refused"}
 }
 
 // notApproved is what becomes of an owner who may not consent.
-func notApproved(state string) error {
+func notApproved(state, redirect string) error {
 	return &mail.Error{
 		Kind: mail.KindForbidden, Op: "finish connect", Code: mail.CodeAdminConsent,
 		Message: "an administrator must allow this application first",
-		Link:    approveURL + "?" + url.Values{"state": {state}}.Encode(),
+		Link:    approveURL + "?" + url.Values{"state": {state}, "redirect_uri": {redirect}}.Encode(),
 	}
 }
