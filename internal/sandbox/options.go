@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"crypto/rsa"
 	"crypto/x509"
 	"log/slog"
 	"strings"
@@ -59,6 +60,10 @@ type Options struct {
 	// Google one.
 	Settings       microsoft.Settings
 	GoogleSettings google.Settings
+
+	// Key signs the tokens of a new world; nil makes one, which takes a moment
+	// that many worlds in one process can save.
+	Key *rsa.PrivateKey
 
 	Now func() time.Time
 	Log *slog.Logger
@@ -119,6 +124,7 @@ func (o Options) withDefaults() Options {
 	}
 	if o.AllowHTTPNotifications {
 		o.Settings.Push.AllowHTTP = true
+		o.GoogleSettings.PubSub.AllowHTTP = true
 	}
 	return o
 }

@@ -2,12 +2,15 @@ package sandbox_test
 
 import (
 	"context"
+	"crypto/rand"
+	"crypto/rsa"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -22,6 +25,16 @@ const (
 	callback = "http://localhost:8080/oauth/outlook/callback"
 )
 
+// signingKey signs the tokens of all worlds: making one takes longer than most
+// tests do.
+var signingKey = sync.OnceValue(func() *rsa.PrivateKey {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		panic(err)
+	}
+	return key
+})
+
 // world drives a sandbox from outside, as its users do.
 type world struct {
 	t    *testing.T
@@ -31,6 +44,9 @@ type world struct {
 
 func start(t *testing.T, opts sandbox.Options) *world {
 	t.Helper()
+	if opts.Key == nil {
+		opts.Key = signingKey()
+	}
 	sb, err := sandbox.Start(context.Background(), opts)
 	if err != nil {
 		t.Fatal(err)

@@ -17,7 +17,7 @@ import (
 // read all of it: it must never be what saves them.
 const (
 	endless = 4 << 30
-	bombs   = 128 // members of 64 MiB each
+	bombs   = 128 // times 64 MiB
 )
 
 // A Dialect says where in a cloud's documents the things are that rubbish
@@ -62,7 +62,8 @@ func (f *Front) rubbish(w http.ResponseWriter, r *http.Request, held *Held, faul
 		_, _ = w.Write([]byte(`{"value":["`))
 		pour(w, r, bytes.Repeat([]byte("x"), 64<<10), endless)
 	case traffic.BodyGzipBomb:
-		member := gzipped(bytes.Repeat([]byte(" "), 64<<20)) // white space is JSON, too
+		// White space is JSON, too; members that follow each other are one stream (RFC 1952, section 2.2).
+		member := bytes.Repeat(gzipped(bytes.Repeat([]byte(" "), 1<<20)), 64)
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Content-Encoding", "gzip")
 		pour(w, r, member, bombs*len(member))

@@ -2,6 +2,7 @@ package microsoft
 
 import (
 	"context"
+	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
@@ -36,6 +37,8 @@ type Options struct {
 	BaseURL func() string
 	// NotifyRoots are trusted for notification URLs; nil is the system's.
 	NotifyRoots *x509.CertPool
+	// Key signs the identity platform's tokens; nil makes one.
+	Key *rsa.PrivateKey
 }
 
 // A Server is the cloud. All methods may be called at once.
@@ -81,7 +84,7 @@ func New(settings Settings, opts Options) (*Server, error) {
 	}
 	var err error
 	s.identity, err = identity.New(settings.Identity, identity.Options{
-		Users: s.graph, Now: opts.Now, Log: opts.Log.With("part", "identity"), Counters: opts.Counters,
+		Users: s.graph, Now: opts.Now, Log: opts.Log.With("part", "identity"), Counters: opts.Counters, Key: opts.Key,
 	}, apps...)
 	if err != nil {
 		return nil, err

@@ -180,10 +180,10 @@ func writeAttachment(b *bytes.Buffer, a *attachment) {
 
 // writeBase64 writes lines of 76 characters (RFC 2045, 6.8).
 func writeBase64(b *bytes.Buffer, data []byte) {
+	b.Grow(len(data)/57*78 + 80)
 	for len(data) > 0 {
 		n := min(57, len(data))
-		b.WriteString(base64.StdEncoding.EncodeToString(data[:n]))
-		b.WriteString("\r\n")
+		b.Write(append(base64.StdEncoding.AppendEncode(b.AvailableBuffer(), data[:n]), "\r\n"...))
 		data = data[n:]
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 
 	"github.com/google/uuid"
 )
@@ -51,7 +52,7 @@ func (s *Server) Envelope(next http.Handler) http.Handler {
 		h.Set("client-request-id", client)
 		h.Set("x-ms-ags-diagnostic", fmt.Sprintf(`{"ServerInfo":{"DataCenter":"%s","Slice":"E","Ring":"4","ScaleUnit":"004","RoleInstance":"FR2PEPF00000391"}}`, s.set.DataCenter))
 		if strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
-			z := &gzipWriter{ResponseWriter: w}
+			z := &gzipWriter{ResponseWriter: w, pool: &s.zippers}
 			defer z.finish()
 			w = z
 		}
@@ -62,6 +63,7 @@ func (s *Server) Envelope(next http.Handler) http.Handler {
 // gzipWriter compresses a body once there is one.
 type gzipWriter struct {
 	http.ResponseWriter
+	pool    *sync.Pool
 	z       *gzip.Writer
 	started bool
 }
@@ -76,8 +78,10 @@ func (g *gzipWriter) WriteHeader(status int) {
 		h.Set("Content-Encoding", "gzip")
 		h.Add("Vary", "Accept-Encoding")
 		h.Del("Content-Length")
-		z, err := gzip.NewWriterLevel(g.ResponseWriter, gzip.BestSpeed)
-		if err == nil {
+		if z, ok := g.pool.Get().(*gzip.Writer); ok {
+			z.Reset(g.ResponseWriter)
+			g.z = z
+		} else if z, err := gzip.NewWriterLevel(g.ResponseWriter, gzip.BestSpeed); err == nil {
 			g.z = z
 		}
 	}
@@ -100,6 +104,8 @@ func (g *gzipWriter) Unwrap() http.ResponseWriter { return g.ResponseWriter }
 func (g *gzipWriter) finish() {
 	if g.z != nil {
 		_ = g.z.Close() // the client is gone: nobody is left to tell
+		g.pool.Put(g.z)
+		g.z = nil
 	}
 }
 

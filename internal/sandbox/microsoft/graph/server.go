@@ -37,6 +37,7 @@ type Server struct {
 	opts    Options
 	lag     atomic.Int64
 	sealKey [32]byte
+	zippers sync.Pool // of *gzip.Writer: each has most of a megabyte of tables
 
 	mu        sync.Mutex
 	mailboxes map[string]*mailbox // by user id

@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"crypto/rsa"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -27,6 +28,8 @@ type Options struct {
 	Now      func() time.Time
 	Log      *slog.Logger
 	Counters *traffic.Counters
+	// Key signs the tokens; nil makes one.
+	Key *rsa.PrivateKey
 }
 
 // A Provider is the identity platform: apps, consents, codes and tokens. All
@@ -71,7 +74,12 @@ func New(settings Settings, opts Options, apps ...App) (*Provider, error) {
 		p.counters = &traffic.Counters{}
 	}
 	var err error
-	if p.signer, err = jwt.New(p.now()); err != nil {
+	if opts.Key != nil {
+		p.signer, err = jwt.Of(opts.Key, p.now())
+	} else {
+		p.signer, err = jwt.New(p.now())
+	}
+	if err != nil {
 		return nil, err
 	}
 	for _, a := range apps {
