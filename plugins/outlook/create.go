@@ -1,6 +1,7 @@
 package outlook
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -48,7 +49,12 @@ func (c *call) readMessage(ctx context.Context, raw io.Reader, size int64) (data
 			return nil, done, cancelled(c.op, ctx)
 		}
 	}
-	data, err = io.ReadAll(io.LimitReader(raw, maxMessage+1))
+	var b bytes.Buffer
+	if size > 0 {
+		b.Grow(int(size) + bytes.MinRead)
+	}
+	_, err = b.ReadFrom(io.LimitReader(raw, maxMessage+1))
+	data = b.Bytes()
 	switch {
 	case err != nil:
 		err = &mail.Error{Kind: mail.KindUnavailable, Op: c.op, Message: "the message could not be read", Err: err}

@@ -3,6 +3,8 @@ package outlook_test
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
+	"crypto/rsa"
 	"errors"
 	"fmt"
 	"io"
@@ -31,6 +33,16 @@ const (
 	redirect = "http://localhost:8080/oauth/outlook/callback"
 )
 
+// signingKey signs the tokens of all worlds: making one takes longer than most
+// tests do.
+var signingKey = sync.OnceValue(func() *rsa.PrivateKey {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		panic(err)
+	}
+	return key
+})
+
 // world is a sandbox, a provider that is configured for it, and a host.
 type world struct {
 	t       *testing.T
@@ -55,7 +67,7 @@ func newWorld(t *testing.T, change ...func(*sandbox.Options)) *world {
 	w.p = outlook.New(outlook.Options{Now: w.clock.now, MaxAnswer: 8 << 20})
 	w.notify = httptest.NewTLSServer(http.HandlerFunc(w.serveNotify))
 	t.Cleanup(w.notify.Close)
-	opts := sandbox.Options{NoSeed: true}
+	opts := sandbox.Options{NoSeed: true, Key: signingKey()}
 	pool := w.notify.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
 	opts.NotifyRoots = pool
 	opts.Settings.Push.BatchWindow = time.Millisecond
