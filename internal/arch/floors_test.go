@@ -75,7 +75,7 @@ var packages = map[string]pkg{
 
 	"plugins/gmail": {floor: 7, imports: []string{"plugins/sdk/header", "plugins/sdk/mail", "plugins/sdk/oauth", "plugins/sdk/pace", "plugins/sdk/provider", "plugins/sdk/session"},
 		tests: []string{"internal/sandbox", "internal/sandbox/cloud", "internal/sandbox/google", "internal/sandbox/google/gmail", "internal/sandbox/google/pubsub", "internal/sandbox/traffic", "plugins/sdk/providertest"}},
-	"plugins/outlook": {floor: 7, imports: []string{"plugins/outlook/msgraph", "plugins/sdk/header", "plugins/sdk/mail", "plugins/sdk/pace", "plugins/sdk/provider", "plugins/sdk/session"},
+	"plugins/outlook": {floor: 7, imports: []string{"plugins/outlook/msgraph", "plugins/sdk/header", "plugins/sdk/mail", "plugins/sdk/oauth", "plugins/sdk/pace", "plugins/sdk/provider", "plugins/sdk/session"},
 		tests: []string{"internal/sandbox", "internal/sandbox/cloud", "internal/sandbox/microsoft/graph", "internal/sandbox/microsoft/identity", "internal/sandbox/traffic", "plugins/sdk/providertest"}},
 	"plugins/outlook/msgraph": {floor: 7, imports: []string{"plugins/sdk/mail", "plugins/sdk/pace"}},
 
@@ -84,6 +84,8 @@ var packages = map[string]pkg{
 	"internal/sandbox/certs":              {floor: 7},
 	"internal/sandbox/cloud":              {floor: 7},
 	"internal/sandbox/fidelity":           {floor: 7, tests: []string{"internal/sandbox", "internal/sandbox/microsoft/graph"}},
+	"internal/sandbox/google/oauth":       {floor: 7, imports: []string{"internal/sandbox/cloud", "internal/sandbox/jwt", "internal/sandbox/keep", "internal/sandbox/signin", "internal/sandbox/traffic"}},
+	"internal/sandbox/google/pubsub":      {floor: 7, imports: []string{"internal/sandbox/keep", "internal/sandbox/traffic"}},
 	"internal/sandbox/jwt":                {floor: 7},
 	"internal/sandbox/keep":               {floor: 7},
 	"internal/sandbox/mailfile":           {floor: 7},

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/postern-mail/postern/internal/sandbox/cloud"
-	"github.com/postern-mail/postern/internal/sandbox/microsoft/identity"
 	"github.com/postern-mail/postern/internal/sandbox/traffic"
 )
 
@@ -73,6 +72,9 @@ func (s *Sandbox) controlHandler() http.Handler {
 	api("POST /control/users/{address}/lifecycle", s.lifecycle)
 	api("POST /control/users/{address}/block", s.block)
 	api("POST /control/users/{address}/expire-tokens", s.expireTokens)
+	api("POST /control/users/{address}/password", s.changePassword)
+	api("POST /control/service-accounts", s.addServiceAccount)
+	api("POST /control/rotate-keys", func(*http.Request) (int, any, error) { return http.StatusNoContent, nil, s.google.RotateKeys() })
 	api("GET /control/faults", func(*http.Request) (int, any, error) { return http.StatusOK, s.faults.List(), nil })
 	api("PUT /control/faults", s.putFaults)
 	api("DELETE /control/faults", s.clearFaults)
@@ -84,7 +86,7 @@ func (s *Sandbox) controlHandler() http.Handler {
 		s.counters.Reset()
 		return http.StatusNoContent, nil, nil
 	})
-	api("GET /control/apps", func(*http.Request) (int, any, error) { return http.StatusOK, s.microsoft.Apps(), nil })
+	api("GET /control/apps", s.listApps)
 	api("POST /control/apps", s.addApp)
 	mux.HandleFunc("GET /control/ca", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/x-pem-file")
@@ -137,6 +139,11 @@ func readJSON(r *http.Request, v any) error {
 	if len(strings.TrimSpace(string(text))) == 0 {
 		return nil
 	}
+	return strict(text, v)
+}
+
+// strict decodes JSON in which nothing unknown may be.
+func strict(text []byte, v any) error {
 	dec := json.NewDecoder(strings.NewReader(string(text)))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(v); err != nil {
@@ -186,7 +193,14 @@ func (s *Sandbox) newUser(u User) (userInfo, error) {
 	}
 	for _, c := range s.clouds {
 		if c.Name() == u.Cloud {
-			made, err := c.AddUser(u.Address, u.Name)
+			add := c.AddUser
+			if u.Gmail != nil && !*u.Gmail {
+				if c.Name() != s.google.Name() {
+					return userInfo{}, fmt.Errorf("only a user of %s may be without gmail", s.google.Name())
+				}
+				add = s.google.AddUserWithoutMail
+			}
+			made, err := add(u.Address, u.Name)
 			return userInfo{c.Name(), made}, err
 		}
 	}
@@ -295,20 +309,6 @@ func (s *Sandbox) lifecycle(r *http.Request) (int, any, error) {
 	return http.StatusOK, map[string]int{"subscriptions": told}, err
 }
 
-func (s *Sandbox) block(r *http.Request) (int, any, error) {
-	c, u, err := s.owner(r)
-	if err != nil {
-		return 0, nil, err
-	}
-	var body struct {
-		Code int `json:"code"`
-	}
-	if err := readJSON(r, &body); err != nil {
-		return 0, nil, err
-	}
-	return http.StatusNoContent, nil, c.Block(u.Address, body.Code)
-}
-
 func (s *Sandbox) expireTokens(r *http.Request) (int, any, error) {
 	c, u, err := s.owner(r)
 	if err != nil {
@@ -357,13 +357,4 @@ func (s *Sandbox) applyDeltaLag() {
 	for _, c := range s.clouds {
 		c.SetDeltaLag(s.faults.DeltaLag(c.Name()))
 	}
-}
-
-func (s *Sandbox) addApp(r *http.Request) (int, any, error) {
-	var app identity.App
-	if err := readJSON(r, &app); err != nil {
-		return 0, nil, err
-	}
-	made, err := s.microsoft.Register(app)
-	return http.StatusCreated, made, err
 }

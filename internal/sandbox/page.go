@@ -25,7 +25,7 @@ form.box{display:grid;grid-template-columns:8rem 1fr;gap:.4rem .8rem;max-width:4
 </style></head><body>
 <h1>Postern sandbox</h1>
 {{with .Done}}<p class="done" role="status">{{.}}</p>{{end}}{{with .Problem}}<p class="bad" role="alert">{{.}}</p>{{end}}
-<p>Microsoft <code>{{.State.Microsoft}}</code>, SMTP <code>{{.State.SMTP}}</code>, app <code>{{.State.ClientID}}</code>.
+<p>Microsoft <code>{{.State.Microsoft}}</code>, Google <code>{{.State.Google}}</code>, SMTP <code>{{.State.SMTP}}</code>, apps <code>{{.State.ClientID}}</code> and <code>{{.State.GoogleClientID}}</code>.
 Authority <a href="/control/ca">ca.pem</a>{{with .State.CAFile}} (<code>{{.}}</code>){{end}}, all of it as <a href="/control/state">JSON</a>.</p>
 
 <h2>Users</h2><table><tr><th>Cloud</th><th>Address</th><th>Name</th><th class="num">Messages</th></tr>

@@ -3,6 +3,7 @@ package sandbox
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -53,7 +54,10 @@ func (p *post) carry(ctx context.Context, via, from string, rcpts []string, raw 
 			failed = append(failed, rcpt)
 			continue
 		}
-		if err := p.deliver(ctx, c, user, via, from, raw); err != nil {
+		switch err := p.deliver(ctx, c, user, via, from, raw); {
+		case errors.Is(err, cloud.ErrNoMailbox):
+			failed = append(failed, rcpt)
+		case err != nil:
 			return err
 		}
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/postern-mail/postern/internal/sandbox/certs"
 	"github.com/postern-mail/postern/internal/sandbox/google"
+	"github.com/postern-mail/postern/internal/sandbox/google/oauth"
 	"github.com/postern-mail/postern/internal/sandbox/microsoft"
 	"github.com/postern-mail/postern/internal/sandbox/microsoft/identity"
 	"github.com/postern-mail/postern/internal/sandbox/traffic"
@@ -135,7 +136,7 @@ func (s *Sandbox) build() error {
 	}
 	s.google, err = google.New(s.opts.GoogleSettings, google.Options{
 		Now: s.opts.Now, Log: s.log.With("cloud", google.Name), Counters: s.counters, Faults: s.faults, Seed: s.opts.Seed,
-		Sender: sender{s.post, google.Name}, NotifyRoots: roots,
+		Sender: sender{s.post, google.Name}, NotifyRoots: roots, Key: s.opts.Key,
 	})
 	if err != nil {
 		return err
@@ -242,8 +243,27 @@ func (s *Sandbox) open() (doors, error) {
 	if len(app.Secrets) > 0 {
 		s.state.ClientSecret = app.Secrets[0].Value
 	}
+	if err := s.googleState(); err != nil {
+		return doors{}, err
+	}
 	s.state.Providers = s.providers()
 	return d, nil
+}
+
+// googleState says what a gateway needs of that cloud.
+func (s *Sandbox) googleState() error {
+	app := oauth.DefaultApp()
+	if len(s.opts.GoogleSettings.Apps) > 0 {
+		app = s.opts.GoogleSettings.Apps[0]
+	}
+	s.state.GoogleClientID = app.ClientID
+	if len(app.Secrets) > 0 {
+		s.state.GoogleClientSecret = app.Secrets[0].Value
+	}
+	s.state.GoogleTopic, s.state.GoogleSubscription = google.Topic, google.Subscription
+	var err error
+	s.state.GoogleServiceAccount, err = s.google.DefaultKey(s.state.Google)
+	return err
 }
 
 // listen opens an address, or what Options.Ports says in its place.

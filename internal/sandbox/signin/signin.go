@@ -42,8 +42,13 @@ button.go{background:#0067b8;border-color:#0067b8;color:#fff}.row{text-align:rig
 // Foot ends it.
 const Foot = `</main></body></html>`
 
-// Page answers with a page that nothing may frame or script.
+// Page answers 200 with a page that nothing may frame or script.
 func Page(w http.ResponseWriter, t *template.Template, data any) {
+	PageStatus(w, http.StatusOK, t, data)
+}
+
+// PageStatus answers so with another status.
+func PageStatus(w http.ResponseWriter, status int, t *template.Template, data any) {
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Cache-Control", "no-store")
@@ -51,6 +56,7 @@ func Page(w http.ResponseWriter, t *template.Template, data any) {
 	h.Set("Referrer-Policy", "no-referrer")
 	// No form-action: browsers apply it to the redirect that follows the form.
 	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'")
+	w.WriteHeader(status)
 	// The browser is gone when this fails; there is nobody left to tell.
 	_ = t.Execute(w, data)
 }
