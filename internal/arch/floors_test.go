@@ -35,6 +35,7 @@ var packages = map[string]pkg{
 	"store/storetest":                 {floor: 2, imports: []string{"internal/event", "plugins/sdk/mail", "store"}, tests: []string{"internal/seal", "store/bolt"}},
 	"plugins/sdk/providertest":        {floor: 2, imports: []string{"plugins/sdk/mail", "plugins/sdk/provider"}, tests: []string{"plugins/sdk/providertest/memory"}},
 	"plugins/sdk/providertest/memory": {floor: 2, imports: []string{"plugins/sdk/mail", "plugins/sdk/provider", "plugins/sdk/providertest"}},
+	"internal/plugintest":             {floor: 2, imports: []string{"plugins/sdk/mail", "plugins/sdk/provider"}},
 	"plugins/sdk/oauth":               {floor: 2, imports: []string{"plugins/sdk/mail", "plugins/sdk/session"}, tests: []string{"plugins/sdk/provider"}},
 	"plugins/sdk/session":             {floor: 2, imports: []string{"plugins/sdk/provider"}},
 	"internal/powercut":               {floor: 2},
@@ -74,7 +75,7 @@ var packages = map[string]pkg{
 		"internal/submission", "internal/webhook", "plugins/sdk/mail", "plugins/sdk/provider", "store", "store/bolt"}},
 
 	"plugins/gmail": {floor: 7, imports: []string{"plugins/sdk/header", "plugins/sdk/mail", "plugins/sdk/oauth", "plugins/sdk/pace", "plugins/sdk/provider", "plugins/sdk/session"},
-		tests: []string{"internal/sandbox", "internal/sandbox/cloud", "internal/sandbox/google", "internal/sandbox/google/gmail", "internal/sandbox/google/pubsub", "internal/sandbox/traffic", "plugins/sdk/providertest"}},
+		tests: []string{"internal/plugintest", "internal/sandbox", "internal/sandbox/cloud", "internal/sandbox/google", "internal/sandbox/google/gmail", "internal/sandbox/google/pubsub", "internal/sandbox/traffic", "plugins/sdk/providertest"}},
 	"plugins/outlook": {floor: 7, imports: []string{"plugins/outlook/msgraph", "plugins/sdk/header", "plugins/sdk/mail", "plugins/sdk/oauth", "plugins/sdk/pace", "plugins/sdk/provider", "plugins/sdk/session"},
 		tests: []string{"internal/sandbox", "internal/sandbox/cloud", "internal/sandbox/microsoft/graph", "internal/sandbox/microsoft/identity", "internal/sandbox/traffic", "plugins/sdk/providertest"}},
 	"plugins/outlook/msgraph": {floor: 7, imports: []string{"plugins/sdk/mail", "plugins/sdk/pace"}},

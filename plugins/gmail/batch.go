@@ -56,11 +56,12 @@ func (a *answer) decode(op string, into any) error {
 // parts. The error is that of a batch as a whole, which ends the call.
 func (c *call) batch(ctx context.Context, parts []part) ([]answer, error) {
 	answers := make([]answer, len(parts))
+	quota, _ := c.conf.quota()
 	for start := 0; start < len(parts); {
 		end, units := start, 0
 		for end < len(parts) && end-start < c.conf.batchSize {
 			cost := c.conf.cost(parts[end].cost)
-			if end > start && units+cost > c.conf.quotaUnits/2 {
+			if end > start && units+cost > quota/2 {
 				break
 			}
 			units += cost

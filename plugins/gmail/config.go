@@ -75,7 +75,7 @@ var settings = []provider.Setting{
 	{Name: setServiceAccount, File: true, Doc: "JSON key file of the service account that may pull from the subscription."},
 	{Name: setPushServiceAccount, Doc: "Address of the service account that a push subscription signs its requests as. With it changes may be pushed to the notification URL."},
 	{Name: setPushAudience, Doc: "Audience of those signatures; the notification URL where it is empty."},
-	{Name: setQuotaUnits, Default: "6000", Doc: "Quota units that one account may spend in a minute; 15000 for projects of before May 2026."},
+	{Name: setQuotaUnits, Doc: "Quota units that one account may spend in a minute; 6000 where it is empty, and 15000 for projects of before May 2026."},
 	{Name: setQuotaTable, Default: quotaNew, Doc: "What methods cost: new, or old for projects of before May 2026."},
 	{Name: setMaxConcurrent, Default: "10", Doc: "Requests at once on one mailbox, the parts of batches included; Gmail refuses more than about 10."},
 	{Name: setBatchSize, Default: "8", Doc: "Messages that are read by one batch, 1 to 100; no more than max_concurrent are."},
@@ -132,7 +132,7 @@ func (p *Provider) Configure(_ context.Context, req *provider.ConfigureRequest) 
 	defer p.mu.Unlock()
 	for _, a := range p.accounts {
 		a.limiter.SetMax(conf.maxConcurrent)
-		a.limiter.SetQuota(conf.quotaUnits)
+		a.limiter.SetQuota(conf.quota())
 	}
 	return &provider.ConfigureResponse{Warnings: warnings}, nil
 }
@@ -179,7 +179,7 @@ func newConfig(req *provider.ConfigureRequest) (*config, []string, error) {
 	if c.pushAudience == "" {
 		c.pushAudience = c.notificationURL
 	}
-	for _, check := range []func(map[string]string) error{c.checkAddresses, c.checkScopes, c.checkPush, c.readNumbers, c.readChoices} {
+	for _, check := range []func(map[string]string) error{c.checkAddresses, c.checkScopes, c.checkPush, c.readChoices, c.readNumbers} {
 		if err := check(values); err != nil {
 			return nil, nil, err
 		}
@@ -265,6 +265,9 @@ func (c *config) checkPush(values map[string]string) error {
 }
 
 func (c *config) readNumbers(values map[string]string) error {
+	if values[setQuotaUnits] == "" {
+		values[setQuotaUnits] = map[string]string{quotaNew: "6000", quotaOld: "15000"}[values[setQuotaTable]]
+	}
 	for _, n := range []struct {
 		name     string
 		min, max int

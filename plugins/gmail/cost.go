@@ -1,5 +1,7 @@
 package gmail
 
+import "time"
+
 // Values of setQuotaTable.
 const (
 	quotaNew = "new"
@@ -52,4 +54,13 @@ func (c *config) cost(m method) int {
 		return m.oldUnits
 	}
 	return m.units
+}
+
+// quota is how many units an account may spend in which time. Projects with the
+// old table have theirs for a minute in name, and are held to it by the second.
+func (c *config) quota() (units int, window time.Duration) {
+	if c.oldQuota {
+		return max(c.quotaUnits/60, 1), time.Second
+	}
+	return c.quotaUnits, time.Minute
 }

@@ -97,6 +97,8 @@ type account struct {
 	address string
 	tokens  *oauth.Source[*grant]
 	limiter *pace.Limiter
+	senders senders
+	made    operations
 
 	mu sync.Mutex
 	// service is the client of the settings in conf.
@@ -129,7 +131,7 @@ func (p *Provider) Open(_ context.Context, req *provider.OpenRequest) error {
 		return nil
 	}
 	limiter := pace.NewLimiter(conf.maxConcurrent)
-	limiter.SetQuota(conf.quotaUnits)
+	limiter.SetQuota(conf.quota())
 	p.accounts[req.Account] = &account{id: req.Account, address: address, tokens: p.newTokens(req.Account, g), limiter: limiter}
 	return nil
 }

@@ -2,8 +2,6 @@ package outlook
 
 import (
 	"context"
-	"crypto/rand"
-	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
 	"encoding/json"
@@ -17,6 +15,7 @@ import (
 
 	"github.com/postern-mail/postern/plugins/outlook/msgraph"
 	"github.com/postern-mail/postern/plugins/sdk/mail"
+	"github.com/postern-mail/postern/plugins/sdk/oauth"
 	"github.com/postern-mail/postern/plugins/sdk/pace"
 	"github.com/postern-mail/postern/plugins/sdk/provider"
 )
@@ -59,12 +58,11 @@ func (p *Provider) BeginConnect(_ context.Context, req *provider.BeginConnectReq
 	if redirect == "" || req.State == "" {
 		return nil, &mail.Error{Kind: mail.KindInvalid, Op: op, Message: "a redirect URL and a state are needed"}
 	}
-	pend := pending{Verifier: randomString(), Nonce: randomString(), State: req.State, ClientID: conf.clientID}
+	pend := pending{Verifier: oauth.Secret(), Nonce: oauth.Secret(), State: req.State, ClientID: conf.clientID}
 	data, err := json.Marshal(pend)
 	if err != nil {
 		return nil, &mail.Error{Kind: mail.KindInternal, Op: op, Message: "encode pending state"}
 	}
-	challenge := sha256.Sum256([]byte(pend.Verifier))
 	q := url.Values{
 		"client_id":             {conf.clientID},
 		"response_type":         {"code"},
@@ -73,7 +71,7 @@ func (p *Provider) BeginConnect(_ context.Context, req *provider.BeginConnectReq
 		"scope":                 {strings.Join(conf.scopes, " ")},
 		"state":                 {req.State},
 		"nonce":                 {pend.Nonce},
-		"code_challenge":        {base64.RawURLEncoding.EncodeToString(challenge[:])},
+		"code_challenge":        {oauth.Challenge(pend.Verifier)},
 		"code_challenge_method": {"S256"},
 	}
 	if conf.prompt != "" {
@@ -83,12 +81,6 @@ func (p *Provider) BeginConnect(_ context.Context, req *provider.BeginConnectReq
 		q.Set("login_hint", req.LoginHint)
 	}
 	return &provider.BeginConnectResponse{URL: conf.authorizeURL + "?" + msgraph.EncodeQuery(q), Pending: data}, nil
-}
-
-func randomString() string {
-	var b [32]byte
-	rand.Read(b[:]) // never fails
-	return base64.RawURLEncoding.EncodeToString(b[:])
 }
 
 const opFinish = "finish connect"

@@ -6,7 +6,7 @@
 //   - New grant bytes are stored by the host before the access token that came
 //     with them is used; a token whose grant could not be stored is not used.
 //   - However many calls meet an expired token, one request goes to the token
-//     endpoint, and all who waited share its outcome (tokens.go).
+//     endpoint, and all who waited share its outcome (plugins/sdk/oauth).
 //   - Message ids are immutable ids (see msgraph), so that a move or the
 //     sending of a draft keeps a message's identity.
 //   - Nothing is sent twice: Prepare makes a draft, Send sends that draft, and
@@ -33,6 +33,7 @@ import (
 
 	"github.com/postern-mail/postern/plugins/outlook/msgraph"
 	"github.com/postern-mail/postern/plugins/sdk/mail"
+	"github.com/postern-mail/postern/plugins/sdk/oauth"
 	"github.com/postern-mail/postern/plugins/sdk/pace"
 	"github.com/postern-mail/postern/plugins/sdk/provider"
 	"github.com/postern-mail/postern/plugins/sdk/session"
@@ -99,7 +100,7 @@ func (p *Provider) log() *slog.Logger {
 // account is one open account.
 type account struct {
 	id      string
-	tokens  *tokens
+	tokens  *oauth.Source[*grant]
 	limiter *pace.Limiter
 	roles   knownRoles
 }
@@ -121,7 +122,7 @@ func (p *Provider) Open(_ context.Context, req *provider.OpenRequest) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if a := p.accounts[req.Account]; a != nil {
-		a.tokens.replace(g)
+		a.tokens.Replace(g)
 		return nil
 	}
 	p.accounts[req.Account] = &account{
@@ -139,7 +140,7 @@ func (p *Provider) Close(_ context.Context, req *provider.CloseRequest) error {
 	delete(p.accounts, req.Account)
 	p.mu.Unlock()
 	if a != nil {
-		a.tokens.close()
+		a.tokens.Close()
 	}
 	return nil
 }

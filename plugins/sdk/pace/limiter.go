@@ -12,7 +12,7 @@ import (
 type Priority int
 
 // Limiter bounds the requests that run at once on one mailbox and the quota
-// units that they spend in a minute, and holds all of them back while the
+// units that they spend in a time, and holds all of them back while the
 // provider wants silence. Slots go to the smallest priority first, and to the
 // longest waiting among equals. Release is a function, so that a slot cannot be
 // given back twice.
@@ -26,27 +26,25 @@ type Limiter struct {
 	timer   *time.Timer
 	wakes   time.Time // when timer does
 
-	// quota is how many units a minute has, 0 where nobody counts. Spent are
-	// running, of requests under way, and past ones, until each is a minute
-	// old.
+	// quota is how many units a window of time has, 0 where nobody counts.
+	// Spent are running, of requests under way, and past ones, until each is as
+	// old as the window.
 	quota   int
+	window  time.Duration
 	running int
 	past    []spending
 	passed  int // the sum of past
 }
 
 // spending is what a request has cost; it is of no account any more from until
-// on.
+// on. Its window begins with the answer, not with the request: wherever in
+// between the provider has counted it, and however it counts (by the minute of
+// the clock, by the last sixty seconds, by a bucket that fills again), it has
+// forgotten it by then.
 type spending struct {
 	units int
 	until time.Time
 }
-
-// budgetWindow is the time that a quota is for. It begins with the answer, not
-// with the request: wherever in between the provider has counted it, and
-// however it counts (by the minute, by the last sixty seconds, by a bucket that
-// fills again), it has forgotten it by then.
-const budgetWindow = time.Minute
 
 // NewLimiter makes a Limiter of so many slots, without a quota.
 func NewLimiter(slots int) *Limiter {
@@ -61,11 +59,11 @@ func (l *Limiter) SetMax(slots int) {
 	l.grant()
 }
 
-// SetQuota sets how many units a minute has, 0 for any number.
-func (l *Limiter) SetQuota(units int) {
+// SetQuota sets how many units any such time may cost, 0 for any number.
+func (l *Limiter) SetQuota(units int, window time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.quota = max(units, 0)
+	l.quota, l.window = max(units, 0), window
 	l.grant()
 }
 
@@ -110,7 +108,7 @@ func (l *Limiter) AcquireUnits(ctx context.Context, p Priority, weight, units in
 			l.used -= w.got
 			l.running -= w.units
 			if w.units > 0 {
-				l.past = append(l.past, spending{units: w.units, until: time.Now().Add(budgetWindow)})
+				l.past = append(l.past, spending{units: w.units, until: time.Now().Add(l.window)})
 				l.passed += w.units
 			}
 			l.grant()
@@ -173,7 +171,7 @@ func (l *Limiter) grant() {
 }
 
 // share is how much of the quota a priority may fill up: what is not urgent
-// leaves some of the minute to those who are.
+// leaves some of it to those who are.
 func (l *Limiter) share(p Priority) int {
 	return max(1, l.quota-l.quota*int(min(max(p, 0), 3))/20)
 }

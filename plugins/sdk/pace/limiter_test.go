@@ -125,7 +125,7 @@ func TestLimiterLetsGoOfThoseWhoLeave(t *testing.T) {
 func TestLimiterKeepsWithinTheQuotaOfAnyMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := NewLimiter(10)
-		l.SetQuota(100)
+		l.SetQuota(100, time.Minute)
 		type spending struct {
 			at    time.Time
 			units int
@@ -161,7 +161,7 @@ func TestLimiterKeepsWithinTheQuotaOfAnyMinute(t *testing.T) {
 func TestLimiterLeavesUnitsToTheUrgent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := NewLimiter(10)
-		l.SetQuota(100)
+		l.SetQuota(100, time.Minute)
 		began := time.Now()
 		spend := func(p Priority, units int) {
 			t.Helper()
@@ -201,7 +201,7 @@ func TestLimiterLeavesUnitsToTheUrgent(t *testing.T) {
 func TestLimiterTakesWhatIsLargerThanTheQuota(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := NewLimiter(1)
-		l.SetQuota(10)
+		l.SetQuota(10, time.Minute)
 		for range 2 {
 			release, err := l.AcquireUnits(t.Context(), 2, 1, 50)
 			if err != nil {
@@ -209,7 +209,7 @@ func TestLimiterTakesWhatIsLargerThanTheQuota(t *testing.T) {
 			}
 			release()
 		}
-		l.SetQuota(0)
+		l.SetQuota(0, time.Minute)
 		release, err := l.AcquireUnits(t.Context(), 2, 1, 50)
 		if err != nil {
 			t.Fatal(err)

@@ -1,5 +1,5 @@
 // Package pace is how a plugin keeps to what a provider allows one mailbox: so
-// many requests at once, so many quota units a minute, silence when it asks for
+// many requests at once, so many quota units in a time, silence when it asks for
 // silence. The plugin alone queues and waits (see package provider); this is
 // the queue.
 //
@@ -8,8 +8,8 @@
 // the times between two tries.
 //
 // Kept true: nobody is overtaken by a request of the same or a lower priority;
-// within any minute no more units are spent than the quota has, however the
-// provider cuts its minutes; who gives up waiting has spent nothing.
+// within any window no more units are spent than the quota has, however the
+// provider counts; who gives up waiting has spent nothing.
 package pace
 
 import (
