@@ -26,6 +26,8 @@ func (p *Provider) Describe(context.Context) (*provider.Info, error) {
 		Settings: settings,
 		Capabilities: []provider.Capability{
 			provider.CapConnect, provider.CapRevoke, provider.CapExactBytes, provider.CapMailboxes, provider.CapSearch,
+			provider.CapModify, provider.CapAppend, provider.CapCopy, provider.CapDelete, provider.CapPurge,
+			provider.CapSend, provider.CapIdentities, provider.CapWatch, provider.CapListen,
 		},
 		Keywords:       append([]string{mail.Seen, mail.Flagged, mail.Draft}, categoryKeywords()...),
 		Scope:          mail.ScopeAccount,

@@ -1,0 +1,304 @@
+package gmail
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	gmailapi "google.golang.org/api/gmail/v1"
+	"google.golang.org/api/googleapi"
+
+	"github.com/postern-mail/postern/plugins/sdk/header"
+	"github.com/postern-mail/postern/plugins/sdk/mail"
+	"github.com/postern-mail/postern/plugins/sdk/provider"
+)
+
+// maxCandidates bounds the messages that are read to find one again.
+const maxCandidates = 20
+
+// Append stores a message as it is: by insert, which looks at nothing, or as a
+// draft. Its date of arrival can be the one in its Date field, or now, but no
+// third: Gmail takes none, and writing one into the message would change its
+// bytes.
+//
+// There is no place for the operation's id. What this process has made is
+// remembered; the outcome of a request without an answer is settled by the
+// mailbox's history since, and what another process has made by Message-ID: a
+// message of the same bytes in the same mailbox, that no other operation is
+// known to have made, is it.
+func (p *Provider) Append(ctx context.Context, req *provider.AppendRequest, raw io.Reader) (*provider.AppendResponse, error) {
+	ctx, c, done, err := p.begin(ctx, req.Call, "append message")
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	if req.Mailbox != mailboxAll && !c.conf.isMailbox(req.Mailbox) {
+		return nil, unknownMailbox(c.op, req.Mailbox)
+	}
+	draft := req.Mailbox == labelDraft
+	limit := int64(maxInsert)
+	if draft {
+		limit = maxSend
+	}
+	l, release, err := c.readLetter(ctx, raw, req.Size, limit)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	same := l.sameBytes
+	if draft {
+		same = func(stored []byte) bool { return sameContent(stored, l.head) }
+	}
+	made, err := c.again(ctx, req.OperationID, l, req.Mailbox, same)
+	if err != nil {
+		return nil, err
+	}
+	if made.message == "" {
+		if made, err = c.append(ctx, req, l, made.since, draft, same); err != nil {
+			return nil, err
+		}
+		c.acct.made.put(req.OperationID, made)
+	}
+	return c.appended(ctx, made.message)
+}
+
+// append makes the message. A request whose outcome is open is looked for.
+func (c *call) append(ctx context.Context, req *provider.AppendRequest, l *letter, since uint64, draft bool, same func([]byte) bool) (operation, error) {
+	if since == 0 {
+		profile, err := c.profile(ctx)
+		if err != nil {
+			return operation{}, err
+		}
+		since = profile.HistoryId
+	}
+	c.acct.made.put(req.OperationID, operation{since: since})
+	var made operation
+	var err error
+	if draft {
+		made, err = c.createDraft(ctx, l, "")
+	} else {
+		made, err = c.insert(ctx, req, l)
+	}
+	if mail.KindOf(err) == mail.KindOutcomeUnknown && ctx.Err() == nil {
+		found, lookErr := c.landed(ctx, since, l, same)
+		if lookErr == nil && found != "" {
+			made, err = operation{message: found, since: since}, nil
+		}
+	}
+	made.since = since
+	if err != nil || !draft {
+		return made, err
+	}
+	// A draft is made without labels of its own.
+	r, err := c.conf.relabelling(c.op, &provider.ModifyRequest{AddKeywords: req.Keywords})
+	if err != nil {
+		return made, err
+	}
+	if r.remove = nil; r.empty() { // drafts are never unread
+		return made, nil
+	}
+	resp, err := c.relabel(ctx, []string{made.message}, r)
+	if err == nil {
+		err = resp.Results[0].Err
+	}
+	return made, err
+}
+
+func (c *call) insert(ctx context.Context, req *provider.AppendRequest, l *letter) (operation, error) {
+	labels, err := c.insertLabels(req)
+	if err != nil {
+		return operation{}, err
+	}
+	date := dateSource(req.ReceivedAt, l.date(), c.p.now())
+	var g *gmailapi.Message
+	err = c.upload(ctx, messagesInsert, l, func(ctx context.Context, s *gmailapi.Service, media io.Reader, as googleapi.MediaOption) (err error) {
+		g, err = s.Users.Messages.Insert("me", &gmailapi.Message{LabelIds: labels}).InternalDateSource(date).Media(media, as).
+			Fields("id,threadId,labelIds").Context(ctx).Do()
+		return err
+	})
+	if err == nil && g.Id == "" {
+		err = &mail.Error{Kind: mail.KindOutcomeUnknown, Op: c.op, Code: "bad_answer", Message: "Gmail's answer has no id"}
+	}
+	if err != nil {
+		return operation{}, err
+	}
+	return operation{message: g.Id}, nil
+}
+
+// insertLabels are the labels that a new message gets. Drafts are made in
+// another way, so that $draft says nothing here.
+func (c *call) insertLabels(req *provider.AppendRequest) ([]string, error) {
+	change := &provider.ModifyRequest{AddKeywords: req.Keywords}
+	if !fixed(req.Mailbox) {
+		change.AddMailboxes = []string{req.Mailbox}
+	}
+	r, err := c.conf.relabelling(c.op, change)
+	if err != nil {
+		return nil, err
+	}
+	labels := r.add
+	if fixed(req.Mailbox) {
+		labels = append(labels, req.Mailbox)
+	}
+	if !slices.ContainsFunc(req.Keywords, func(k string) bool { return strings.EqualFold(k, mail.Seen) }) {
+		labels = append(labels, labelUnread)
+	}
+	return labels, nil
+}
+
+// dateSource is what the date of arrival is taken from: whatever is nearer to
+// what was asked for.
+func dateSource(want, date, now time.Time) string {
+	const byHeader, byArrival = "dateHeader", "receivedTime"
+	switch {
+	case date.IsZero():
+		return byArrival
+	case want.IsZero(), want.Sub(date).Abs() <= want.Sub(now).Abs():
+		return byHeader
+	}
+	return byArrival
+}
+
+// again finds what earlier calls of an operation have made: its message is empty
+// where there is nothing.
+func (c *call) again(ctx context.Context, id string, l *letter, mailbox string, same func([]byte) bool) (operation, error) {
+	if id == "" {
+		return operation{}, nil
+	}
+	op, known := c.acct.made.get(id)
+	switch {
+	case known && op.message != "":
+		return op, nil
+	case known:
+		found, err := c.landed(ctx, op.since, l, same)
+		if err == nil && found != "" {
+			op.message = found
+			c.acct.made.put(id, op)
+		}
+		return op, err
+	}
+	query, ok := idQuery(l.messageID())
+	if !ok {
+		return operation{}, nil
+	}
+	label := mailbox
+	if mailbox == mailboxAll {
+		label = ""
+	}
+	ids, err := c.search(ctx, query, label)
+	if mail.KindOf(err) == mail.KindInvalid || mail.KindOf(err) == mail.KindNotFound {
+		return operation{}, c.noLabel(err, mailbox)
+	}
+	if err != nil {
+		return operation{}, err
+	}
+	found, err := c.match(ctx, ids, l, same)
+	if found != "" {
+		op.message = found
+		c.acct.made.put(id, op)
+	}
+	return op, err
+}
+
+// noLabel: a search in a label that is not there is refused.
+func (c *call) noLabel(err error, mailbox string) error {
+	if strings.Contains(strings.ToLower(err.Error()), "label") {
+		return unknownMailbox(c.op, mailbox)
+	}
+	return err
+}
+
+// landed looks for a message among those that came since. The history is
+// exact, and lags less than the search.
+func (c *call) landed(ctx context.Context, since uint64, l *letter, same func([]byte) bool) (string, error) {
+	var ids []string
+	c.since(ctx, since, func(h *gmailapi.History) {
+		for _, e := range h.MessagesAdded {
+			if e.Message != nil && e.Message.Id != "" && !slices.Contains(ids, e.Message.Id) {
+				ids = append(ids, e.Message.Id)
+			}
+		}
+	})
+	slices.Reverse(ids) // ours came late
+	return c.match(ctx, ids, l, same)
+}
+
+// match gives the message of some that is the letter, and no other operation's.
+// Of a large one the header has to do.
+func (c *call) match(ctx context.Context, ids []string, l *letter, same func([]byte) bool) (string, error) {
+	for _, id := range ids[:min(len(ids), maxCandidates)] {
+		if c.acct.made.owner(id) != "" {
+			continue
+		}
+		is := false
+		var err error
+		if l.whole() {
+			var stored []byte
+			stored, err = c.raw(ctx, id)
+			is = err == nil && same(stored)
+		} else {
+			is, err = c.sameHeader(ctx, id, l)
+		}
+		switch {
+		case is:
+			return id, nil
+		case err != nil && endsCall(err):
+			return "", err
+		}
+	}
+	return "", nil
+}
+
+func (l *letter) sameBytes(stored []byte) bool { return bytes.Equal(stored, l.head) }
+
+// sameHeader compares what a message of many megabytes says of itself.
+func (c *call) sameHeader(ctx context.Context, id string, l *letter) (bool, error) {
+	if l.messageID() == "" {
+		return false, nil
+	}
+	g, err := c.headers(ctx, id, "Message-ID", "Date")
+	if err != nil {
+		return false, err
+	}
+	return header.BareID(headerOf(g, "Message-ID")) == l.messageID() && headerOf(g, "Date") == field(l.fields, "date"), nil
+}
+
+// headers reads some fields of a message, and its labels.
+func (c *call) headers(ctx context.Context, id string, names ...string) (g *gmailapi.Message, err error) {
+	err = c.do(ctx, messagesGet, func(ctx context.Context, s *gmailapi.Service) (err error) {
+		g, err = s.Users.Messages.Get("me", id).Format("metadata").MetadataHeaders(names...).
+			Fields("id,threadId,labelIds,payload/headers").Context(ctx).Do()
+		return err
+	})
+	return g, err
+}
+
+func headerOf(g *gmailapi.Message, name string) string {
+	if g.Payload == nil {
+		return ""
+	}
+	for _, h := range g.Payload.Headers {
+		if strings.EqualFold(h.Name, name) {
+			return strings.TrimSpace(h.Value)
+		}
+	}
+	return ""
+}
+
+// appended reads the message as it is stored.
+func (c *call) appended(ctx context.Context, id string) (*provider.AppendResponse, error) {
+	resp := &provider.AppendResponse{}
+	err := c.read(ctx, []string{id}, metadataFields, func(_ int, g *gmailapi.Message, err error) error {
+		if err == nil {
+			resp.Message = c.conf.message(g)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return resp, nil
+}
