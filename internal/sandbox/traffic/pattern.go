@@ -24,7 +24,7 @@ var words = func() map[string]bool {
 		singlevalueextendedproperties multivalueextendedproperties supportedlanguages
 		supportedtimezones
 		gmail labels threads history watch stop profile settings sendas import batchmodify
-		batchdelete modify trash untrash get batch upload`)
+		batchdelete modify trash untrash get batch v1 resumable projects topics`)
 	m := make(map[string]bool, len(list))
 	for _, w := range list {
 		m[w] = true

@@ -10,10 +10,12 @@ import (
 
 func TestPattern(t *testing.T) {
 	for in, want := range map[string]string{
-		"/v1.0/me/messages/AAMkAD-_=":                      "/me/messages/{id}",
-		"/v1.0/me/mailFolders('inbox')/messages":           "/me/mailFolders/inbox/messages",
-		"/v1.0/me/mailFolders/AAMk=/messages/delta?$top=3": "/me/mailFolders/{id}/messages/delta",
-		"/v1.0/users/ada@contoso.example/sendMail":         "/users/{id}/sendMail",
+		"/v1.0/me/messages/AAMkAD-_=":                        "/me/messages/{id}",
+		"/v1.0/me/mailFolders('inbox')/messages":             "/me/mailFolders/inbox/messages",
+		"/v1.0/me/mailFolders/AAMk=/messages/delta?$top=3":   "/me/mailFolders/{id}/messages/delta",
+		"/v1.0/users/ada@contoso.example/sendMail":           "/users/{id}/sendMail",
+		"/gmail/v1/users/me/messages/18c1/modify":            "/gmail/v1/users/me/messages/{id}/modify",
+		"/resumable/upload/gmail/v1/users/a@b/messages/send": "/resumable/upload/gmail/v1/users/{id}/messages/send",
 		"/v1.0/$batch":                                       "/$batch",
 		"/me/messages/AAMk=/$value":                          "/me/messages/{id}/$value",
 		"/common/oauth2/v2.0/token":                          "/common/oauth2/v2.0/token",
