@@ -176,7 +176,7 @@ func (p *Provider) admits(app App, user cloud.User) *refusal {
 }
 
 // approve signs the chosen user in and sends the code back. The box of a scope
-// is the field scope; a form without the field granular has no boxes, and
+// is the field grant; a form without the field granular has no boxes, and
 // gives what was asked for.
 func (p *Provider) approve(w http.ResponseWriter, r *http.Request, req *request) {
 	address := strings.TrimSpace(r.PostForm.Get("user"))
@@ -194,7 +194,7 @@ func (p *Provider) approve(w http.ResponseWriter, r *http.Request, req *request)
 	granted := req.scopes
 	if r.PostForm.Has("granular") {
 		granted = slices.DeleteFunc(slices.Clone(req.scopes), func(s string) bool {
-			return !isIdentity(s) && !slices.Contains(r.PostForm["scope"], s)
+			return !isIdentity(s) && !slices.Contains(r.PostForm["grant"], s)
 		})
 		if len(granted) == 0 { // every box unticked, and nothing else was asked for
 			p.counters.Authorize(CloudName, user.Address, "denied")

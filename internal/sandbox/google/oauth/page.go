@@ -20,7 +20,7 @@ var (
 {{end}}{{if .Always}}<p>{{.App}} will see:</p>
 <ul>{{range .Always}}<li>{{.}}</li>{{end}}</ul>
 {{end}}{{if .Boxes}}<p>Select what {{.App}} can access</p>
-{{range .Boxes}}<label><input type="checkbox" name="scope" value="{{.Scope}}"{{if not $.Unticked}} checked{{end}}> {{.Text}}</label>
+{{range .Boxes}}<label><input type="checkbox" name="grant" value="{{.Scope}}"{{if not $.Unticked}} checked{{end}}> {{.Text}}</label>
 {{end}}{{end}}<p class="small">It will return you to {{.Back}}</p>
 <div class="row"><button type="submit" name="decision" value="deny" formnovalidate>Cancel</button><button class="go" type="submit" name="decision" value="approve">Continue</button></div>
 </form>` + signin.Foot))
@@ -65,7 +65,7 @@ func (p *Provider) consentPage(w http.ResponseWriter, r *http.Request, req *requ
 		Boxes                            []box
 	}{
 		App: req.app.Name, Problem: problem, Hint: req.hint, Back: req.redirect, Testing: req.app.Testing, Unticked: p.settings.Unticked,
-		Action: signin.FormAction(r, "user", "decision", "granular"),
+		Action: signin.FormAction(r, "user", "decision", "granular", "grant"),
 		Users:  signin.Choices(p.users.Users(), req.hint, req.choose),
 	}
 	for _, s := range req.scopes {
