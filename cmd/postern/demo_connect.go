@@ -14,6 +14,7 @@ import (
 	"net/http/cookiejar"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -192,6 +193,8 @@ func approveForm(page []byte, at *url.URL, address string) (action string, value
 			values.Set(name, value)
 		case n.Data == "input" && kind == "radio" && strings.EqualFold(value, address):
 			values.Set(name, value)
+		case n.Data == "input" && kind == "checkbox" && hasAttr(n, "checked"):
+			values.Add(name, value)
 		case n.Data == "input" && kind == "text" && name == "user":
 			values.Set(name, address)
 		case n.Data == "button" && strings.EqualFold(value, "approve"):
@@ -212,4 +215,8 @@ func attr(n *html.Node, name string) string {
 		}
 	}
 	return ""
+}
+
+func hasAttr(n *html.Node, name string) bool {
+	return slices.ContainsFunc(n.Attr, func(a html.Attribute) bool { return a.Key == name })
 }
