@@ -65,6 +65,7 @@ func newLetter(to string, options ...letterOption) letter {
 
 func (l *letter) write() {
 	var b bytes.Buffer
+	b.Grow(l.padding + 4096)
 	field := func(name, format string, args ...any) {
 		b.WriteString(name + ": " + fmt.Sprintf(format, args...) + "\r\n")
 	}

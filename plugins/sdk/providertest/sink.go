@@ -1,6 +1,7 @@
 package providertest
 
 import (
+	"bytes"
 	"io"
 	"sync/atomic"
 
@@ -38,14 +39,15 @@ func (s *sink) Message(m *mail.Message) error {
 func (s *sink) Raw(id, _ string, r io.Reader) error {
 	defer s.busy.leave()
 	s.busy.enter()
-	b, err := io.ReadAll(r)
-	if err != nil {
+	var b bytes.Buffer
+	b.Grow(int(min(max(s.messages[id].Size, 0), largeMessage+4096)) + bytes.MinRead)
+	if _, err := b.ReadFrom(r); err != nil {
 		return err
 	}
 	if s.raw == nil {
 		s.raw = map[string][]byte{}
 	}
-	s.raw[id] = b
+	s.raw[id] = b.Bytes()
 	return s.enter(id)
 }
 

@@ -12,7 +12,7 @@ import (
 const ann, bob, cat = "ann@example.com", "bob@example.com", "cat@example.com"
 
 // limit is the largest message of the flavours: append/too-large sends more.
-const limit = 8 << 20
+const limit = 6 << 20
 
 // flavours are the two sorts of provider that the contract knows, and one that
 // can do little.

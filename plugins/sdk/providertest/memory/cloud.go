@@ -92,6 +92,7 @@ type message struct {
 	version   uint64
 	sent      bool
 	parsed    mail.Message
+	words     []byte // what Search looks through, in lower case
 }
 
 func newCloud(opts Options) *Cloud {
@@ -191,8 +192,8 @@ func (c *Cloud) put(a *account, mailbox string, raw []byte, received time.Time, 
 		raw:       slices.Clone(raw),
 		sha:       hex.EncodeToString(sum[:]),
 		received:  received.UTC().Truncate(time.Second),
-		parsed:    parse(raw),
 	}
+	m.parsed, m.words = parse(raw)
 	for _, k := range keywords {
 		m.keywords[strings.ToLower(k)] = true
 	}

@@ -55,8 +55,9 @@ func header(head []byte) map[string]string {
 	return out
 }
 
-// parse reads the metadata of a message from its bytes, as far as it can.
-func parse(raw []byte) mail.Message {
+// parse reads the metadata of a message from its bytes, as far as it can, and
+// what can be searched of it: all but its attachments, in lower case.
+func parse(raw []byte) (mail.Message, []byte) {
 	head, body := split(raw)
 	h := header(head)
 	words := &mime.WordDecoder{CharsetReader: func(_ string, r io.Reader) (io.Reader, error) { return r, nil }}
@@ -105,9 +106,10 @@ func parse(raw []byte) mail.Message {
 	case "low":
 		m.Importance = mail.ImportanceLow
 	}
-	preview, attached := look(h["content-type"], h["content-transfer-encoding"], bytes.TrimLeft(body, "\r\n"), 0)
-	m.Preview, m.HasAttachments = cut(preview), attached
-	return m
+	l := looker{words: bytes.ToLower(head)}
+	preview := l.look(h["content-type"], h["content-transfer-encoding"], bytes.TrimLeft(body, "\r\n"), 0)
+	m.Preview, m.HasAttachments = cut(preview), l.attached
+	return m, l.words
 }
 
 // ids takes message ids out of their angle brackets.
@@ -129,39 +131,45 @@ func ids(s string) []string {
 	}
 }
 
-// look finds the first text and whether there are attachments.
-func look(contentType, encoding string, body []byte, depth int) (text string, attached bool) {
+// looker goes through the parts of a message.
+type looker struct {
+	words    []byte // of all parts but attachments, in lower case
+	attached bool   // there are attachments
+}
+
+// look finds the first text.
+func (l *looker) look(contentType, encoding string, body []byte, depth int) (text string) {
 	kind, params, err := mime.ParseMediaType(contentType)
 	if err != nil {
 		kind = "text/plain"
 	}
-	switch {
-	case strings.HasPrefix(kind, "multipart/") && params["boundary"] != "" && depth < 10:
-		r := multipart.NewReader(bytes.NewReader(body), params["boundary"])
-		for {
-			part, err := r.NextRawPart()
-			if err != nil {
-				return text, attached
-			}
-			b, err := io.ReadAll(part)
-			if err != nil {
-				return text, attached
-			}
-			disposition, _, err := mime.ParseMediaType(part.Header.Get("Content-Disposition"))
-			if err == nil && disposition == "attachment" {
-				attached = true
-				continue
-			}
-			t, more := look(part.Header.Get("Content-Type"), part.Header.Get("Content-Transfer-Encoding"), b, depth+1)
-			attached = attached || more
-			if text == "" {
-				text = t
-			}
+	if !strings.HasPrefix(kind, "multipart/") || params["boundary"] == "" || depth >= 10 {
+		l.words = append(append(l.words, '\n'), bytes.ToLower(body)...)
+		if kind == "text/plain" {
+			return decode(encoding, body)
 		}
-	case kind == "text/plain":
-		return decode(encoding, body), false
+		return ""
 	}
-	return "", false
+	r := multipart.NewReader(bytes.NewReader(body), params["boundary"])
+	for {
+		part, err := r.NextRawPart()
+		if err != nil {
+			return text
+		}
+		disposition, _, err := mime.ParseMediaType(part.Header.Get("Content-Disposition"))
+		if err == nil && disposition == "attachment" {
+			l.attached = true
+			continue // the next part begins behind it
+		}
+		b, err := io.ReadAll(part)
+		if err != nil {
+			return text
+		}
+		t := l.look(part.Header.Get("Content-Type"), part.Header.Get("Content-Transfer-Encoding"), b, depth+1)
+		if text == "" {
+			text = t
+		}
+	}
 }
 
 func decode(encoding string, body []byte) string {

@@ -65,7 +65,7 @@ func matches(m *message, req *provider.SearchRequest) bool {
 		}
 		return b.String()
 	}
-	return (req.Text == "" || has(d.Subject, req.Text) || bytes.Contains(bytes.ToLower(m.raw), bytes.ToLower([]byte(req.Text)))) &&
+	return (req.Text == "" || has(d.Subject, req.Text) || bytes.Contains(m.words, bytes.ToLower([]byte(req.Text)))) &&
 		(req.From == "" || has(people(d.From), req.From)) &&
 		(req.To == "" || has(people(d.To, d.Cc, d.Bcc), req.To)) &&
 		(req.Subject == "" || has(d.Subject, req.Subject)) &&

@@ -16,7 +16,12 @@ import (
 // than was announced: a stream cut short must not become a message.
 func (p *Provider) read(op string, size int64, raw io.Reader) ([]byte, error) {
 	limit := p.cloud.opts.MaxMessageBytes
-	b, err := io.ReadAll(io.LimitReader(raw, limit+1))
+	var all bytes.Buffer
+	if size > 0 && size <= limit {
+		all.Grow(int(size) + bytes.MinRead)
+	}
+	_, err := all.ReadFrom(io.LimitReader(raw, limit+1))
+	b := all.Bytes()
 	switch {
 	case err != nil:
 		return nil, mail.Errorf(mail.KindUnavailable, op, "read message: %w", err)
