@@ -222,7 +222,7 @@ func idQuery(messageID string) (q string, ok bool) {
 func (c *call) search(ctx context.Context, query string, label string) ([]string, error) {
 	var page *gmailapi.ListMessagesResponse
 	err := c.do(ctx, messagesList, func(ctx context.Context, s *gmailapi.Service) (err error) {
-		list := s.Users.Messages.List("me").Q(query).MaxResults(20).IncludeSpamTrash(true).Fields("messages/id")
+		list := s.Users.Messages.List("me").Q(query).MaxResults(20).IncludeSpamTrash(true).Fields("messages/id,resultSizeEstimate")
 		if label != "" {
 			list.LabelIds(label)
 		}
