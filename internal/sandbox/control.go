@@ -72,6 +72,7 @@ func (s *Sandbox) controlHandler() http.Handler {
 	api("POST /control/users/{address}/lifecycle", s.lifecycle)
 	api("POST /control/users/{address}/block", s.block)
 	api("POST /control/users/{address}/expire-tokens", s.expireTokens)
+	api("PUT /control/consent", s.restrictConsent)
 	api("POST /control/users/{address}/password", s.changePassword)
 	api("POST /control/service-accounts", s.addServiceAccount)
 	api("POST /control/rotate-keys", func(*http.Request) (int, any, error) { return http.StatusNoContent, nil, s.google.RotateKeys() })

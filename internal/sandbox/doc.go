@@ -41,6 +41,7 @@
 //	POST   /control/users/{address}/block            {code}: every sign-in and refresh ends with this AADSTS code; 0 ends it
 //	                                                 Google: 1 or {reason: disabled}, 2 admin_policy_enforced, 3 invalid_rapt
 //	POST   /control/users/{address}/expire-tokens    access tokens that are out answer 401 from now on; refresh tokens live
+//	PUT    /control/consent                          {administrators_only}: Microsoft's users may not allow applications; one who may is named in the answer
 //	POST   /control/users/{address}/password         Google: changed, which ends refresh tokens that reach mail
 //	POST   /control/service-accounts                 Google: {name, roles: [roles/pubsub.subscriber, ...]}; the answer is the key file
 //	POST   /control/rotate-keys                      Google: signs with a new key; the one before stays in the key set

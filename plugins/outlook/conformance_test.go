@@ -83,6 +83,7 @@ type sandboxWorld struct {
 	sandbox *sandbox.Sandbox
 	ca      string
 	people  []string
+	admin   string
 	notify  *httptest.Server
 	handler func(*provider.NotifyRequest) *provider.NotifyResponse
 }
@@ -119,10 +120,25 @@ func (w *sandboxWorld) Deny(ctx context.Context, authorize string) (url.Values, 
 	return w.decide(ctx, authorize, "deny")
 }
 
+// RequireApproval changes the whole organisation; cases run one at a time.
+func (w *sandboxWorld) RequireApproval(context.Context) (func(context.Context) error, error) {
+	w.admin = w.sandbox.Microsoft().RestrictConsent(true)
+	return func(context.Context) error { w.sandbox.Microsoft().RestrictConsent(false); return nil }, nil
+}
+
+func (w *sandboxWorld) Approve(ctx context.Context, link string, allow bool) (url.Values, error) {
+	decision := map[bool]string{true: "approve", false: "deny"}[allow]
+	return w.post(ctx, link, url.Values{"user": {w.admin}, "decision": {decision}})
+}
+
 // decide answers the sign-in page.
 func (w *sandboxWorld) decide(ctx context.Context, authorize, decision string) (url.Values, error) {
-	form := url.Values{"user": {w.Address()}, "decision": {decision}}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, authorize, strings.NewReader(form.Encode()))
+	return w.post(ctx, authorize, url.Values{"user": {w.Address()}, "decision": {decision}})
+}
+
+// post sends a page's form and gives what the browser is sent back with.
+func (w *sandboxWorld) post(ctx context.Context, page string, form url.Values) (url.Values, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, page, strings.NewReader(form.Encode()))
 	if err != nil {
 		return nil, err
 	}

@@ -93,6 +93,13 @@ func (p *Provider) FinishConnect(ctx context.Context, req *provider.FinishConnec
 	}
 	ctx, done := p.calls.Add(ctx)
 	defer done()
+	if req.Approval {
+		return &provider.FinishConnectResponse{}, approval(req.Params)
+	}
+	redirect := req.RedirectURL
+	if redirect == "" {
+		redirect = conf.redirectURL
+	}
 	var pend pending
 	if err := json.Unmarshal(req.Pending, &pend); err != nil || pend.Verifier == "" || pend.Nonce == "" {
 		return nil, &mail.Error{Kind: mail.KindInvalid, Op: opFinish, Message: "the connection attempt cannot be read"}
@@ -105,19 +112,15 @@ func (p *Provider) FinishConnect(ctx context.Context, req *provider.FinishConnec
 		return nil, &mail.Error{Kind: mail.KindInvalid, Op: opFinish, Code: "state_mismatch", Message: "the answer belongs to another connection attempt"}
 	}
 	if params.Get("error") != "" {
-		return nil, refusedConsent(params)
+		return nil, conf.withLink(refusedConsent(params), req, redirect)
 	}
 	code := params.Get("code")
 	if code == "" {
 		return nil, &mail.Error{Kind: mail.KindInvalid, Op: opFinish, Message: "the answer of the sign-in page carries no code"}
 	}
-	redirect := req.RedirectURL
-	if redirect == "" {
-		redirect = conf.redirectURL
-	}
 	g, claims, x, err := p.redeem(ctx, conf, code, redirect, &pend)
 	if err != nil {
-		return nil, err
+		return nil, conf.withLink(err, req, redirect)
 	}
 	who, err := p.whoami(ctx, conf, x.token, claims)
 	if err != nil {

@@ -30,7 +30,7 @@ func (p *Provider) Describe(context.Context) (*provider.Info, error) {
 		Capabilities: []provider.Capability{
 			provider.CapConnect, provider.CapMailboxes, provider.CapModify, provider.CapAppend,
 			provider.CapCopy, provider.CapDelete, provider.CapPurge, provider.CapSend,
-			provider.CapSearch, provider.CapWatch,
+			provider.CapSearch, provider.CapWatch, provider.CapIdentities,
 		},
 		Keywords:       []string{mail.Seen, mail.Flagged, mail.Draft, mail.Answered, mail.Forwarded, "*"},
 		Scope:          mail.ScopeMailbox,

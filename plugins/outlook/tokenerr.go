@@ -27,7 +27,7 @@ const codeBlip = "AADSTS70000"
 // Codes of our own, which the host may show a page for.
 const (
 	codeAccessDenied = "access_denied"
-	codeAdminConsent = "admin_consent_required"
+	codeAdminConsent = mail.CodeAdminConsent
 	codeMissingScope = "missing_scope"
 )
 

@@ -71,6 +71,13 @@ func (s *Server) Block(address string, code int) error {
 	return s.identity.Block(u, code)
 }
 
+// RestrictConsent makes the organisation's users unable to allow applications,
+// or ends that, and gives the address of an administrator, who can.
+func (s *Server) RestrictConsent(yes bool) (administrator string) {
+	s.identity.RestrictConsent(yes)
+	return s.identity.Administrator()
+}
+
 // ExpireTokens ends the access tokens of a user that are out, as if their time
 // had come. Refresh tokens live on.
 func (s *Server) ExpireTokens(address string) error {

@@ -147,6 +147,8 @@ type User struct {
 	DisplayName       string `json:"displayName"`
 	Mail              string `json:"mail"`
 	UserPrincipalName string `json:"userPrincipalName"`
+	// ProxyAddresses come only where they are selected.
+	ProxyAddresses []string `json:"proxyAddresses"`
 }
 
 // Subscription is the subscription resource.

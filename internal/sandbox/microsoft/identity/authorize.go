@@ -152,6 +152,12 @@ func (p *Provider) approve(w http.ResponseWriter, r *http.Request, req *request)
 		}
 		return
 	}
+	if p.needsAdmin(user, req.app.ClientID, p.names(req.scopes)) {
+		why := refuse(90094)
+		p.counters.Authorize(CloudName, address, why.oauth)
+		p.sendBack(w, r, req, p.errorParams(r, req, why))
+		return
+	}
 	p.consent(user.ID, req.app.ClientID, p.names(req.scopes))
 	p.signIn(w, r, user)
 	p.grantCode(w, r, req, user)

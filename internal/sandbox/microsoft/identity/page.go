@@ -57,18 +57,24 @@ func wants(name string) string {
 }
 
 func (p *Provider) signInPage(w http.ResponseWriter, r *http.Request, req *request, problem string) {
-	data := struct {
-		App, Problem, Action, Hint, Back string
-		Users                            []signin.Choice
-		Wants                            []string
-	}{App: req.app.Name, Problem: problem, Hint: req.hint, Back: req.redirect, Action: signin.FormAction(r, "user", "decision")}
+	signin.Page(w, signInTemplate, p.view(r, req, problem, signin.Choices(p.users.Users(), req.hint, req.prompt == "select_account")))
+}
+
+// view is what a page shows that asks for consent.
+type view struct {
+	App, Problem, Action, Hint, Back string
+	Users                            []signin.Choice
+	Wants                            []string
+}
+
+func (p *Provider) view(r *http.Request, req *request, problem string, users []signin.Choice) view {
+	data := view{App: req.app.Name, Problem: problem, Hint: req.hint, Back: req.redirect, Users: users, Action: signin.FormAction(r, "user", "decision")}
 	for _, n := range p.names(req.scopes) {
 		if text := wants(n); !slices.Contains(data.Wants, text) {
 			data.Wants = append(data.Wants, text)
 		}
 	}
-	data.Users = signin.Choices(p.users.Users(), req.hint, req.prompt == "select_account")
-	signin.Page(w, signInTemplate, data)
+	return data
 }
 
 // refusePage tells the person, and not the client. The real service answers

@@ -52,6 +52,10 @@ type Provider struct {
 	blocks   map[string]int            // user id: the AADSTS code that signing in ends with
 	sessions map[string]map[string]int // browser cookie: user ids signed in
 	minted   int                       // since the last sweep
+	// restricted: users may not allow applications; approved has the names that
+	// an administrator has allowed an application, by client id.
+	restricted bool
+	approved   map[string][]string
 }
 
 type consentKey struct{ user, client string }
@@ -62,7 +66,7 @@ func New(settings Settings, opts Options, apps ...App) (*Provider, error) {
 		settings: settings.withDefaults(), users: opts.Users, now: opts.Now, log: opts.Log, counters: opts.Counters,
 		apps: map[string]*registration{}, codes: map[string]*grant{}, refresh: map[string]*grant{}, access: map[string]*access{},
 		consents: map[consentKey][]string{}, revoked: map[string]time.Time{}, blocks: map[string]int{},
-		sessions: map[string]map[string]int{},
+		sessions: map[string]map[string]int{}, approved: map[string][]string{},
 	}
 	if p.now == nil {
 		p.now = time.Now
@@ -206,6 +210,8 @@ func (p *Provider) Handler() http.Handler {
 	mux.HandleFunc("GET /{tenant}/oauth2/v2.0/authorize", p.authorize)
 	mux.HandleFunc("POST /{tenant}/oauth2/v2.0/authorize", p.authorize)
 	mux.HandleFunc("POST /{tenant}/oauth2/v2.0/token", p.token)
+	mux.HandleFunc("GET /{tenant}/v2.0/adminconsent", p.adminConsent)
+	mux.HandleFunc("POST /{tenant}/v2.0/adminconsent", p.adminConsent)
 	mux.HandleFunc("GET /{tenant}/oauth2/v2.0/logout", p.logout)
 	mux.HandleFunc("GET /{tenant}/v2.0/.well-known/openid-configuration", p.discovery)
 	mux.HandleFunc("GET /{tenant}/discovery/v2.0/keys", p.keys)

@@ -20,6 +20,8 @@ type state struct {
 	Consents   []consentState
 	Revoked    map[string]time.Time
 	Blocks     map[string]int
+	Restricted bool                `json:",omitempty"`
+	Approved   map[string][]string `json:",omitempty"`
 }
 
 type consentState struct {
@@ -36,6 +38,7 @@ func (p *Provider) Save(dir string) error {
 	s := state{SigningKey: string(key), Apps: p.Apps()}
 	p.mu.Lock()
 	s.Refresh, s.Revoked, s.Blocks = p.refresh, maps.Clone(p.revoked), maps.Clone(p.blocks)
+	s.Restricted, s.Approved = p.restricted, maps.Clone(p.approved)
 	for k, scopes := range p.consents {
 		s.Consents = append(s.Consents, consentState{k.user, k.client, scopes})
 	}
@@ -76,6 +79,8 @@ func (p *Provider) Load(dir string) error {
 	maps.Copy(p.refresh, s.Refresh)
 	maps.Copy(p.revoked, s.Revoked)
 	maps.Copy(p.blocks, s.Blocks)
+	p.restricted = s.Restricted
+	maps.Copy(p.approved, s.Approved)
 	for _, c := range s.Consents {
 		p.consents[consentKey{c.User, c.Client}] = c.Scopes
 	}
