@@ -45,7 +45,7 @@ func (a *answer) decode(op string, into any) error {
 	}
 	if err := json.Unmarshal(a.body, into); err != nil {
 		// The decoder's text may quote the answer.
-		return &mail.Error{Kind: mail.KindUnavailable, Op: op, Code: "bad_answer", Message: "Gmail's answer cannot be read"}
+		return &mail.Error{Kind: mail.KindUnavailable, Op: op, Code: codeBadAnswer, Message: "Gmail's answer cannot be read"}
 	}
 	return nil
 }
@@ -187,7 +187,7 @@ func encodeBatch(parts []part, pending []int) (body []byte, ctype string, err er
 func readBatch(resp *http.Response, answers []answer) error {
 	kind, params, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	if err != nil || kind != "multipart/mixed" || params["boundary"] == "" {
-		return &mail.Error{Kind: mail.KindUnavailable, Code: "bad_answer", Message: "Gmail's answer to a batch is none; perhaps something on the way answers instead"}
+		return &mail.Error{Kind: mail.KindUnavailable, Code: codeBadAnswer, Message: "Gmail's answer to a batch is none; perhaps something on the way answers instead"}
 	}
 	r := multipart.NewReader(resp.Body, params["boundary"])
 	for {

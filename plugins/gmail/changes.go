@@ -37,9 +37,6 @@ func (p *Provider) Changes(ctx context.Context, req *provider.ChangesRequest, ea
 		return err
 	}
 	defer done()
-	if req.Mailbox != "" {
-		return &mail.Error{Kind: mail.KindInvalid, Op: c.op, Message: "changes are told by account"}
-	}
 	var cur cursor
 	if len(req.Cursor) == 0 {
 		profile, err := c.profile(ctx)
@@ -76,8 +73,7 @@ func (c *call) list(ctx context.Context, cur *cursor, each func(*mail.Batch) err
 		asOf := c.p.now().UTC().Truncate(time.Millisecond)
 		var page *gmailapi.ListMessagesResponse
 		err := c.do(ctx, messagesList, func(ctx context.Context, s *gmailapi.Service) (err error) {
-			page, err = s.Users.Messages.List("me").IncludeSpamTrash(true).MaxResults(listPage).PageToken(cur.Page).
-				Fields("messages/id", "nextPageToken").Context(ctx).Do()
+			page, err = s.Users.Messages.List("me").IncludeSpamTrash(true).MaxResults(listPage).PageToken(cur.Page).Context(ctx).Do()
 			return err
 		})
 		if err != nil {
@@ -185,7 +181,7 @@ func codeOf(err error) string {
 }
 
 func badAnswer(op, message string) error {
-	return &mail.Error{Kind: mail.KindUnavailable, Op: op, Code: "bad_answer", Message: message}
+	return &mail.Error{Kind: mail.KindUnavailable, Op: op, Code: codeBadAnswer, Message: message}
 }
 
 func idsOf(list []*gmailapi.Message) []string {
@@ -213,7 +209,7 @@ func (p *Provider) Enumerate(ctx context.Context, req *provider.EnumerateRequest
 	for token := ""; ; {
 		var page *gmailapi.ListMessagesResponse
 		err := c.do(ctx, messagesList, func(ctx context.Context, s *gmailapi.Service) (err error) {
-			list := s.Users.Messages.List("me").MaxResults(500).PageToken(token).Fields("messages/id", "nextPageToken")
+			list := s.Users.Messages.List("me").MaxResults(500).PageToken(token)
 			if req.Mailbox != mailboxAll { // which is what is listed without Trash and Spam
 				list = list.LabelIds(req.Mailbox).IncludeSpamTrash(true)
 			}

@@ -67,7 +67,7 @@ func (c *call) retry(ctx context.Context, j job) error {
 		if r == nil {
 			// The connection failed, before or after the request was out.
 			err = c.transportError(ctx, err, sent && j.once)
-			if mail.KindOf(err) != mail.KindUnavailable || attempt >= maxFaults || ctx.Err() != nil {
+			if mail.KindOf(err) != mail.KindUnavailable || attempt >= maxFaults || ctx.Err() != nil || codeOf(err) == codeBadAnswer {
 				return err
 			}
 			if pace.Wait(ctx, pace.Backoff(attempt)) != nil {
@@ -150,7 +150,7 @@ func (c *call) transportError(ctx context.Context, err error, mayHaveActed bool)
 		msg, err = "the call was cancelled", ctx.Err()
 	case unreadable(err):
 		// The decoder's text may quote the answer.
-		code, msg = "bad_answer", "Gmail's answer cannot be read"
+		code, msg = codeBadAnswer, "Gmail's answer cannot be read"
 	}
 	return &mail.Error{Kind: kind, Op: c.op, Code: code, Message: msg, Err: err}
 }
@@ -187,20 +187,28 @@ func (s *signer) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	body := pace.NewBody(resp.Body, stall, cancel)
-	resp.Body = &boundedBody{Body: body, left: maxAnswer}
+	resp.Body = &boundedBody{Body: body, left: maxAnswer, untold: resp.StatusCode == http.StatusOK}
 	return resp, nil
 }
 
 var errTooLarge = errors.New("answer over the size limit")
 
-// boundedBody ends an answer that is too large.
+// boundedBody ends an answer that is too large, and makes an empty object of one
+// that says nothing: that is how Gmail answers where there is nothing of what the
+// parameter fields has asked for.
 type boundedBody struct {
 	*pace.Body
-	left int64
+	left   int64
+	untold bool
 }
 
 func (b *boundedBody) Read(p []byte) (int, error) {
 	n, err := b.Body.Read(p)
+	if n == 0 && err == io.EOF && b.untold && len(p) > 1 {
+		b.untold = false
+		return copy(p, "{}"), nil
+	}
+	b.untold = b.untold && n == 0
 	b.left -= int64(n)
 	if b.left < 0 && (err == nil || err == io.EOF) {
 		return n, errTooLarge

@@ -255,7 +255,7 @@ func (p *Provider) whoami(ctx context.Context, conf *config, token string) (stri
 }
 
 // Revoke gives the consent back. Revoking the refresh token ends all that came
-// of it.
+// of it; the access token is forgotten here as well.
 func (p *Provider) Revoke(ctx context.Context, req *provider.RevokeRequest) error {
 	const op = "revoke"
 	conf := p.conf.Load()
@@ -291,7 +291,8 @@ func (p *Provider) Revoke(ctx context.Context, req *provider.RevokeRequest) erro
 			return e
 		}
 	}
-	return p.Close(ctx, &provider.CloseRequest{Account: req.Account})
+	a.tokens.Close()
+	return nil
 }
 
 var _ provider.Provider = (*Provider)(nil)

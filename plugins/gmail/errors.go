@@ -33,6 +33,8 @@ type refusal struct {
 const (
 	codeInsufficient = "insufficient_scopes"
 	codeNotEnabled   = "mail_service_not_enabled"
+	// codeBadAnswer is an answer that is not what it should be.
+	codeBadAnswer = "bad_answer"
 )
 
 // reasons are what errors[].reason and ErrorInfo.reason say beyond the status.

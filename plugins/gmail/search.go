@@ -38,7 +38,7 @@ func (p *Provider) Search(ctx context.Context, req *provider.SearchRequest) (*pr
 	}
 	var page *gmailapi.ListMessagesResponse
 	err = c.do(ctx, messagesList, func(ctx context.Context, s *gmailapi.Service) (err error) {
-		list := s.Users.Messages.List("me").MaxResults(int64(min(limit, maxSearch))).PageToken(req.PageToken).Fields("messages/id", "nextPageToken")
+		list := s.Users.Messages.List("me").MaxResults(int64(min(limit, maxSearch))).PageToken(req.PageToken)
 		if q := query(req); q != "" {
 			list = list.Q(q)
 		}

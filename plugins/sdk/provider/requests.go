@@ -265,7 +265,9 @@ type AppendRequest struct {
 	OperationID string
 	Mailbox     string
 	Keywords    []string
-	ReceivedAt  time.Time
+	// ReceivedAt is when it arrived. A provider that takes no such date gives
+	// the message the one of its own Date field.
+	ReceivedAt time.Time
 	// Size is the length of the raw bytes that follow.
 	Size int64
 }
