@@ -23,7 +23,7 @@ var (
 	providerName = regexp.MustCompile(`(?i)outlook|microsoft|msgraph|azure|gmail|google|pubsub|\boffice|\bentra(?:\b|id)`)
 	// notProvider are paths that bear a maker's name and say nothing of mail:
 	// modules, imported packages, types of protobuf and of media.
-	notProvider = regexp.MustCompile(`(?:google\.golang\.org|github\.com/google|google/protobuf|google\.protobuf|googleapis/(?:api|rpc)|vnd\.openxmlformats-officedocument)\b`)
+	notProvider = regexp.MustCompile(`(?:google\.golang\.org|github\.com/google|google/protobuf|google\.protobuf|googleapis/(?:api|rpc)|type\.googleapis\.com|google\.rpc|vnd\.openxmlformats-officedocument)\b`)
 )
 
 // nameable are the places where providers may be named, beside documents:
