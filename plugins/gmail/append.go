@@ -20,9 +20,8 @@ import (
 const maxCandidates = 20
 
 // Append stores a message as it is: by insert, which looks at nothing, or as a
-// draft. Its date of arrival can be the one in its Date field, or now, but no
-// third: Gmail takes none, and writing one into the message would change its
-// bytes.
+// draft. Its date of arrival is the one in its Date field: Gmail takes no other,
+// and writing one into the message would change its bytes.
 //
 // There is no place for the operation's id. What this process has made is
 // remembered; the outcome of a request without an answer is settled by the
@@ -112,7 +111,7 @@ func (c *call) insert(ctx context.Context, req *provider.AppendRequest, l *lette
 	if err != nil {
 		return operation{}, err
 	}
-	date := dateSource(req.ReceivedAt, l.date(), c.p.now())
+	date := dateSource(l.date())
 	var g *gmailapi.Message
 	err = c.upload(ctx, messagesInsert, l, func(ctx context.Context, s *gmailapi.Service, media io.Reader, as googleapi.MediaOption) (err error) {
 		g, err = s.Users.Messages.Insert("me", &gmailapi.Message{LabelIds: labels}).InternalDateSource(date).Media(media, as).
@@ -120,7 +119,7 @@ func (c *call) insert(ctx context.Context, req *provider.AppendRequest, l *lette
 		return err
 	})
 	if err == nil && g.Id == "" {
-		err = &mail.Error{Kind: mail.KindOutcomeUnknown, Op: c.op, Code: "bad_answer", Message: "Gmail's answer has no id"}
+		err = &mail.Error{Kind: mail.KindOutcomeUnknown, Op: c.op, Code: codeBadAnswer, Message: "Gmail's answer has no id"}
 	}
 	if err != nil {
 		return operation{}, err
@@ -149,17 +148,13 @@ func (c *call) insertLabels(req *provider.AppendRequest) ([]string, error) {
 	return labels, nil
 }
 
-// dateSource is what the date of arrival is taken from: whatever is nearer to
-// what was asked for.
-func dateSource(want, date, now time.Time) string {
-	const byHeader, byArrival = "dateHeader", "receivedTime"
-	switch {
-	case date.IsZero():
-		return byArrival
-	case want.IsZero(), want.Sub(date).Abs() <= want.Sub(now).Abs():
-		return byHeader
+// dateSource is what the date of arrival is taken from: the Date field, where
+// there is one.
+func dateSource(date time.Time) string {
+	if date.IsZero() {
+		return "receivedTime"
 	}
-	return byArrival
+	return "dateHeader"
 }
 
 // again finds what earlier calls of an operation have made: its message is empty
