@@ -68,7 +68,7 @@ func (c *call) read(ctx context.Context, ids []string, fields string, each func(
 		var g gmailapi.Message
 		err := answers[i].decode(c.op, &g)
 		if err == nil && g.Id != ids[i] {
-			err = &mail.Error{Kind: mail.KindUnavailable, Op: c.op, Code: "bad_answer", Message: "Gmail's answer is not the message that was asked for"}
+			err = &mail.Error{Kind: mail.KindUnavailable, Op: c.op, Code: codeBadAnswer, Message: "Gmail's answer is not the message that was asked for"}
 		}
 		if err := each(i, &g, err); err != nil {
 			return err

@@ -73,7 +73,7 @@ func (p *Provider) tokenError(op string, err error) *mail.Error {
 		return unreachable(op, err)
 	}
 	if re.Response.StatusCode < 300 {
-		return &mail.Error{Kind: mail.KindUnavailable, Op: op, Code: "bad_answer", Message: "the sign-in service's answer cannot be used"}
+		return &mail.Error{Kind: mail.KindUnavailable, Op: op, Code: codeBadAnswer, Message: "the sign-in service's answer cannot be used"}
 	}
 	e := refusedToken(op, re.Response.StatusCode, re.Body)
 	e.RetryAfter = retryTime(re.Response.Header, "", p.now())
@@ -92,7 +92,7 @@ func unreachable(op string, err error) *mail.Error {
 		return &mail.Error{Kind: mail.KindUnavailable, Op: op, Message: "the sign-in service cannot be reached: " + ue.Err.Error(), Err: ue.Err}
 	}
 	// The library's text may quote the answer, tokens included.
-	return &mail.Error{Kind: mail.KindUnavailable, Op: op, Code: "bad_answer", Message: "the sign-in service's answer cannot be used"}
+	return &mail.Error{Kind: mail.KindUnavailable, Op: op, Code: codeBadAnswer, Message: "the sign-in service's answer cannot be used"}
 }
 
 func refusedToken(op string, status int, body []byte) *mail.Error {
