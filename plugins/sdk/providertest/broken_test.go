@@ -225,6 +225,7 @@ func run(t *testing.T, name string, p provider.Provider, w providertest.World, p
 // TestBrokenProviders breaks the provider in one way after the other: the case
 // that is named must fail, and must pass where nothing is broken.
 func TestBrokenProviders(t *testing.T) {
+	t.Parallel()
 	type row struct{ name, caught, said string }
 	rows := make([]row, len(allBroken()))
 	t.Run("all", func(t *testing.T) {

@@ -21,6 +21,7 @@ import (
 // TestRunSuite runs all cases on one provider, one after the other, as a
 // plugin process is tested: no case may leave a mess for the next.
 func TestRunSuite(t *testing.T) {
+	t.Parallel()
 	for _, flavour := range flavours {
 		for _, wire := range []bool{false, true} {
 			name := flavour.name + " directly"
@@ -81,6 +82,7 @@ func (l least) Connect(ctx context.Context, authorizeURL string) (url.Values, er
 // TestMissingHooks: cases whose hook is missing are skipped and listed, the
 // others run by the provider's own verbs.
 func TestMissingHooks(t *testing.T) {
+	t.Parallel()
 	p := memory.New(memory.Options{})
 	var out strings.Builder
 	report := providertest.RunSuite(t.Context(), p, least{full: p.Cloud().World(ann)}, &out)

@@ -44,6 +44,7 @@ func suite(opts memory.Options, inapplicable []string) providertest.Suite {
 }
 
 func TestDirect(t *testing.T) {
+	t.Parallel()
 	for _, flavour := range flavours {
 		if flavour.inapplicable != nil { // the least are run by TestRunSuite, whose report has the skips
 			t.Run(flavour.name, func(t *testing.T) { providertest.Run(t, suite(flavour.opts, flavour.inapplicable)) })
@@ -52,6 +53,7 @@ func TestDirect(t *testing.T) {
 }
 
 func TestAcrossTheWire(t *testing.T) {
+	t.Parallel()
 	for _, flavour := range flavours {
 		if flavour.inapplicable != nil {
 			t.Run(flavour.name, func(t *testing.T) {
