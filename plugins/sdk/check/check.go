@@ -5,7 +5,7 @@
 //	if body, ok := run.Get(ctx, "sign-in service", client, discoveryURL, "is the setting authority right?"); ok {
 //		...
 //	}
-//	run.Redirect(redirectURL, "Entra")
+//	run.Redirect(redirectURL, "the provider")
 //	return &provider.CheckResponse{Results: run.Results}, nil
 //
 // Kept true: no check takes longer than Limit; no result holds a query, which
