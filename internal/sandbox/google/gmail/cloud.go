@@ -187,7 +187,7 @@ func (s *Server) Messages(address string) ([]cloud.MessageInfo, error) {
 	mb.mu.Lock()
 	defer mb.mu.Unlock()
 	infos := make([]cloud.MessageInfo, 0, len(mb.order))
-	for _, m := range slices.Backward(mb.order) {
+	for _, m := range mb.order {
 		sum := sha256.Sum256(m.Raw)
 		infos = append(infos, cloud.MessageInfo{
 			ID: m.ID, Mailboxes: m.mailboxes(), Keywords: m.keywords(), Size: int64(len(m.Raw)), SHA256: hex.EncodeToString(sum[:]),

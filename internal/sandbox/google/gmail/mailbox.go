@@ -41,9 +41,9 @@ func (m *Message) content() *content {
 // has reports whether the message has a label.
 func (m *Message) has(label string) bool { return slices.Contains(m.LabelIDs, label) }
 
-// newer orders messages as lists do: newest first.
-func newer(a, b *Message) int {
-	return cmp.Or(b.InternalDate.Compare(a.InternalDate), cmp.Compare(b.ID, a.ID))
+// older orders messages by date and id.
+func older(a, b *Message) int {
+	return cmp.Or(a.InternalDate.Compare(b.InternalDate), cmp.Compare(a.ID, b.ID))
 }
 
 // A mailbox is one user's mail. Everything in it is guarded by mu, but for
@@ -55,7 +55,7 @@ type mailbox struct {
 
 	mu       sync.Mutex
 	messages map[string]*Message
-	order    []*Message // newest first
+	order    []*Message // oldest first
 	threads  map[string][]*Message
 	known    map[string]string // a Message-ID that a message has or refers to: its thread
 	labels   map[string]*label
@@ -115,7 +115,7 @@ func (mb *mailbox) add(raw []byte, labels []string, date, now time.Time, thread 
 // insert puts a message with all its fields into the indexes.
 func (mb *mailbox) insert(m *Message) {
 	mb.messages[m.ID] = m
-	i, _ := slices.BinarySearchFunc(mb.order, m, newer)
+	i, _ := slices.BinarySearchFunc(mb.order, m, older)
 	mb.order = slices.Insert(mb.order, i, m)
 	mb.threads[m.ThreadID] = append(mb.threads[m.ThreadID], m)
 	for _, id := range m.content().identifiers() {
@@ -146,7 +146,7 @@ func (mb *mailbox) relabel(m *Message, add, remove []string, now time.Time) bool
 // remove deletes a message for good.
 func (mb *mailbox) remove(m *Message, now time.Time) {
 	delete(mb.messages, m.ID)
-	if i, found := slices.BinarySearchFunc(mb.order, m, newer); found {
+	if i, found := slices.BinarySearchFunc(mb.order, m, older); found {
 		mb.order = slices.Delete(mb.order, i, i+1)
 	}
 	rest := slices.DeleteFunc(mb.threads[m.ThreadID], func(o *Message) bool { return o == m })
@@ -183,7 +183,7 @@ func checkID(id string) error {
 // list gives the messages that keep accepts, newest first.
 func (mb *mailbox) list(keep func(*Message) bool) []*Message {
 	var ms []*Message
-	for _, m := range mb.order {
+	for _, m := range slices.Backward(mb.order) {
 		if keep(m) {
 			ms = append(ms, m)
 		}

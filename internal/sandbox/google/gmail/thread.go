@@ -50,7 +50,7 @@ func (mb *mailbox) thread(id string) ([]*Message, error) {
 	if len(ms) == 0 {
 		return nil, errNotFound()
 	}
-	slices.SortFunc(ms, func(a, b *Message) int { return newer(b, a) })
+	slices.SortFunc(ms, older)
 	return ms, nil
 }
 

@@ -52,7 +52,7 @@ func after(position string) (func(*Message) bool, error) {
 		return nil, errInvalid("Invalid pageToken")
 	}
 	last := &Message{ID: id, InternalDate: time.UnixMilli(n).UTC()}
-	return func(m *Message) bool { return newer(last, m) < 0 }, nil
+	return func(m *Message) bool { return older(m, last) < 0 }, nil
 }
 
 // page cuts a list of messages, newest first, to the page that a call wants.
