@@ -85,7 +85,7 @@ var packages = map[string]pkg{
 		"internal/sandbox/microsoft/identity", "internal/sandbox/seed", "internal/sandbox/traffic"}},
 	"internal/sandbox/certs":              {floor: 7},
 	"internal/sandbox/cloud":              {floor: 7},
-	"internal/sandbox/fidelity":           {floor: 7, tests: []string{"internal/sandbox", "internal/sandbox/microsoft/graph"}},
+	"internal/sandbox/fidelity":           {floor: 7, tests: []string{"internal/sandbox", "internal/sandbox/google", "internal/sandbox/microsoft/graph"}},
 	"internal/sandbox/front":              {floor: 7, imports: []string{"internal/sandbox/cloud", "internal/sandbox/traffic"}},
 	"internal/sandbox/google":             {floor: 7, imports: []string{"internal/sandbox/cloud", "internal/sandbox/front", "internal/sandbox/google/gmail", "internal/sandbox/google/oauth", "internal/sandbox/google/pubsub", "internal/sandbox/keep", "internal/sandbox/traffic"}},
 	"internal/sandbox/google/gmail":       {floor: 7, imports: []string{"internal/sandbox/cloud", "internal/sandbox/keep", "internal/sandbox/mimetree", "internal/sandbox/traffic"}},
