@@ -93,16 +93,17 @@ func (c *content) writeTo(path string) (err error) {
 	if err := f.Truncate(c.size); err != nil {
 		return err
 	}
-	// Neighbours go out together.
 	numbers := make([]int64, 0, len(c.sectors))
 	for n := range c.sectors {
 		numbers = append(numbers, n)
 	}
 	slices.Sort(numbers)
-	var run []byte
+	// Neighbours go out together, so many at once.
+	const together = 128
+	run := make([]byte, 0, min(together, len(numbers))*sector)
 	for i, n := range numbers {
 		run = append(run, c.sectors[n][:min(sector, c.size-n*sector)]...)
-		if i+1 < len(numbers) && numbers[i+1] == n+1 {
+		if i+1 < len(numbers) && numbers[i+1] == n+1 && len(run) < together*sector {
 			continue
 		}
 		if _, err := f.WriteAt(run, (n+1)*sector-int64((len(run)+sector-1)/sector*sector)); err != nil {
