@@ -78,7 +78,7 @@ var packages = map[string]pkg{
 	"plugins/gmail": {floor: 7, imports: []string{"plugins/sdk/header", "plugins/sdk/mail", "plugins/sdk/oauth", "plugins/sdk/pace", "plugins/sdk/provider", "plugins/sdk/session"},
 		tests: []string{"internal/plugintest", "internal/sandbox", "internal/sandbox/cloud", "internal/sandbox/google", "internal/sandbox/google/gmail", "internal/sandbox/google/pubsub", "internal/sandbox/traffic", "plugins/sdk/providertest"}},
 	"plugins/outlook": {floor: 7, imports: []string{"plugins/outlook/msgraph", "plugins/sdk/check", "plugins/sdk/header", "plugins/sdk/mail", "plugins/sdk/oauth", "plugins/sdk/pace", "plugins/sdk/provider", "plugins/sdk/session"},
-		tests: []string{"internal/sandbox", "internal/sandbox/cloud", "internal/sandbox/microsoft/graph", "internal/sandbox/microsoft/identity", "internal/sandbox/traffic", "plugins/sdk/providertest"}},
+		tests: []string{"internal/plugintest", "internal/sandbox", "internal/sandbox/cloud", "internal/sandbox/microsoft/graph", "internal/sandbox/microsoft/identity", "internal/sandbox/traffic", "plugins/sdk/providertest"}},
 	"plugins/outlook/msgraph": {floor: 7, imports: []string{"plugins/sdk/mail", "plugins/sdk/pace"}},
 
 	"internal/sandbox": {floor: 7, imports: []string{"internal/sandbox/certs", "internal/sandbox/cloud", "internal/sandbox/google", "internal/sandbox/google/oauth", "internal/sandbox/mailfile", "internal/sandbox/microsoft",

@@ -230,3 +230,6 @@ func (w *world) fault(f traffic.Fault) {
 		w.t.Fatal(err)
 	}
 }
+
+// recorder is a sink whose failures are expected.
+type recorder = plugintest.Sink

@@ -2,49 +2,20 @@ package outlook
 
 import (
 	"bytes"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"testing"
 
+	"github.com/postern-mail/postern/internal/plugintest"
 	"github.com/postern-mail/postern/plugins/sdk/header"
 )
 
-// corpus finds real mail beside the project, if it is there.
-func corpus(t *testing.T) string {
-	t.Helper()
-	dir, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			break
-		}
-		if filepath.Dir(dir) == dir {
-			t.Fatal("no go.mod above the test")
-		}
-		dir = filepath.Dir(dir)
-	}
-	mailDir := filepath.Join(dir, "..", "shared", "corpus", "mail")
-	if _, err := os.Stat(mailDir); err != nil {
-		t.Skip("../shared is not present")
-	}
-	return mailDir
-}
-
 // TestRealMail takes real messages apart: none is lost on the way.
 func TestRealMail(t *testing.T) {
-	n := 0
-	err := filepath.WalkDir(corpus(t), func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
+	for _, path := range plugintest.Corpus(t) {
 		raw, err := os.ReadFile(path)
 		if err != nil {
-			return err
+			t.Fatal(err)
 		}
-		n++
 		fields, body := header.Split(raw)
 		var whole bytes.Buffer
 		for _, f := range fields {
@@ -73,12 +44,5 @@ func TestRealMail(t *testing.T) {
 		if body != nil && !bytes.Equal(rest, body) {
 			t.Errorf("%s: the body was changed", path)
 		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if n == 0 {
-		t.Error("the corpus is empty")
 	}
 }
