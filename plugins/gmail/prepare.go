@@ -196,7 +196,7 @@ func (c *call) createDraft(ctx context.Context, l *letter, thread string) (opera
 		return c.createDraft(ctx, l, "")
 	}
 	if err == nil && (d.Id == "" || d.Message == nil || d.Message.Id == "") {
-		err = &mail.Error{Kind: mail.KindOutcomeUnknown, Op: c.op, Code: "bad_answer", Message: "Gmail's answer has no id"}
+		err = &mail.Error{Kind: mail.KindOutcomeUnknown, Op: c.op, Code: codeBadAnswer, Message: "Gmail's answer has no id"}
 	}
 	if err != nil {
 		return operation{}, err
