@@ -44,12 +44,24 @@ type desk struct {
 	rcpts     [][]string // of each
 	published []string   // topic and data
 	refused   error      // what the topic says
+	spoil     func(next http.Handler, w http.ResponseWriter, r *http.Request)
 }
 
-func newDesk(t *testing.T, set Settings) *desk {
+// newDesk has no users where any names are given.
+func newDesk(t *testing.T, set Settings, without ...string) *desk {
+	t.Helper()
 	d := &desk{T: t, clock: newClock(), scopes: []string{scopeFull, scopeBasic, scopeSharing}, project: "postern-sandbox", counters: &traffic.Counters{}}
 	d.server = New(set, Options{
 		Now: d.clock.now, Sender: d, Caller: d.caller, Counters: d.counters,
+		Spoil: func(next http.Handler) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if d.spoil == nil {
+					next.ServeHTTP(w, r)
+					return
+				}
+				d.spoil(next, w, r)
+			})
+		},
 		Publish: func(_ context.Context, topic, publisher string, data []byte) error {
 			d.mu.Lock()
 			defer d.mu.Unlock()
@@ -61,6 +73,9 @@ func newDesk(t *testing.T, set Settings) *desk {
 		},
 	})
 	for _, u := range []cloud.User{{Address: alan, Name: "Alan Turing"}, {Address: grace, Name: "Grace Hopper"}} {
+		if len(without) > 0 {
+			break
+		}
 		if err := d.server.AddUser(u); err != nil {
 			t.Fatal(err)
 		}

@@ -149,3 +149,49 @@ func TestDraftRefusals(t *testing.T) {
 	d.refusal(errOf(drafts.Send("me", &api.Draft{}).Do()), 400, "invalidArgument", "Missing draft id")
 	d.refusal(drafts.Delete("me", "r1").Do(), 404, "notFound", "")
 }
+
+// What a mailbox has for sending outlives the process.
+func TestOutgoingIsKept(t *testing.T) {
+	d := newDesk(t, Settings{})
+	made, err := d.api.Users.Drafts.Create("me", &api.Draft{Message: &api.Message{Raw: b64("Subject: half\r\n\r\nx")}}).Do()
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed, err := d.api.Users.Drafts.Update("me", made.Id, &api.Draft{Message: &api.Message{Raw: b64(letterTo)}}).Do()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.server.AddAlias(alan, "al@alias.example", "Al"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.api.Users.Watch("me", &api.WatchRequest{TopicName: topic, LabelIds: []string{"INBOX"}}).Do(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.api.Users.Settings.UpdateLanguage("me", &api.LanguageSettings{DisplayLanguage: "de"}).Do(); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if err := d.server.Save(dir); err != nil {
+		t.Fatal(err)
+	}
+	before := d.aliases()
+	next := newDesk(t, Settings{}, "nobody")
+	if err := next.server.Load(dir); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := next.api.Users.Drafts.Get("me", made.Id).Do(); err != nil || got.Message.Id != changed.Message.Id {
+		t.Errorf("%+v %v", got, err)
+	}
+	if got := next.aliases(); got != before || !strings.Contains(got, "al@alias.example Al") {
+		t.Errorf("%s, was %s", got, before)
+	}
+	if v, err := next.api.Users.Settings.GetLanguage("me").Do(); err != nil || v.DisplayLanguage != "de" {
+		t.Errorf("%+v %v", v, err)
+	}
+	if next.deliver(""); len(next.told()) != 1 {
+		t.Error("the watch is lost")
+	}
+	if next.deliver("archive"); len(next.told()) != 0 {
+		t.Error("its filter is lost")
+	}
+}

@@ -8,6 +8,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	api "google.golang.org/api/gmail/v1"
+	"google.golang.org/api/googleapi"
 )
 
 const sendUpload = "/upload/gmail/v1/users/me/messages/send"
@@ -188,6 +191,46 @@ func TestResumableRefusals(t *testing.T) {
 	resp, body = d.do("PUT", loc, nil, []byte("Subject: nobody\r\n\r\nx"))
 	d.is(resp, body, 400, "Recipient address required")
 	if d.sent() != 0 {
+		t.Errorf("%d sent", d.sent())
+	}
+}
+
+// A last piece whose answer is lost: the client sends it again, and is told what
+// happened the first time.
+func TestALostAnswerSendsNothingTwice(t *testing.T) {
+	d := newDesk(t, Settings{})
+	requests := 0
+	d.spoil = func(next http.Handler, w http.ResponseWriter, r *http.Request) {
+		if requests++; requests != 3 { // the session, a piece, the last piece
+			next.ServeHTTP(w, r)
+			return
+		}
+		next.ServeHTTP(newRecorder(), r)
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}
+	raw := append([]byte(letterTo), bytes.Repeat([]byte("line\r\n"), 60_000)...)
+	m, err := d.api.Users.Messages.Send("me", nil).Media(bytes.NewReader(raw), googleapi.ContentType("message/rfc822"), googleapi.ChunkSize(256<<10)).Do()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if requests != 4 || d.sent() != 1 || d.raw(d.api, m.Id) == "" {
+		t.Errorf("%d requests, %d sent", requests, d.sent())
+	}
+}
+
+// A refusal that passes leaves the session open.
+func TestARefusedEndIsTriedAgain(t *testing.T) {
+	d := newDesk(t, Settings{Quota: Quota{Sends: 1}})
+	if _, err := d.api.Users.Messages.Send("me", &api.Message{Raw: b64(letterTo)}).Do(); err != nil {
+		t.Fatal(err)
+	}
+	loc := d.open(sendUpload, nil)
+	resp, body := d.do("PUT", loc, nil, []byte(letterTo))
+	d.is(resp, body, 429, "Mail sending")
+	d.clock.advance(25 * time.Hour)
+	resp, body = d.do("PUT", loc, contentRangeHeader(fmt.Sprintf("bytes */%d", len(letterTo))), nil)
+	d.is(resp, body, 200, "SENT")
+	if d.sent() != 2 {
 		t.Errorf("%d sent", d.sent())
 	}
 }
