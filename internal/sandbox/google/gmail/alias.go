@@ -8,6 +8,8 @@ import (
 	"net/mail"
 	"slices"
 	"strings"
+
+	"github.com/postern-mail/postern/internal/sandbox/directory"
 )
 
 // A sendAs is an address that a mailbox may send as (DISC "SendAs"). The
@@ -62,7 +64,7 @@ func (mb *mailbox) alias(address string) *sendAs {
 func (s *Server) AddAlias(address, alias, name string) error {
 	mb := s.mailbox(address)
 	if mb == nil {
-		return fmt.Errorf("add alias of %s: %w", address, errNoMailbox)
+		return fmt.Errorf("add alias of %s: %w", address, directory.ErrNoMailbox)
 	}
 	return s.locked(mb, func() error {
 		if mb.alias(alias) != nil {

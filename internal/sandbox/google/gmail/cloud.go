@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/postern-mail/postern/internal/sandbox/cloud"
+	"github.com/postern-mail/postern/internal/sandbox/directory"
 )
 
 // What mail calls a keyword and Gmail a label. There is none for $answered and
@@ -134,7 +135,7 @@ func (s *Server) Deliver(ctx context.Context, address string, d cloud.Delivery) 
 	}
 	mb := s.mailbox(address)
 	if mb == nil {
-		return "", fmt.Errorf("deliver to %s: %w", address, errNoMailbox)
+		return "", fmt.Errorf("deliver to %s: %w", address, directory.ErrNoMailbox)
 	}
 	raw := slices.Clone(d.Raw)
 	var id string
@@ -182,7 +183,7 @@ func (mb *mailbox) deliveryLabels(in string, keywords []string, raw []byte) []st
 func (s *Server) Messages(address string) ([]cloud.MessageInfo, error) {
 	mb := s.mailbox(address)
 	if mb == nil {
-		return nil, fmt.Errorf("list messages of %s: %w", address, errNoMailbox)
+		return nil, fmt.Errorf("list messages of %s: %w", address, directory.ErrNoMailbox)
 	}
 	mb.mu.Lock()
 	defer mb.mu.Unlock()
@@ -242,7 +243,7 @@ func (s *Server) Delete(address, id string) error {
 func (s *Server) change(address, id, what string, f func(*mailbox, *Message, time.Time) error) error {
 	mb := s.mailbox(address)
 	if mb == nil {
-		return fmt.Errorf("%s a message of %s: %w", what, address, errNoMailbox)
+		return fmt.Errorf("%s a message of %s: %w", what, address, directory.ErrNoMailbox)
 	}
 	return s.locked(mb, func() error {
 		m, err := mb.get(id)
@@ -260,7 +261,7 @@ func (s *Server) change(address, id, what string, f func(*mailbox, *Message, tim
 func (s *Server) ForgetCursors(address string) error {
 	mb := s.mailbox(address)
 	if mb == nil {
-		return fmt.Errorf("forget cursors of %s: %w", address, errNoMailbox)
+		return fmt.Errorf("forget cursors of %s: %w", address, directory.ErrNoMailbox)
 	}
 	return s.locked(mb, func() error {
 		mb.forget()

@@ -65,10 +65,7 @@ func (s *Server) Load(dir string) error {
 		}
 		mb := newMailbox(saved.User, &s.set)
 		mb.restore(&saved)
-		s.mu.Lock()
-		err := s.put(mb)
-		s.mu.Unlock()
-		if err != nil {
+		if err := s.people.Add(mb.user, mb); err != nil {
 			return fmt.Errorf("load mailbox: %w", err)
 		}
 	}

@@ -1,24 +1,20 @@
 package gmail
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/postern-mail/postern/internal/sandbox/cloud"
+	"github.com/postern-mail/postern/internal/sandbox/directory"
 	"github.com/postern-mail/postern/internal/sandbox/traffic"
 )
 
@@ -73,10 +69,8 @@ type Server struct {
 	sessions sessions // resumable uploads
 	key      [32]byte // seals the ids of attachments
 
-	mu        sync.Mutex
-	mailboxes map[string]*mailbox // by user id
-	addresses map[string]string   // lower-case address to user id
-	listeners []func(Change)
+	people    directory.Directory[*mailbox]
+	listeners directory.Listeners[Change]
 }
 
 // New makes a server without users.
@@ -91,12 +85,12 @@ func New(set Settings, opts Options) *Server {
 		opts.Caller = func(*http.Request) (Caller, bool) { return Caller{}, false }
 	}
 	set.fill()
-	s := &Server{set: set, opts: opts, mailboxes: map[string]*mailbox{}, addresses: map[string]string{}}
+	s := &Server{set: set, opts: opts}
 	_, _ = rand.Read(s.key[:]) // never fails since Go 1.24
 	s.lag.Store(int64(set.HistoryLag))
 	s.quota = newQuota(set.Quota, s.now)
 	s.routes = s.makeRoutes()
-	s.listeners = append(s.listeners, s.notify)
+	s.listeners.Add(s.notify)
 	s.handler = s.transport(http.HandlerFunc(s.serve))
 	return s
 }
@@ -113,101 +107,32 @@ func (s *Server) SetDeltaLag(d time.Duration) { s.lag.Store(int64(d)) }
 // digits, as the subject of Google's tokens has.
 func (s *Server) AddUser(u cloud.User) error {
 	u.Address = strings.TrimSpace(u.Address)
-	if !strings.Contains(u.Address, "@") {
-		return fmt.Errorf("add user: %q is no address", u.Address)
-	}
 	if u.ID == "" {
 		sum := sha256.Sum256([]byte(strings.ToLower(u.Address)))
 		u.ID = "10" + strconv.FormatUint(binary.BigEndian.Uint64(sum[:])%1e18+1e18, 10)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.put(newMailbox(u, &s.set)); err != nil {
+	if err := s.people.Add(u, newMailbox(u, &s.set)); err != nil {
 		return fmt.Errorf("add user: %w", err)
 	}
 	return nil
 }
 
-// put registers a mailbox. It is called with s.mu held.
-func (s *Server) put(mb *mailbox) error {
-	key := strings.ToLower(mb.user.Address)
-	if _, taken := s.addresses[key]; taken {
-		return fmt.Errorf("%s has a mailbox already", mb.user.Address)
-	}
-	if _, taken := s.mailboxes[mb.user.ID]; taken {
-		return fmt.Errorf("id %s is taken", mb.user.ID)
-	}
-	s.mailboxes[mb.user.ID], s.addresses[key] = mb, mb.user.ID
-	return nil
-}
-
 // Users are all users, by address.
-func (s *Server) Users() []cloud.User {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	us := make([]cloud.User, 0, len(s.mailboxes))
-	for mb := range maps.Values(s.mailboxes) {
-		us = append(us, mb.user)
-	}
-	slices.SortFunc(us, func(a, b cloud.User) int { return cmp.Compare(a.Address, b.Address) })
-	return us
-}
+func (s *Server) Users() []cloud.User { return s.people.Users() }
 
 // UserByAddress finds a user by address, in any case.
-func (s *Server) UserByAddress(address string) (cloud.User, bool) {
-	mb := s.mailbox(strings.TrimSpace(address))
-	if mb == nil {
-		return cloud.User{}, false
-	}
-	return mb.user, true
-}
+func (s *Server) UserByAddress(address string) (cloud.User, bool) { return s.people.ByAddress(address) }
 
 // UserByID finds a user by the subject of its tokens.
-func (s *Server) UserByID(id string) (cloud.User, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	mb := s.mailboxes[id]
-	if mb == nil {
-		return cloud.User{}, false
-	}
-	return mb.user, true
-}
+func (s *Server) UserByID(id string) (cloud.User, bool) { return s.people.ByID(id) }
 
 // OnChange adds a listener. It is called once for each history record, after
 // the record is visible, never while a mailbox is locked, and must not block
 // for long.
-func (s *Server) OnChange(f func(Change)) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.listeners = append(s.listeners, f)
-}
-
-func (s *Server) emit(changes []Change) {
-	if len(changes) == 0 {
-		return
-	}
-	s.mu.Lock()
-	listeners := slices.Clone(s.listeners)
-	s.mu.Unlock()
-	for _, c := range changes {
-		for _, f := range listeners {
-			f(c)
-		}
-	}
-}
+func (s *Server) OnChange(f func(Change)) { s.listeners.Add(f) }
 
 // mailbox finds a mailbox by user id or address.
-func (s *Server) mailbox(name string) *mailbox {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if mb := s.mailboxes[name]; mb != nil {
-		return mb
-	}
-	return s.mailboxes[s.addresses[strings.ToLower(name)]]
-}
-
-// errNoMailbox is the error of the methods that take an address.
-var errNoMailbox = errors.New("no such mailbox")
+func (s *Server) mailbox(name string) *mailbox { return s.people.Mailbox(name) }
 
 // locked runs f with the mailbox locked and passes its changes on afterwards.
 func (s *Server) locked(mb *mailbox, f func() error) error {
@@ -216,6 +141,6 @@ func (s *Server) locked(mb *mailbox, f func() error) error {
 	changes := mb.pending
 	mb.pending = nil
 	mb.mu.Unlock()
-	s.emit(changes)
+	s.listeners.Tell(changes)
 	return err
 }

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"github.com/postern-mail/postern/internal/sandbox/directory"
 )
 
 // pushAccount is who must be allowed to publish to a watch's topic.
@@ -184,7 +186,7 @@ func (s *Server) publish(mb *mailbox, topic string, history uint64) error {
 func (s *Server) Lifecycle(address, event string) (int, error) {
 	mb := s.mailbox(address)
 	if mb == nil {
-		return 0, fmt.Errorf("lifecycle of %s: %w", address, errNoMailbox)
+		return 0, fmt.Errorf("lifecycle of %s: %w", address, directory.ErrNoMailbox)
 	}
 	if event != "watch_expired" {
 		return 0, fmt.Errorf("lifecycle: %q is not watch_expired", event)

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/postern-mail/postern/internal/sandbox/cloud"
@@ -155,14 +154,7 @@ func (s *Server) loadFile(name string) (err error) {
 	if err != nil {
 		return err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	key := strings.ToLower(mb.user.Address)
-	if _, taken := s.addresses[key]; taken {
-		return fmt.Errorf("%s has a mailbox already", mb.user.Address)
-	}
-	s.mailboxes[mb.user.ID], s.addresses[key] = mb, mb.user.ID
-	return nil
+	return s.people.Add(mb.user, mb)
 }
 
 func (mb *mailbox) save() *savedMailbox {

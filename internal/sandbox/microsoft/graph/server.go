@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -15,6 +14,7 @@ import (
 	"time"
 
 	"github.com/postern-mail/postern/internal/sandbox/cloud"
+	"github.com/postern-mail/postern/internal/sandbox/directory"
 	"github.com/postern-mail/postern/internal/sandbox/mimetree"
 )
 
@@ -39,10 +39,8 @@ type Server struct {
 	sealKey [32]byte
 	zippers sync.Pool // of *gzip.Writer: each has most of a megabyte of tables
 
-	mu        sync.Mutex
-	mailboxes map[string]*mailbox // by user id
-	addresses map[string]string   // lower-case address to user id
-	listeners []func(cloud.Change)
+	people    directory.Directory[*mailbox]
+	listeners directory.Listeners[cloud.Change]
 }
 
 // New makes a server without users.
@@ -53,7 +51,7 @@ func New(set Settings, opts Options) *Server {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{set: set, opts: opts, mailboxes: map[string]*mailbox{}, addresses: map[string]string{}}
+	s := &Server{set: set, opts: opts}
 	s.lag.Store(int64(set.DeltaLag))
 	_, _ = rand.Read(s.sealKey[:]) // never fails since Go 1.24
 	return s
@@ -68,91 +66,31 @@ func (s *Server) SetDeltaLag(d time.Duration) { s.lag.Store(int64(d)) }
 // AddUser makes a mailbox. An empty ID is derived from the address.
 func (s *Server) AddUser(u cloud.User) error {
 	u.Address = strings.TrimSpace(u.Address)
-	if !strings.Contains(u.Address, "@") {
-		return fmt.Errorf("add user: %q is no address", u.Address)
-	}
 	if u.ID == "" {
 		sum := sha256.Sum256([]byte(strings.ToLower(u.Address)))
 		u.ID = formatGUID(sum[:16])
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if _, taken := s.addresses[strings.ToLower(u.Address)]; taken {
-		return fmt.Errorf("add user: %s has a mailbox already", u.Address)
+	if err := s.people.Add(u, newMailbox(u, &s.set, s.now())); err != nil {
+		return fmt.Errorf("add user: %w", err)
 	}
-	if _, taken := s.mailboxes[u.ID]; taken {
-		return fmt.Errorf("add user: id %s is taken", u.ID)
-	}
-	s.mailboxes[u.ID] = newMailbox(u, &s.set, s.now())
-	s.addresses[strings.ToLower(u.Address)] = u.ID
 	return nil
 }
 
 // Users are all users, by address.
-func (s *Server) Users() []cloud.User {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	us := make([]cloud.User, 0, len(s.mailboxes))
-	for mb := range maps.Values(s.mailboxes) {
-		us = append(us, mb.user)
-	}
-	slices.SortFunc(us, func(a, b cloud.User) int { return strings.Compare(a.Address, b.Address) })
-	return us
-}
+func (s *Server) Users() []cloud.User { return s.people.Users() }
 
 // UserByAddress finds a user by address, in any case.
-func (s *Server) UserByAddress(address string) (cloud.User, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	mb := s.mailboxes[s.addresses[strings.ToLower(strings.TrimSpace(address))]]
-	if mb == nil {
-		return cloud.User{}, false
-	}
-	return mb.user, true
-}
+func (s *Server) UserByAddress(address string) (cloud.User, bool) { return s.people.ByAddress(address) }
 
 // UserByID finds a user by object id.
-func (s *Server) UserByID(id string) (cloud.User, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	mb := s.mailboxes[id]
-	if mb == nil {
-		return cloud.User{}, false
-	}
-	return mb.user, true
-}
+func (s *Server) UserByID(id string) (cloud.User, bool) { return s.people.ByID(id) }
 
 // OnChange adds a listener. It is called after the change is visible, never
 // while a mailbox is locked, and must not block for long.
-func (s *Server) OnChange(f func(cloud.Change)) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.listeners = append(s.listeners, f)
-}
-
-func (s *Server) emit(changes []cloud.Change) {
-	if len(changes) == 0 {
-		return
-	}
-	s.mu.Lock()
-	listeners := slices.Clone(s.listeners)
-	s.mu.Unlock()
-	for _, c := range changes {
-		for _, f := range listeners {
-			f(c)
-		}
-	}
-}
+func (s *Server) OnChange(f func(cloud.Change)) { s.listeners.Add(f) }
 
 // mailbox finds a mailbox by user id or address.
-func (s *Server) mailbox(name string) *mailbox {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if mb := s.mailboxes[name]; mb != nil {
-		return mb
-	}
-	return s.mailboxes[s.addresses[strings.ToLower(name)]]
-}
+func (s *Server) mailbox(name string) *mailbox { return s.people.Mailbox(name) }
 
 // locked runs f with the mailbox locked and passes its changes on afterwards.
 func (s *Server) locked(mb *mailbox, f func() error) error {
@@ -161,12 +99,9 @@ func (s *Server) locked(mb *mailbox, f func() error) error {
 	changes := mb.pending
 	mb.pending = nil
 	mb.mu.Unlock()
-	s.emit(changes)
+	s.listeners.Tell(changes)
 	return err
 }
-
-// errNoMailbox is the error of the methods that take an address.
-var errNoMailbox = errors.New("no such mailbox")
 
 // Deliver puts a message into the mailbox of address and returns its immutable
 // id. A mailbox path that does not exist is made.
@@ -176,7 +111,7 @@ func (s *Server) Deliver(ctx context.Context, address string, d cloud.Delivery) 
 	}
 	mb := s.mailbox(address)
 	if mb == nil {
-		return "", fmt.Errorf("deliver to %s: %w", address, errNoMailbox)
+		return "", fmt.Errorf("deliver to %s: %w", address, directory.ErrNoMailbox)
 	}
 	c := parseContent(mimetree.Normalise(d.Raw))
 	var id string
@@ -311,7 +246,7 @@ func (st *state) setProp(id, value string) {
 func (s *Server) Messages(address string) ([]cloud.MessageInfo, error) {
 	mb := s.mailbox(address)
 	if mb == nil {
-		return nil, fmt.Errorf("list messages of %s: %w", address, errNoMailbox)
+		return nil, fmt.Errorf("list messages of %s: %w", address, directory.ErrNoMailbox)
 	}
 	mb.mu.Lock()
 	defer mb.mu.Unlock()
@@ -330,7 +265,7 @@ func (s *Server) Messages(address string) ([]cloud.MessageInfo, error) {
 func (s *Server) Edit(address, id string, want cloud.Edit) error {
 	mb := s.mailbox(address)
 	if mb == nil {
-		return fmt.Errorf("edit a message of %s: %w", address, errNoMailbox)
+		return fmt.Errorf("edit a message of %s: %w", address, directory.ErrNoMailbox)
 	}
 	return s.locked(mb, func() error {
 		now := s.now()
@@ -363,7 +298,7 @@ func (s *Server) Edit(address, id string, want cloud.Edit) error {
 func (s *Server) Delete(address, id string) error {
 	mb := s.mailbox(address)
 	if mb == nil {
-		return fmt.Errorf("delete from %s: %w", address, errNoMailbox)
+		return fmt.Errorf("delete from %s: %w", address, directory.ErrNoMailbox)
 	}
 	return s.locked(mb, func() error {
 		m, err := mb.lookup(id, s.now())
@@ -379,7 +314,7 @@ func (s *Server) Delete(address, id string) error {
 func (s *Server) ForgetCursors(address string) error {
 	mb := s.mailbox(address)
 	if mb == nil {
-		return fmt.Errorf("forget cursors of %s: %w", address, errNoMailbox)
+		return fmt.Errorf("forget cursors of %s: %w", address, directory.ErrNoMailbox)
 	}
 	return s.locked(mb, func() error {
 		mb.generation++
