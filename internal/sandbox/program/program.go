@@ -34,11 +34,11 @@ type flags struct {
 	CAOut     string `name:"ca-out" help:"Write the certificate authority there." type:"path" placeholder:"FILE"`
 	ReadyFile string `help:"Write the addresses there as JSON once all of them listen; removed at the end." type:"path" placeholder:"FILE"`
 
-	RedirectURI            []string      `name:"redirect-uri" help:"Redirect URI of the default app; may be repeated." placeholder:"URL"`
+	RedirectURI            []string      `name:"redirect-uri" help:"Redirect URI of the default apps of both clouds; may be repeated." placeholder:"URL"`
 	NotifyCA               string        `name:"notify-ca" help:"Certificate authority trusted for notification URLs, beside the system's." type:"existingfile" placeholder:"FILE"`
 	AllowHTTPNotifications bool          `name:"allow-http-notifications" help:"Take notification URLs without https."`
 	TokenLifetime          time.Duration `help:"Lifetime of access tokens." default:"1h"`
-	StrictRotation         bool          `help:"Make a refresh token worthless once it was used."`
+	StrictRotation         bool          `help:"Make a refresh token of Microsoft worthless once it was used."`
 
 	ParentPipe bool   `help:"End when standard input does: no sandbox outlives the program that started it."`
 	LogLevel   string `help:"Log from this level on: debug, info, warn or error." enum:"debug,info,warn,error" default:"info"`
@@ -53,7 +53,7 @@ func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io
 	var f flags
 	exited := -1
 	parser, err := kong.New(&f, kong.Name("postern-sandbox"), kong.Writers(stdout, stderr), kong.Exit(func(code int) { exited = code }),
-		kong.Description("A stand-in for Microsoft mail on this machine: sign-in, mailboxes, push notifications, SMTP. `postern-sandbox deliver` puts a message into a running one."),
+		kong.Description("A stand-in for Microsoft and Google mail on this machine: sign-in, mailboxes, push notifications, SMTP. `postern-sandbox deliver` puts a message into a running one."),
 		kong.Vars{"microsoft": sandbox.DefaultMicrosoft, "google": sandbox.DefaultGoogle, "control": sandbox.DefaultControl, "smtp": sandbox.DefaultSMTP})
 	if err != nil {
 		fmt.Fprintln(stderr, "postern-sandbox:", err)
@@ -98,7 +98,11 @@ func (f *flags) run(ctx context.Context, stdin io.Reader, stderr io.Writer) erro
 		opts.Users = append(opts.Users, sandbox.User{Cloud: sandbox.CloudOf(address), Address: address})
 	}
 	opts.Settings.RedirectURIs = f.RedirectURI
+	opts.GoogleSettings.RedirectURIs = f.RedirectURI
 	opts.Settings.Identity.AccessTokenLifetime = f.TokenLifetime
+	if f.TokenLifetime != time.Hour { // Google's hour has a second less
+		opts.GoogleSettings.OAuth.AccessTokenLifetime = f.TokenLifetime
+	}
 	opts.Settings.Identity.StrictRotation = f.StrictRotation
 	s, err := sandbox.Start(ctx, opts)
 	if err != nil {

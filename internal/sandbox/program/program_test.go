@@ -66,7 +66,7 @@ func waitFor(t *testing.T, path string, ended <-chan int, log *syncBuffer) sandb
 }
 
 func free() []string {
-	return []string{"--microsoft", "127.0.0.1:0", "--control", "127.0.0.1:0", "--smtp", "127.0.0.1:0"}
+	return []string{"--microsoft", "127.0.0.1:0", "--google", "127.0.0.1:0", "--control", "127.0.0.1:0", "--smtp", "127.0.0.1:0"}
 }
 
 func TestProgramEndsWithItsParent(t *testing.T) {
@@ -76,7 +76,7 @@ func TestProgramEndsWithItsParent(t *testing.T) {
 	var log syncBuffer
 	ended := make(chan int, 1)
 	go func() {
-		ended <- Main(context.Background(), append(free(), "--ready-file", ready, "--ca-out", ca, "--parent-pipe", "--user", "mary@fabrikam.example",
+		ended <- Main(context.Background(), append(free(), "--ready-file", ready, "--ca-out", ca, "--parent-pipe", "--user", "mary@fabrikam.example", "--user", "joan@gmail.example",
 			"--redirect-uri", "http://localhost:9/cb"), stdin, io.Discard, &log)
 	}()
 	state := waitFor(t, ready, ended, &log)
@@ -88,7 +88,8 @@ func TestProgramEndsWithItsParent(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	if body, err := io.ReadAll(resp.Body); err != nil || !strings.Contains(string(body), "mary@fabrikam.example") || strings.Contains(string(body), "ada@") {
+	if body, err := io.ReadAll(resp.Body); err != nil || !strings.Contains(string(body), `{"cloud":"microsoft",`) ||
+		!strings.Contains(string(body), "mary@fabrikam.example") || !strings.Contains(string(body), `{"cloud":"google",`) || !strings.Contains(string(body), "joan@gmail.example") || strings.Contains(string(body), "ada@") {
 		t.Errorf("users: %s, %v", body, err)
 	}
 	if err := parent.Close(); err != nil {
