@@ -12,72 +12,9 @@ import (
 
 	"github.com/postern-mail/postern/internal/config"
 	"github.com/postern-mail/postern/internal/gateway"
-	"github.com/postern-mail/postern/internal/pluginhost"
 	"github.com/postern-mail/postern/internal/seal"
-	"github.com/postern-mail/postern/plugins/sdk/provider"
 	"github.com/postern-mail/postern/store/bolt"
 )
-
-type checkConfigCmd struct{}
-
-func (checkConfigCmd) Run(e *env) error {
-	cfg, err := e.config()
-	if err != nil {
-		return err
-	}
-	if _, err := gateway.Keyring(e.ctx, cfg, os.LookupEnv); err != nil {
-		return usageError{err}
-	}
-	for name, p := range cfg.Providers {
-		settings, err := p.Resolve(os.LookupEnv)
-		if err != nil {
-			return usageError{fmt.Errorf("providers.%s.%w", name, err)}
-		}
-		if err := e.checkProvider(cfg, name, p, settings); err != nil {
-			return usageError{fmt.Errorf("providers.%s: %w", name, err)}
-		}
-	}
-	fmt.Fprintln(e.stdout, "The settings are sound.")
-	return nil
-}
-
-// checkProvider starts a provider's plugin, only to ask what it thinks of its
-// settings. It signs in nowhere.
-func (e *env) checkProvider(cfg *config.Config, name string, p config.Provider, settings map[string]string) error {
-	dirs, err := pluginhost.DefaultDirs(cfg.Plugins.Dir)
-	if err != nil {
-		return err
-	}
-	binary, err := pluginhost.Lookup(dirs, p.Plugin)
-	if err != nil {
-		return err
-	}
-	return launched(e.ctx, binary.Path, func(pr provider.Provider) error {
-		info, err := pr.Describe(e.ctx)
-		if err != nil {
-			return err
-		}
-		if err := pluginhost.CheckSettings(info, settings); err != nil {
-			return err
-		}
-		req := &provider.ConfigureRequest{Instance: name, Settings: settings, NotifyKey: make([]byte, 32),
-			RedirectURL: cfg.Public().JoinPath("oauth", name, "callback").String()}
-		if p.Push && !cfg.Pushes(name) {
-			fmt.Fprintf(e.stdout, "providers.%s.push: public_url is not set, so nobody can notify the gateway: accounts are polled\n", name)
-		}
-		if cfg.Pushes(name) {
-			req.NotificationURL = cfg.Public().JoinPath("notify", name).String()
-		}
-		resp, err := pr.Configure(e.ctx, req)
-		if err != nil {
-			return err
-		}
-		for _, w := range resp.Warnings {
-			fmt.Fprintf(e.stdout, "providers.%s: %s\n", name, w)
-		}
-		return nil
-	})
-}
 
 type keysCmd struct {
 	Generate keysGenerateCmd `cmd:"" help:"Make a master key."`

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -33,6 +34,8 @@ type sandboxProvider struct {
 	Name, Plugin, Cloud, URL string
 	Push                     bool
 	Settings                 map[string]string
+	// Files are settings that name a file, with what is to be in it.
+	Files map[string]string
 	// App is what to register at the sandbox, but for the redirect URIs.
 	App map[string]any
 }
@@ -225,7 +228,14 @@ func (d *demo) writeConfig(ctx context.Context) error {
 	cfg.Log.Level = "debug"
 	cfg.Webhooks.Allow, cfg.Webhooks.AllowHTTP = []string{"127.0.0.0/8"}, true
 	for _, p := range d.sandbox.Providers {
-		cfg.Providers[p.Name] = config.Provider{Plugin: p.Plugin, Push: p.Push, Settings: p.Settings}
+		settings := maps.Clone(p.Settings)
+		for name, text := range p.Files {
+			settings[name] = d.path(p.Name + "-" + name)
+			if err := os.WriteFile(settings[name], []byte(text), 0o600); err != nil {
+				return err
+			}
+		}
+		cfg.Providers[p.Name] = config.Provider{Plugin: p.Plugin, Push: p.Push, Settings: settings}
 	}
 	b, err := yaml.Marshal(cfg)
 	if err != nil {

@@ -85,6 +85,7 @@ type Gateway struct {
 
 	room    *room
 	orphans orphans
+	prover  *prover
 
 	mu sync.Mutex
 	// configured are the provider instances as they were configured last.
@@ -106,7 +107,7 @@ func New(ctx context.Context, cfg *config.Config, opts Options) (g *Gateway, err
 	if opts.FreeSpace == nil {
 		opts.FreeSpace = freeSpace
 	}
-	g = &Gateway{cfg: cfg, opts: opts, log: opts.Log, registry: prometheus.NewRegistry(), bus: &event.Bus{}}
+	g = &Gateway{cfg: cfg, opts: opts, log: opts.Log, registry: prometheus.NewRegistry(), bus: &event.Bus{}, prover: newProver()}
 	g.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	g.reached.Store(reachable(cfg))
 	if g.tracing, err = newTracing(ctx, cfg.Telemetry, opts.Version); err != nil {

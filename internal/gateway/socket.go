@@ -66,6 +66,9 @@ func (g *Gateway) commands() http.Handler {
 		k, err := g.serveAdminKey(r)
 		respond(w, k, err)
 	})
+	mux.HandleFunc("GET /prove", func(w http.ResponseWriter, r *http.Request) {
+		respond(w, proved{g.prover.prove(r.URL.Query().Get("nonce"))}, nil)
+	})
 	g.serveDeliveries(mux)
 	mux.HandleFunc("GET /backup", g.serveBackup)
 	mux.HandleFunc("GET /export/{what}", g.serveExport)

@@ -52,6 +52,8 @@ type Options struct {
 	Ready func(ctx context.Context) []string
 	// Warnings says what needs a look while the gateway is ready.
 	Warnings func(ctx context.Context) []string
+	// Prove answers nonces, to show that an address leads here.
+	Prove func(nonce string) string
 	// Secure: owners come by https, so cookies go by nothing else.
 	Secure bool
 	// Version is shown by /healthz.
@@ -76,6 +78,9 @@ func (s *server) handler() http.Handler {
 	page("/oauth/{provider}/callback", "oauth", s.callback)
 	page("/notify/{provider}", "notify", s.notify)
 	page("/notify/{provider}/{rest...}", "notify", s.notify)
+	if o.Prove != nil {
+		page("GET /notify/{provider}"+ProofPath, "proof", Proof(o.Prove))
+	}
 	page("GET /healthz", "health", s.healthz)
 	page("GET /readyz", "health", s.readyz)
 	if o.GraphQL != nil {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"path"
 	"slices"
 	"strings"
@@ -27,7 +28,11 @@ func (p *Provider) Check(ctx context.Context, _ *provider.CheckRequest) (*provid
 	ctx, done := p.calls.Add(ctx)
 	defer done()
 	var run check.Run
-	run.Redirect(conf.redirectURL, "Microsoft Entra")
+	if u, err := url.Parse(conf.redirectURL); err == nil && u.Scheme == "http" && u.Hostname() != "localhost" && check.Loopback(u.Hostname()) {
+		run.Unknown("redirect URI", conf.redirectURL+" can be registered in the manifest alone: the page wants localhost by name", "set public_url to http://localhost with the same port, or edit the manifest")
+	} else {
+		run.Redirect(conf.redirectURL, "Microsoft Entra")
+	}
 	if conf.checkAuthority(ctx, &run) {
 		p.checkCredentials(ctx, conf, &run)
 	} else {
@@ -37,6 +42,8 @@ func (p *Provider) Check(ctx context.Context, _ *provider.CheckRequest) (*provid
 	switch {
 	case conf.notificationURL == "":
 		run.Unknown("notifications", "no notification URL: changes are found by polling alone", "set public_url to an https address that Microsoft can reach, and push: true")
+	case !strings.HasPrefix(conf.notificationURL, "https://") && check.Loopback(conf.graphURL.Hostname()):
+		run.Unknown("notifications", conf.notificationURL+" is not https: a stand-in for Graph may push to it, Microsoft does not", "for the real Graph put TLS in front of the gateway")
 	case !strings.HasPrefix(conf.notificationURL, "https://"):
 		run.Failed("notifications", conf.notificationURL+" is not https: Microsoft refuses to push to it", "put TLS in front of the gateway, and set public_url to its https address")
 	default:

@@ -97,9 +97,9 @@ func (r *Run) Get(ctx context.Context, name string, client *http.Client, address
 	return a.Body, true
 }
 
-// Redirect checks the shape that providers take redirect URIs of: https, or
-// plain http to this machine alone, by name and not by number where provider
-// says so in words; no fragment (RFC 6749, 3.1.2), no credentials.
+// Redirect checks the shape that providers take redirect URIs of: https by the
+// name of a host, or plain http to this machine alone; no fragment (RFC 6749,
+// 3.1.2), no credentials, no query.
 func (r *Run) Redirect(redirect, providerName string) {
 	const name = "redirect URI"
 	u, err := url.Parse(redirect)
@@ -112,10 +112,8 @@ func (r *Run) Redirect(redirect, providerName string) {
 		r.Failed(name, redirect+" names a number in place of a host", "give the gateway a name, and set public_url to it")
 	case u.Scheme == "https":
 		r.Passed(name, redirect)
-	case u.Scheme == "http" && host == "localhost":
-		r.Passed(name, redirect+" (plain http is taken for localhost alone: owners must sign in on this machine)")
 	case u.Scheme == "http" && Loopback(host):
-		r.Failed(name, redirect+" is not taken by the registration page, which wants localhost by name", "set public_url to http://localhost with the same port")
+		r.Passed(name, redirect+" (plain http is taken for this machine alone: owners must sign in on it)")
 	default:
 		r.Failed(name, redirect+" is not https, which "+providerName+" wants of every host but localhost", "put TLS in front of the gateway, and set public_url to its https address")
 	}
