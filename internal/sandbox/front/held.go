@@ -46,6 +46,14 @@ func (h *Held) WriteHeader(status int) {
 	}
 }
 
+// Status is the answer's; 200 where none was set.
+func (h *Held) Status() int {
+	if h.status == 0 {
+		return http.StatusOK
+	}
+	return h.status
+}
+
 // Write adds to the body.
 func (h *Held) Write(b []byte) (int, error) {
 	h.WriteHeader(http.StatusOK)

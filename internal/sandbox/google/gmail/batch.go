@@ -18,6 +18,8 @@ import (
 	"strings"
 
 	"github.com/google/uuid"
+
+	"github.com/postern-mail/postern/internal/sandbox/front"
 )
 
 // maxBatchParts is how many requests one batch may have.
@@ -148,7 +150,7 @@ func readPart(part *multipart.Part) (batchPart, error) {
 
 // run answers a part: the bytes of the part of the answer.
 func (p batchPart) run(next http.Handler, outer *http.Request, held *slots) []byte {
-	rec := newRecorder()
+	rec := front.Hold()
 	ctx := context.WithValue(outer.Context(), batchKey{}, held)
 	req, err := http.NewRequestWithContext(ctx, p.method, p.target, bytes.NewReader(p.body))
 	switch {
@@ -171,12 +173,12 @@ func (p batchPart) run(next http.Handler, outer *http.Request, held *slots) []by
 	if p.id != "" {
 		fmt.Fprintf(&b, "Content-ID: %s\r\n", responseID(p.id))
 	}
-	status := rec.code()
+	status := rec.Status()
 	fmt.Fprintf(&b, "\r\nHTTP/1.1 %d %s\r\n", status, http.StatusText(status))
-	rec.header.Set("Content-Length", strconv.Itoa(rec.body.Len()))
-	_ = rec.header.Write(&b) // into memory
+	rec.Header().Set("Content-Length", strconv.Itoa(len(rec.Body)))
+	_ = rec.Header().Write(&b) // into memory
 	b.WriteString("\r\n")
-	b.Write(rec.body.Bytes())
+	b.Write(rec.Body)
 	return b.Bytes()
 }
 
@@ -200,40 +202,4 @@ func writeBatch(w http.ResponseWriter, answers [][]byte) {
 	}
 	fmt.Fprintf(&b, "--%s--\r\n", boundary)
 	_, _ = w.Write(b.Bytes()) // the client is gone when this fails
-}
-
-// A recorder keeps an answer in memory.
-type recorder struct {
-	header http.Header
-	status int
-	body   bytes.Buffer
-}
-
-func newRecorder() *recorder { return &recorder{header: http.Header{}} }
-
-func (r *recorder) Header() http.Header { return r.header }
-
-func (r *recorder) WriteHeader(status int) {
-	if r.status == 0 {
-		r.status = status
-	}
-}
-
-func (r *recorder) Write(b []byte) (int, error) {
-	r.WriteHeader(http.StatusOK)
-	return r.body.Write(b)
-}
-
-func (r *recorder) code() int {
-	if r.status == 0 {
-		return http.StatusOK
-	}
-	return r.status
-}
-
-// replay gives the answer once more.
-func (r *recorder) replay(w http.ResponseWriter) {
-	maps.Copy(w.Header(), r.header)
-	w.WriteHeader(r.code())
-	_, _ = w.Write(r.body.Bytes()) // the client is gone when this fails
 }

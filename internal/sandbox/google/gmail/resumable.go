@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/postern-mail/postern/internal/sandbox/front"
 )
 
 // pieceMultiple is what the length of every piece but the last is a multiple of.
@@ -41,7 +43,7 @@ type session struct {
 	mediaType string
 	total     int64 // -1: not told yet
 	got       []byte
-	answer    *recorder // once it is done
+	answer    *front.Held // once it is done
 }
 
 // sessions are those of a server.
@@ -167,7 +169,7 @@ func (s *Server) servePiece(next http.Handler, w http.ResponseWriter, r *http.Re
 	ses.mu.Lock()
 	defer ses.mu.Unlock()
 	if ses.answer != nil {
-		ses.answer.replay(w)
+		ses.answer.Release(w)
 		return
 	}
 	whole, err := ses.take(w, r)
@@ -283,12 +285,12 @@ func (s *session) finish(next http.Handler, w http.ResponseWriter, r *http.Reque
 	if a := r.Header.Get("Authorization"); a != "" {
 		req.Header.Set("Authorization", a)
 	}
-	rec := newRecorder()
+	rec := front.Hold()
 	next.ServeHTTP(rec, req)
-	if code := rec.code(); !passes(code) {
+	if code := rec.Status(); !passes(code) {
 		s.answer, s.got, s.meta = rec, nil, nil
 	}
-	rec.replay(w)
+	rec.Release(w)
 }
 
 // plain is how the upload server itself answers.

@@ -11,6 +11,8 @@ import (
 
 	api "google.golang.org/api/gmail/v1"
 	"google.golang.org/api/googleapi"
+
+	"github.com/postern-mail/postern/internal/sandbox/front"
 )
 
 const sendUpload = "/upload/gmail/v1/users/me/messages/send"
@@ -205,7 +207,7 @@ func TestALostAnswerSendsNothingTwice(t *testing.T) {
 			next.ServeHTTP(w, r)
 			return
 		}
-		next.ServeHTTP(newRecorder(), r)
+		next.ServeHTTP(front.Hold(), r)
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}
 	raw := append([]byte(letterTo), bytes.Repeat([]byte("line\r\n"), 60_000)...)

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/postern-mail/postern/internal/sandbox/front"
 )
 
 // A batchItem is one request of a $batch.
@@ -196,53 +198,27 @@ func (s *Server) runItem(next http.Handler, outer *http.Request, it *batchItem) 
 		}
 	}
 	req.Header.Del("Accept-Encoding")
-	rec := &recorder{header: http.Header{}}
+	rec := front.Hold()
 	next.ServeHTTP(rec, req)
-	it.status = rec.code()
-	return rec.entity(it.ID)
-}
-
-// recorder keeps a response in memory.
-type recorder struct {
-	header http.Header
-	status int
-	body   bytes.Buffer
-}
-
-func (r *recorder) Header() http.Header { return r.header }
-
-func (r *recorder) WriteHeader(status int) {
-	if r.status == 0 {
-		r.status = status
-	}
-}
-
-func (r *recorder) Write(b []byte) (int, error) {
-	r.WriteHeader(http.StatusOK)
-	return r.body.Write(b)
-}
-
-func (r *recorder) code() int {
-	if r.status == 0 {
-		return http.StatusOK
-	}
-	return r.status
+	it.status = rec.Status()
+	return held(it.ID, rec)
 }
 
 // hop are headers of the connection, not of an item.
 var hop = map[string]bool{"Content-Length": true, "Content-Encoding": true, "Vary": true, "Request-Id": true, "Client-Request-Id": true, "X-Ms-Ags-Diagnostic": true, "Strict-Transport-Security": true}
 
-func (r *recorder) entity(id string) entity {
+// held is an item's answer as the batch tells it.
+func held(id string, r *front.Held) entity {
 	headers := entity{}
-	for _, k := range slices.Sorted(maps.Keys(r.header)) {
-		if !hop[k] && len(r.header[k]) > 0 {
-			headers = append(headers, field{k, strings.Join(r.header[k], ", ")})
+	for _, k := range slices.Sorted(maps.Keys(r.Header())) {
+		if !hop[k] && len(r.Header()[k]) > 0 {
+			headers = append(headers, field{k, strings.Join(r.Header()[k], ", ")})
 		}
 	}
-	e := entity{{"id", id}, {"status", r.code()}, {"headers", headers}}
-	switch body := r.body.Bytes(); {
+	e := entity{{"id", id}, {"status", r.Status()}, {"headers", headers}}
+	switch body := r.Body; {
 	case len(body) == 0:
-	case strings.HasPrefix(r.header.Get("Content-Type"), "application/json") && json.Valid(body):
+	case strings.HasPrefix(r.Header().Get("Content-Type"), "application/json") && json.Valid(body):
 		e = append(e, field{"body", json.RawMessage(body)})
 	default:
 		e = append(e, field{"body", base64.StdEncoding.EncodeToString(body)})

@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/postern-mail/postern/internal/sandbox/cloud"
+	"github.com/postern-mail/postern/internal/sandbox/front"
 )
 
 func TestEnvelope(t *testing.T) {
@@ -143,7 +144,7 @@ func TestBatchConcurrency(t *testing.T) {
 		rw.WriteHeader(http.StatusTooManyRequests)
 	})
 	batch := w.s.BatchHandler(next)
-	run := func(url string) (rec *recorder, aborted any) {
+	run := func(url string) (rec *front.Held, aborted any) {
 		var items []obj
 		for i := range 20 {
 			items = append(items, obj{"id": fmt.Sprint(i), "method": "GET", "url": url})
@@ -157,13 +158,13 @@ func TestBatchConcurrency(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer func() { aborted = recover() }()
-		rec = &recorder{header: http.Header{}}
+		rec = front.Hold()
 		batch.ServeHTTP(rec, req)
 		return rec, nil
 	}
 	rec, _ := run("/x")
-	if most.Load() != 4 || strings.Count(rec.body.String(), `"Retry-After":"0.249"`) != 20 || rec.code() != 200 {
-		t.Errorf("%d at once: %d %s", most.Load(), rec.code(), rec.body.String())
+	if most.Load() != 4 || strings.Count(string(rec.Body), `"Retry-After":"0.249"`) != 20 || rec.Status() != 200 {
+		t.Errorf("%d at once: %d %s", most.Load(), rec.Status(), string(rec.Body))
 	}
 	if _, aborted := run("/abort"); aborted != http.ErrAbortHandler {
 		t.Errorf("the batch survived: %v", aborted)
@@ -329,13 +330,13 @@ func benchmarkPages(b *testing.B, path string) {
 						b.Fatal(err)
 					}
 					req.Header.Set("Prefer", "odata.maxpagesize=1000")
-					rec := &recorder{header: http.Header{}}
+					rec := front.Hold()
 					h.ServeHTTP(rec, req)
 					var page struct {
 						Next string `json:"@odata.nextLink"`
 					}
-					if err := json.Unmarshal(rec.body.Bytes(), &page); err != nil || rec.code() != 200 {
-						b.Fatal(rec.code(), err)
+					if err := json.Unmarshal(rec.Body, &page); err != nil || rec.Status() != 200 {
+						b.Fatal(rec.Status(), err)
 					}
 					link = strings.TrimPrefix(page.Next, "http://")
 				}
