@@ -104,22 +104,11 @@ func (c *call) listDrafts() (any, error) {
 }
 
 func (c *call) getDraft() (any, error) {
-	format, err := c.format()
+	m, err := c.show(func() (*Message, error) { return c.mb.draft(c.path["id"]) })
 	if err != nil {
 		return nil, err
 	}
-	var m *Message
-	err = c.locked(func() error {
-		found, err := c.mb.draft(c.path["id"])
-		if err == nil {
-			m = snapshot(found)
-		}
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	return draftResource{c.path["id"], c.s.resource(m, format, nil)}, nil
+	return draftResource{c.path["id"], m}, nil
 }
 
 func (c *call) createDraft() (any, error) {

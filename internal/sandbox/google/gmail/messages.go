@@ -100,13 +100,19 @@ func (c *call) format() (string, error) {
 }
 
 func (s *Server) getMessage(c *call) (any, error) {
+	return c.show(func() (*Message, error) { return c.mb.get(c.path["id"]) })
+}
+
+// show gives the message that find finds, in the wanted format. find runs with
+// the mailbox locked, what is shown is made without.
+func (c *call) show(find func() (*Message, error)) (*messageResource, error) {
 	format, err := c.format()
 	if err != nil {
 		return nil, err
 	}
 	var m *Message
 	err = c.locked(func() error {
-		found, err := c.mb.get(c.path["id"])
+		found, err := find()
 		if err == nil {
 			m = snapshot(found)
 		}
@@ -115,7 +121,7 @@ func (s *Server) getMessage(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.resource(m, format, c.query["metadataHeaders"]), nil
+	return c.s.resource(m, format, c.query["metadataHeaders"]), nil
 }
 
 func (s *Server) getAttachment(c *call) (any, error) {
