@@ -4,13 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
-	"strings"
 	"testing"
 	"time"
 
@@ -62,7 +59,10 @@ func newGoogleWorld(t *testing.T, doc *discovery) *googleWorld {
 		}
 	})
 	g := &googleWorld{T: t, sb: sb, doc: doc}
-	g.full, g.bare = g.client(g.signIn(googleScopes)), g.client(g.signIn("openid email"))
+	st := sb.State()
+	app := application{st.Google + "/o/oauth2/v2/auth", st.Google + "/token", st.GoogleClientID, st.GoogleClientSecret, googleCallback}
+	person := &http.Client{Timeout: time.Minute, CheckRedirect: noRedirects}
+	g.full, g.bare = g.client(app.signIn(t, person, alan, googleScopes)), g.client(app.signIn(t, person, alan, "openid email"))
 	g.gone = g.client("ya29.revoked")
 	return g
 }
@@ -94,42 +94,6 @@ func (g *googleWorld) client(token string) *googleClient {
 		g.Fatal(err)
 	}
 	return c
-}
-
-// signIn goes the way of a person and gives the access token.
-func (g *googleWorld) signIn(scopes string) string {
-	g.Helper()
-	st := g.sb.State()
-	client := &http.Client{Timeout: time.Minute, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	post := func(address string, form url.Values) *http.Response {
-		req, err := http.NewRequestWithContext(g.Context(), http.MethodPost, address, strings.NewReader(form.Encode()))
-		if err != nil {
-			g.Fatal(err)
-		}
-		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-		resp, err := client.Do(req)
-		if err != nil {
-			g.Fatal(err)
-		}
-		return resp
-	}
-	query := url.Values{"client_id": {st.GoogleClientID}, "response_type": {"code"}, "redirect_uri": {googleCallback}, "state": {"x"}, "scope": {scopes}}
-	resp := post(st.Google+"/o/oauth2/v2/auth?"+query.Encode(), url.Values{"user": {alan}, "decision": {"approve"}})
-	_ = resp.Body.Close()
-	back, err := resp.Location()
-	if err != nil {
-		g.Fatalf("approve: %d %v", resp.StatusCode, err)
-	}
-	resp = post(st.Google+"/token", url.Values{"client_id": {st.GoogleClientID}, "client_secret": {st.GoogleClientSecret},
-		"grant_type": {"authorization_code"}, "code": {back.Query().Get("code")}, "redirect_uri": {googleCallback}})
-	defer func() { _ = resp.Body.Close() }()
-	var tok struct {
-		Access string `json:"access_token"`
-	}
-	if err := json.NewDecoder(resp.Body).Decode(&tok); err != nil || tok.Access == "" {
-		g.Fatalf("token: %d %v", resp.StatusCode, err)
-	}
-	return tok.Access
 }
 
 // unique is a name that nothing else has.

@@ -67,7 +67,7 @@ func newWorld(t *testing.T) *world {
 	w := &world{T: t, sb: sb, http: &http.Client{
 		Timeout:       30 * time.Second,
 		Transport:     &http.Transport{TLSClientConfig: sb.TLS(), ForceAttemptHTTP2: true, DisableCompression: true},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		CheckRedirect: noRedirects,
 	}}
 	t.Cleanup(func() {
 		w.http.CloseIdleConnections()
@@ -81,47 +81,12 @@ func newWorld(t *testing.T) *world {
 	}))
 	t.Cleanup(endpoint.Close)
 	w.hook = endpoint.URL
-	w.signIn()
+	st := sb.State()
+	app := application{st.Authority + "/oauth2/v2.0/authorize", st.Authority + "/oauth2/v2.0/token", st.ClientID, st.ClientSecret, callback}
+	w.token = app.signIn(t, w.http, ada, "openid offline_access Mail.ReadWrite Mail.Send User.Read MailboxSettings.ReadWrite")
 	w.user = w.call("GET", "/me", nil).text("id")
 	w.spec = loadSpec(t)
 	return w
-}
-
-// signIn goes the way of a person: the form of the authorize page, then the
-// code for a token.
-func (w *world) signIn() {
-	w.Helper()
-	s := w.sb.State()
-	query := url.Values{"client_id": {s.ClientID}, "response_type": {"code"}, "redirect_uri": {callback}, "state": {"x"},
-		"scope": {"openid offline_access Mail.ReadWrite Mail.Send User.Read MailboxSettings.ReadWrite"}}
-	post := func(address string, form url.Values) *http.Response {
-		req, err := http.NewRequestWithContext(w.Context(), http.MethodPost, address, strings.NewReader(form.Encode()))
-		if err != nil {
-			w.Fatal(err)
-		}
-		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-		resp, err := w.http.Do(req)
-		if err != nil {
-			w.Fatal(err)
-		}
-		return resp
-	}
-	resp := post(s.Authority+"/oauth2/v2.0/authorize?"+query.Encode(), url.Values{"user": {ada}, "decision": {"approve"}})
-	_ = resp.Body.Close()
-	back, err := resp.Location()
-	if err != nil {
-		w.Fatalf("approve: %d %v", resp.StatusCode, err)
-	}
-	resp = post(s.Authority+"/oauth2/v2.0/token", url.Values{"client_id": {s.ClientID}, "client_secret": {s.ClientSecret},
-		"grant_type": {"authorization_code"}, "code": {back.Query().Get("code")}, "redirect_uri": {callback}})
-	defer func() { _ = resp.Body.Close() }()
-	var t struct {
-		Access string `json:"access_token"`
-	}
-	if err := json.NewDecoder(resp.Body).Decode(&t); err != nil || t.Access == "" {
-		w.Fatalf("token: %d %v", resp.StatusCode, err)
-	}
-	w.token = t.Access
 }
 
 // A reply is a response with its body read and unpacked.
