@@ -129,8 +129,8 @@ func (c *call) history(ctx context.Context, cur cursor, each func(*mail.Batch) e
 		if err != nil {
 			return c.historyError(err, cur.Page)
 		}
-		if page.HistoryId != 0 && page.HistoryId < cur.History {
-			return &mail.Error{Kind: mail.KindCursorExpired, Op: c.op, Code: "future_history", Message: "the cursor is of a history that Gmail does not have"}
+		if err := c.prove(ctx, cur, page); err != nil {
+			return err
 		}
 		b := &mail.Batch{AsOf: asOf, Done: page.NextPageToken == ""}
 		if b.Items, err = c.told(ctx, page.History); err != nil {
@@ -152,6 +152,30 @@ func (c *call) history(ctx context.Context, cur cursor, each func(*mail.Batch) e
 		}
 		cur = next
 	}
+}
+
+// prove looks whether the cursor is of the history that Gmail has. What Gmail
+// says of an id that it has not reached is not documented: should it be nothing,
+// as of one after which nothing happened, changes would not be told any more. So
+// the first such answer is compared with the profile, once for each account.
+func (c *call) prove(ctx context.Context, cur cursor, page *gmailapi.ListHistoryResponse) error {
+	reached := page.HistoryId
+	switch {
+	case reached != 0 && reached < cur.History:
+	case c.acct.proven.Load():
+		return nil
+	case len(page.History) == 0 && page.NextPageToken == "":
+		profile, err := c.profile(ctx)
+		if err != nil {
+			return err
+		}
+		reached = profile.HistoryId
+	}
+	if reached < cur.History {
+		return &mail.Error{Kind: mail.KindCursorExpired, Op: c.op, Code: "future_history", Message: "the cursor is of a history that Gmail does not have"}
+	}
+	c.acct.proven.Store(true)
+	return nil
 }
 
 // historyError tells a cursor that is too old (404; a week, sometimes hours)

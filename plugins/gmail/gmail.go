@@ -97,6 +97,8 @@ type account struct {
 	address string
 	tokens  *oauth.Source[*grant]
 	limiter *pace.Limiter
+	// proven is set once a cursor was seen to be of the account's history.
+	proven  atomic.Bool
 	senders senders
 	made    operations
 
