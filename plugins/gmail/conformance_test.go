@@ -24,7 +24,7 @@ const conformanceRedirect = "http://localhost:8080/oauth/providertest/callback"
 // directly and as the gateway sees it, across gRPC.
 func TestConformance(t *testing.T) {
 	t.Parallel()
-	sb := startSandbox(t)
+	sb := startSandbox(t, httpPushes)
 	set := settings(t, sb.State())
 	var cases atomic.Int64
 	suite := providertest.Suite{Inapplicable: inapplicable, New: func(t providertest.T) (provider.Provider, providertest.World) {
@@ -60,13 +60,11 @@ func (w *sandboxWorld) with(name, value string) map[string]string {
 	for k, v := range w.settings {
 		out[k] = v
 	}
-	if name != "" {
-		out[name] = value
-	}
+	out[name] = value
 	return out
 }
 
-func (w *sandboxWorld) Settings() map[string]string { return w.with("", "") }
+func (w *sandboxWorld) Settings() map[string]string { return w.with("push_service_account", pusher) }
 
 func (w *sandboxWorld) BadSettings() []map[string]string {
 	var out []map[string]string

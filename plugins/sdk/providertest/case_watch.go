@@ -130,11 +130,15 @@ func notifyOtherKey(f *fixture) {
 			f.Errorf("configure with the own key afterwards: %v", err)
 		}
 	})
+	// Another instance has another key and another URL. Which of the two a
+	// provider's requests prove to be meant is its own affair.
 	other := *f.config
+	other.Instance += "-other"
+	other.NotificationURL += "-other"
 	other.NotifyKey = slices.Repeat([]byte{42}, 32)
 	other.Settings = maps.Clone(f.config.Settings)
 	_, err := f.p.Configure(f.ctx, &other)
-	f.must("configure with another key", err)
+	f.must("configure as another instance", err)
 	f.silent("a true request of another instance", true1)
 }
 
