@@ -46,7 +46,7 @@ func TestCheckConfig(t *testing.T) {
 		}
 	}
 	for _, want := range []string{"ok authority", "ok credentials", "ok Microsoft Graph", "ok public URL", "leads here", "stand in for the provider's own", "authority, graph_url", "The settings are sound."} {
-		if !strings.Contains(squeezed(out), want) {
+		if !strings.Contains(squeezed(out), squeezed(want)) {
 			t.Errorf("it does not say %q", want)
 		}
 	}
@@ -86,7 +86,7 @@ func TestCheckConfig(t *testing.T) {
 			t.Errorf("%s: %v\n%s", name, err, out)
 		}
 		for _, want := range c.want {
-			if !strings.Contains(squeezed(out), want) {
+			if !strings.Contains(squeezed(out), squeezed(want)) {
 				t.Errorf("%s: it does not say %q\n%s", name, want, out)
 			}
 		}
