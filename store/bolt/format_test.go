@@ -42,10 +42,7 @@ func unpackSample(t testing.TB, format int) (data string, holds []byte) {
 		if h.Typeflag == tar.TypeDir {
 			err = os.MkdirAll(path, 0o700)
 		} else {
-			var b []byte
-			if b, err = io.ReadAll(r); err == nil {
-				err = os.WriteFile(path, b, 0o600)
-			}
+			err = writeFrom(path, r)
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -56,6 +53,29 @@ func unpackSample(t testing.TB, format int) (data string, holds []byte) {
 		t.Fatal(err)
 	}
 	return filepath.Join(dir, "data"), holds
+}
+
+// writeFrom writes a file anew. From another file the kernel copies.
+func writeFrom(path string, r io.Reader) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(f, r)
+	return errors.Join(err, f.Close())
+}
+
+// copied copies a file over another one.
+func copied(t testing.TB, from, to string) {
+	t.Helper()
+	f, err := os.Open(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := writeFrom(to, f); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // TestSamplesOfEveryFormatAreRead opens each sample and finds in it what the

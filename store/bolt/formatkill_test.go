@@ -51,6 +51,10 @@ func TestSampleMigrationSurvivesAKillAfterEveryTransaction(t *testing.T) {
 		t.Fatal("not killed")
 	}
 	data, holds := unpackSample(t, 1)
+	fresh := filepath.Join(t.TempDir(), "data")
+	if err := os.CopyFS(fresh, os.DirFS(data)); err != nil {
+		t.Fatal(err)
+	}
 	original, err := os.ReadFile(filepath.Join(data, "postern.db"))
 	if err != nil {
 		t.Fatal(err)
@@ -66,7 +70,10 @@ func TestSampleMigrationSurvivesAKillAfterEveryTransaction(t *testing.T) {
 		t.Fatalf("the migration is %d transactions", total)
 	}
 	for kill := 1; kill <= total; kill++ {
-		data, _ := unpackSample(t, 1)
+		data := filepath.Join(t.TempDir(), "data")
+		if err := os.CopyFS(data, os.DirFS(fresh)); err != nil {
+			t.Fatal(err)
+		}
 		cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$")
 		cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d,%s", sampleKillEnv, kill, data))
 		out, err := cmd.CombinedOutput()

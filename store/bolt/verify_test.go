@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -48,10 +47,8 @@ func TestVerifyFindsWhatIsWrong(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	whole, err := os.ReadFile(filepath.Join(data, "postern.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	whole := filepath.Join(dir, "whole")
+	copied(t, filepath.Join(data, "postern.db"), whole)
 	for n, name := range table.BucketNames() {
 		if table.Bucket(n).Former() {
 			continue
@@ -65,9 +62,7 @@ func TestVerifyFindsWhatIsWrong(t *testing.T) {
 				continue
 			}
 			t.Run(what+" in "+name, func(t *testing.T) {
-				if err := os.WriteFile(filepath.Join(data, "postern.db"), whole, 0o600); err != nil {
-					t.Fatal(err)
-				}
+				copied(t, whole, filepath.Join(data, "postern.db"))
 				if !changed(t, data, name, change) {
 					t.Skip("what was erased had the bucket's only rows")
 				}
