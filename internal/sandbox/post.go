@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/postern-mail/postern/internal/sandbox/cloud"
+	"github.com/postern-mail/postern/internal/sandbox/directory"
 	"github.com/postern-mail/postern/internal/sandbox/traffic"
 )
 
@@ -55,7 +56,7 @@ func (p *post) carry(ctx context.Context, via, from string, rcpts []string, raw 
 			continue
 		}
 		switch err := p.deliver(ctx, c, user, via, from, raw); {
-		case errors.Is(err, cloud.ErrNoMailbox):
+		case errors.Is(err, directory.ErrNoMailbox):
 			failed = append(failed, rcpt)
 		case err != nil:
 			return err

@@ -9,13 +9,8 @@ package cloud
 
 import (
 	"context"
-	"errors"
 	"time"
 )
-
-// ErrNoMailbox is what a cloud says to a delivery for a user of its own who
-// has no mail there.
-var ErrNoMailbox = errors.New("the account has no mailbox")
 
 // A User is a person with one mailbox in one of the clouds.
 type User struct {

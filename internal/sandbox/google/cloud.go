@@ -42,17 +42,14 @@ func (s *Server) user(address string) (cloud.User, error) {
 }
 
 // Deliver puts a message into a mailbox and returns its id. A user without
-// Gmail has none: cloud.ErrNoMailbox.
+// Gmail has none: directory.ErrNoMailbox.
 func (s *Server) Deliver(ctx context.Context, address string, d cloud.Delivery) (string, error) {
-	if !s.accounts.hasMail(address) {
-		return "", fmt.Errorf("deliver to %s: %w", address, cloud.ErrNoMailbox)
-	}
 	return s.gmail.Deliver(ctx, address, d)
 }
 
 // Messages lists what a mailbox truly holds.
 func (s *Server) Messages(address string) ([]cloud.MessageInfo, error) {
-	if _, ok := s.accounts.UserByAddress(address); ok && !s.accounts.hasMail(address) {
+	if _, bare := s.accounts.plain.ByAddress(address); bare {
 		return []cloud.MessageInfo{}, nil
 	}
 	return s.gmail.Messages(address)

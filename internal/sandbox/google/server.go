@@ -3,7 +3,6 @@ package google
 import (
 	"context"
 	"crypto/rsa"
-	"crypto/tls"
 	"crypto/x509"
 	"fmt"
 	"log/slog"
@@ -53,18 +52,7 @@ type Server struct {
 
 // New makes a cloud without users.
 func New(settings Settings, opts Options) (*Server, error) {
-	if opts.Now == nil {
-		opts.Now = time.Now
-	}
-	if opts.Log == nil {
-		opts.Log = slog.New(slog.DiscardHandler)
-	}
-	if opts.Counters == nil {
-		opts.Counters = &traffic.Counters{}
-	}
-	if opts.Faults == nil {
-		opts.Faults = traffic.NewFaults(opts.Seed)
-	}
+	front.Defaults(&opts.Now, &opts.Log, &opts.Counters, &opts.Faults)
 	s := &Server{opts: opts}
 	s.front = &front.Front{
 		Cloud: Name, Log: opts.Log, Counters: opts.Counters, Faults: opts.Faults, Refuse: s.refuse, Dialect: dialect(),
@@ -79,7 +67,7 @@ func New(settings Settings, opts Options) (*Server, error) {
 		Spoil: s.front.Spoiled, Item: func(next http.Handler) http.Handler { return s.front.Counted(s.known(next)) },
 		Counters: opts.Counters,
 	})
-	s.accounts = newAccounts(s.gmail)
+	s.accounts = &accounts{gmail: s.gmail}
 	apps := settings.Apps
 	if len(apps) == 0 {
 		apps = []oauth.App{oauth.DefaultApp(settings.RedirectURIs...)}
@@ -91,14 +79,10 @@ func New(settings Settings, opts Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.push = &http.Transport{
-		TLSClientConfig: &tls.Config{RootCAs: opts.NotifyRoots, MinVersion: tls.VersionTLS12},
-		DialContext:     (&net.Dialer{Timeout: 10 * time.Second}).DialContext, MaxIdleConnsPerHost: 16,
-		IdleConnTimeout: 30 * time.Second, TLSHandshakeTimeout: 10 * time.Second,
-	}
+	s.push = front.NotifyTransport(opts.NotifyRoots)
 	s.pubsub = pubsub.New(settings.PubSub, pubsub.Options{
 		Caller: s.topicCaller, Sign: s.oauth.Sign, AccountID: oauth.AccountID,
-		Client: &http.Client{Transport: s.push, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
+		Client: front.NotifyClient(s.push),
 		Now:    opts.Now, Log: opts.Log.With("part", "pubsub"), Counters: opts.Counters, Faults: opts.Faults,
 	})
 	if err := s.furnish(); err != nil {

@@ -20,8 +20,10 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/postern-mail/postern/internal/sandbox/cloud"
+	"github.com/postern-mail/postern/internal/sandbox/directory"
 	"github.com/postern-mail/postern/internal/sandbox/google/oauth"
 	"github.com/postern-mail/postern/internal/sandbox/traffic"
+	"github.com/postern-mail/postern/internal/sandbox/worldtest"
 )
 
 const profilePath = "/gmail/v1/users/me/profile"
@@ -68,7 +70,7 @@ func TestWithoutGmail(t *testing.T) {
 	if err != nil || code != 400 || !strings.Contains(text, "Mail service not enabled") || !strings.Contains(text, "failedPrecondition") {
 		t.Errorf("profile: %d %s %v", code, text, err)
 	}
-	if _, err := w.s.Deliver(t.Context(), "bare@corp.example", cloud.Delivery{Raw: []byte("Subject: x\r\n\r\n")}); !errors.Is(err, cloud.ErrNoMailbox) {
+	if _, err := w.s.Deliver(t.Context(), "bare@corp.example", cloud.Delivery{Raw: []byte("Subject: x\r\n\r\n")}); !errors.Is(err, directory.ErrNoMailbox) {
 		t.Errorf("delivered: %v", err)
 	}
 	if got, err := w.s.Messages("bare@corp.example"); err != nil || len(got) != 0 {
@@ -328,11 +330,7 @@ func TestSaveLoad(t *testing.T) {
 	if err := w.s.Save(dir); err != nil {
 		t.Fatal(err)
 	}
-	key, err := testKey()
-	if err != nil {
-		t.Fatal(err)
-	}
-	next, err := New(Settings{}, Options{Key: key})
+	next, err := New(Settings{}, Options{Key: worldtest.Key(t)})
 	if err != nil {
 		t.Fatal(err)
 	}

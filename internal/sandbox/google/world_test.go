@@ -2,14 +2,11 @@ package google
 
 import (
 	"context"
-	"crypto/rand"
-	"crypto/rsa"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -20,6 +17,7 @@ import (
 	"github.com/postern-mail/postern/internal/sandbox/google/oauth"
 	"github.com/postern-mail/postern/internal/sandbox/google/pubsub"
 	"github.com/postern-mail/postern/internal/sandbox/traffic"
+	"github.com/postern-mail/postern/internal/sandbox/worldtest"
 )
 
 const (
@@ -27,9 +25,6 @@ const (
 	callback = "http://localhost:8080/oauth/gmail/callback"
 	scope    = "https://mail.google.com/"
 )
-
-// testKey is one for all tests: to make one takes longer than most of them.
-var testKey = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 2048) })
 
 type world struct {
 	t        *testing.T
@@ -42,12 +37,9 @@ type world struct {
 // newWorld is a cloud that listens, with one user.
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	key, err := testKey()
-	if err != nil {
-		t.Fatal(err)
-	}
 	w := &world{t: t, counters: &traffic.Counters{}, faults: traffic.NewFaults(1)}
-	w.s, err = New(Settings{PubSub: pubsub.Settings{AllowHTTP: true}}, Options{Counters: w.counters, Faults: w.faults, Key: key})
+	var err error
+	w.s, err = New(Settings{PubSub: pubsub.Settings{AllowHTTP: true}}, Options{Counters: w.counters, Faults: w.faults, Key: worldtest.Key(t)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -55,18 +55,7 @@ type Server struct {
 
 // New makes a cloud without users.
 func New(settings Settings, opts Options) (*Server, error) {
-	if opts.Now == nil {
-		opts.Now = time.Now
-	}
-	if opts.Log == nil {
-		opts.Log = slog.New(slog.DiscardHandler)
-	}
-	if opts.Counters == nil {
-		opts.Counters = &traffic.Counters{}
-	}
-	if opts.Faults == nil {
-		opts.Faults = traffic.NewFaults(opts.Seed)
-	}
+	front.Defaults(&opts.Now, &opts.Log, &opts.Counters, &opts.Faults)
 	s := &Server{opts: opts, throttle: newThrottle(settings.Throttle, opts.Seed, opts.Now)}
 	s.front = &front.Front{
 		Cloud: Name, Log: opts.Log, Counters: opts.Counters, Faults: opts.Faults, Refuse: s.refuse, Dialect: s.dialect(),
@@ -89,11 +78,7 @@ func New(settings Settings, opts Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.notify = &http.Transport{
-		TLSClientConfig: &tls.Config{RootCAs: opts.NotifyRoots, MinVersion: tls.VersionTLS12},
-		DialContext:     (&net.Dialer{Timeout: 10 * time.Second}).DialContext, MaxIdleConnsPerHost: 16,
-		IdleConnTimeout: 30 * time.Second, TLSHandshakeTimeout: 10 * time.Second,
-	}
+	s.notify = front.NotifyTransport(opts.NotifyRoots)
 	s.push = push.New(settings.Push, push.Options{
 		Caller:     callerOf,
 		WriteError: s.writeError,
@@ -104,7 +89,7 @@ func New(settings Settings, opts Options) (*Server, error) {
 			}
 			return s.identity.TenantOf(u)
 		},
-		Client: &http.Client{Transport: s.notify, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
+		Client: front.NotifyClient(s.notify),
 		Now:    opts.Now, Log: opts.Log.With("part", "push"), Counters: opts.Counters, Faults: opts.Faults,
 	})
 	s.graph.OnChange(s.push.Notify)

@@ -14,9 +14,6 @@ import (
 // maxForm bounds every form that is posted here.
 const maxForm = 1 << 20
 
-// cookieName carries the browser's session: who signed in with it before.
-const cookieName = "sandbox_google_session"
-
 // A request is a checked authorization request (RFC 6749 4.1.1, RFC 7636 4.3).
 type request struct {
 	app       App
@@ -204,7 +201,7 @@ func (p *Provider) approve(w http.ResponseWriter, r *http.Request, req *request)
 	}
 	asked := req.consent || !p.consented(user.ID, req.app.ClientID, granted)
 	p.consent(user.ID, req.app.ClientID, granted)
-	p.signIn(w, r, user)
+	p.sessions.Add(w, r, user)
 	p.grantCode(w, req, user, granted, asked)
 }
 
@@ -212,7 +209,7 @@ func (p *Provider) approve(w http.ResponseWriter, r *http.Request, req *request)
 // must, what is missing is told by redirect (OpenID Connect Core 3.1.2.6);
 // otherwise false is returned.
 func (p *Provider) silent(w http.ResponseWriter, r *http.Request, req *request, must bool) bool {
-	user, ok := p.sessionUser(r, req.hint)
+	user, ok := p.sessions.User(r, p.users, req.hint)
 	problem := ""
 	switch {
 	case !ok:
@@ -289,45 +286,4 @@ func (p *Provider) sendBack(w http.ResponseWriter, req *request, params url.Valu
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Location", u.String())
 	w.WriteHeader(http.StatusFound)
-}
-
-// signIn remembers the user in the browser's session, for prompt=none.
-func (p *Provider) signIn(w http.ResponseWriter, r *http.Request, user cloud.User) {
-	id := ""
-	if c, err := r.Cookie(cookieName); err == nil {
-		id = c.Value
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.sessions[id] == nil {
-		id = signin.Opaque("")
-		// Not Secure: this host speaks plain http.
-		http.SetCookie(w, &http.Cookie{Name: cookieName, Value: id, Path: "/o/", HttpOnly: true, SameSite: http.SameSiteLaxMode})
-	}
-	if !slices.Contains(p.sessions[id], user.ID) {
-		p.sessions[id] = append(p.sessions[id], user.ID)
-	}
-}
-
-// sessionUser is the hinted user if the session has it, or the session's only
-// one. A hint is an address or a sub.
-func (p *Provider) sessionUser(r *http.Request, hint string) (cloud.User, bool) {
-	c, err := r.Cookie(cookieName)
-	if err != nil {
-		return cloud.User{}, false
-	}
-	p.mu.Lock()
-	ids := slices.Clone(p.sessions[c.Value])
-	p.mu.Unlock()
-	if hint == "" {
-		if len(ids) != 1 {
-			return cloud.User{}, false
-		}
-		return p.users.UserByID(ids[0])
-	}
-	u, ok := p.users.UserByAddress(hint)
-	if !ok {
-		u, ok = p.users.UserByID(hint)
-	}
-	return u, ok && slices.Contains(ids, u.ID)
 }

@@ -120,7 +120,7 @@ func TestTokeninfo(t *testing.T) {
 			t.Errorf("%q: %d %s", q, got.status, got.body)
 		}
 	}
-	w.clock.advance(time.Hour)
+	w.clock.Advance(time.Hour)
 	if got := w.do("GET", w.server.URL+"/tokeninfo?id_token="+id, nil); got.status != 400 {
 		t.Errorf("an id token of the past: %s", got.body)
 	}
@@ -225,7 +225,7 @@ func TestServiceAccount(t *testing.T) {
 	if got := w.do("POST", w.server.URL+"/token", form); got.status != 400 || got.field(t, "error") != "invalid_grant" {
 		t.Errorf("no JWT: %s", got.body)
 	}
-	w.clock.advance(2 * time.Hour)
+	w.clock.Advance(2 * time.Hour)
 	_, err = config.TokenSource(t.Context()).Token()
 	if re := refused(t, err); !strings.Contains(string(re.Body), "short-lived") {
 		t.Errorf("an assertion of the past: %s", re.Body)

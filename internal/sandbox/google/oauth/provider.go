@@ -41,6 +41,7 @@ type Provider struct {
 	now      func() time.Time
 	log      *slog.Logger
 	counters *traffic.Counters
+	sessions *signin.Sessions
 	key      *rsa.PrivateKey // given from outside, or nil
 
 	mu       sync.Mutex
@@ -51,9 +52,8 @@ type Provider struct {
 	refresh  map[string]*grant          // by hash
 	access   map[string]*access         // by hash
 	consents map[consentKey][]string
-	blocks   map[string]Block    // by user id
-	sessions map[string][]string // browser cookie: user ids, in the order of signing in
-	minted   int                 // since the last sweep
+	blocks   map[string]Block // by user id
+	minted   int              // since the last sweep
 }
 
 type consentKey struct{ user, client string }
@@ -63,7 +63,8 @@ func New(settings Settings, opts Options, apps ...App) (*Provider, error) {
 	p := &Provider{
 		settings: settings.withDefaults(), users: opts.Users, now: opts.Now, log: opts.Log, counters: opts.Counters, key: opts.Key,
 		apps: map[string]App{}, services: map[string]*ServiceAccount{}, codes: map[string]*grant{}, refresh: map[string]*grant{},
-		access: map[string]*access{}, consents: map[consentKey][]string{}, blocks: map[string]Block{}, sessions: map[string][]string{},
+		access: map[string]*access{}, consents: map[consentKey][]string{}, blocks: map[string]Block{},
+		sessions: signin.NewSessions("sandbox_google_session", "/o/", false), // this host speaks plain http
 	}
 	if p.now == nil {
 		p.now = time.Now

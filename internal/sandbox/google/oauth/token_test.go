@@ -123,7 +123,7 @@ func TestTokenRefusals(t *testing.T) {
 		t.Errorf("a code worked twice: %s", got.body)
 	}
 	late := code()
-	w.clock.advance(10 * time.Minute)
+	w.clock.Advance(10 * time.Minute)
 	form.Set("code", late)
 	if got := w.do("POST", w.server.URL+"/token", form, "Authorization", basic(DefaultAppID, DefaultAppSecret)); got.field(t, "error") != "invalid_grant" {
 		t.Errorf("an old code worked: %s", got.body)
@@ -146,7 +146,7 @@ func TestGrantsThatEnd(t *testing.T) {
 	}{
 		"revoked by its user":   {func(w *world, _ *oauth2.Token) { w.p.Revoke(alan, false) }, gone, ""},
 		"password":              {func(w *world, _ *oauth2.Token) { w.p.ChangePassword(alan) }, gone, ""},
-		"unused for six months": {func(w *world, _ *oauth2.Token) { w.clock.advance(180 * 24 * time.Hour) }, gone, ""},
+		"unused for six months": {func(w *world, _ *oauth2.Token) { w.clock.Advance(180 * 24 * time.Hour) }, gone, ""},
 		"revoked by the refresh": {func(w *world, tok *oauth2.Token) {
 			w.do("POST", w.server.URL+"/revoke", url.Values{"token": {tok.RefreshToken}})
 		}, gone, ""},
@@ -236,12 +236,12 @@ func TestTestingApp(t *testing.T) {
 	if got := tok.Extra("refresh_token_expires_in"); got != float64(604799) {
 		t.Errorf("refresh_token_expires_in %v", got)
 	}
-	w.clock.advance(24 * time.Hour)
+	w.clock.Advance(24 * time.Hour)
 	next, err := w.refresh(tok.RefreshToken)
 	if err != nil || next.Extra("refresh_token_expires_in") != float64(6*86400-1) {
 		t.Errorf("a day later: %v, %v", err, next.Extra("refresh_token_expires_in"))
 	}
-	w.clock.advance(6 * 24 * time.Hour)
+	w.clock.Advance(6 * 24 * time.Hour)
 	_, err = w.refresh(tok.RefreshToken)
 	if re := refused(t, err); re.ErrorCode != "invalid_grant" || re.ErrorDescription != "Token has been expired or revoked." {
 		t.Errorf("after seven days: %v", err)
@@ -257,7 +257,7 @@ func TestTooManyRefreshTokens(t *testing.T) {
 	var tokens []string
 	for range 3 {
 		tokens = append(tokens, w.connect(oauth2.ApprovalForce).RefreshToken)
-		w.clock.advance(time.Second)
+		w.clock.Advance(time.Second)
 	}
 	others := w.connectAs(mary.Address, w.config()).RefreshToken
 	for i, tok := range append(tokens, others) {
@@ -280,7 +280,7 @@ func TestExpireTokens(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.clock.advance(3599 * time.Second)
+	w.clock.Advance(3599 * time.Second)
 	if _, ok := w.p.bearer(next.AccessToken); ok {
 		t.Error("the access token outlived expires_in")
 	}

@@ -2,8 +2,6 @@ package oauth
 
 import (
 	"context"
-	"crypto/rand"
-	"crypto/rsa"
 	"encoding/json"
 	"errors"
 	"html"
@@ -14,7 +12,6 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -22,6 +19,7 @@ import (
 
 	"github.com/postern-mail/postern/internal/sandbox/cloud"
 	"github.com/postern-mail/postern/internal/sandbox/traffic"
+	"github.com/postern-mail/postern/internal/sandbox/worldtest"
 )
 
 var (
@@ -37,53 +35,10 @@ const (
 	modify    = "https://www.googleapis.com/auth/gmail.modify"
 )
 
-// testKey is one for all tests: to make one takes longer than most of them.
-var testKey = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 2048) })
-
-type directory []cloud.User
-
-func (d directory) Users() []cloud.User { return d }
-
-func (d directory) UserByAddress(a string) (cloud.User, bool) {
-	for _, u := range d {
-		if strings.EqualFold(u.Address, a) {
-			return u, true
-		}
-	}
-	return cloud.User{}, false
-}
-
-func (d directory) UserByID(id string) (cloud.User, bool) {
-	for _, u := range d {
-		if u.ID == id {
-			return u, true
-		}
-	}
-	return cloud.User{}, false
-}
-
-// clock is a clock that only a test moves.
-type clock struct {
-	mu sync.Mutex
-	t  time.Time
-}
-
-func (c *clock) now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.t
-}
-
-func (c *clock) advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.t = c.t.Add(d)
-}
-
 type world struct {
 	t        *testing.T
 	p        *Provider
-	clock    *clock
+	clock    *worldtest.Clock
 	server   *httptest.Server
 	browser  *http.Client // keeps cookies, follows no redirect
 	counters *traffic.Counters
@@ -91,15 +46,12 @@ type world struct {
 
 func newWorld(t *testing.T, settings Settings, apps ...App) *world {
 	t.Helper()
-	key, err := testKey()
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := &world{t: t, clock: &clock{t: time.Now().Truncate(time.Second)}, counters: &traffic.Counters{}}
+	w := &world{t: t, clock: worldtest.At(time.Now().Truncate(time.Second)), counters: &traffic.Counters{}}
 	if apps == nil {
 		apps = []App{DefaultApp()}
 	}
-	w.p, err = New(settings, Options{Users: directory{alan, mary}, Now: w.clock.now, Counters: w.counters, Key: key}, apps...)
+	var err error
+	w.p, err = New(settings, Options{Users: worldtest.Users{alan, mary}, Now: w.clock.Now, Counters: w.counters, Key: worldtest.Key(t)}, apps...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,7 +26,7 @@ func TestPull(t *testing.T) {
 		t.Errorf("the second pull gave %+v", rest)
 	}
 	w.ack(got[0].AckID)
-	w.clock.advance(10 * time.Second)
+	w.clock.Advance(10 * time.Second)
 	if again := w.pull(10); len(again) != 1 || again[0].Attempt != 2 || again[0].Message.MessageID == got[0].Message.MessageID {
 		t.Errorf("after the deadline: %+v", again)
 	}
@@ -41,11 +41,11 @@ func TestPullAckDeadline(t *testing.T) {
 	w.publish(push)
 	first := w.pull(1)[0]
 	w.must("POST", subName+":modifyAckDeadline", `{"ackIds":["`+first.AckID+`"],"ackDeadlineSeconds":60}`)
-	w.clock.advance(59 * time.Second)
+	w.clock.Advance(59 * time.Second)
 	if got := w.pull(1); len(got) != 0 {
 		t.Errorf("before the new deadline: %+v", got)
 	}
-	w.clock.advance(time.Second)
+	w.clock.Advance(time.Second)
 	second := w.pull(1)[0]
 	w.ack(first.AckID) // of the past: nothing happens
 	w.must("POST", subName+":modifyAckDeadline", `{"ackIds":["`+second.AckID+`"],"ackDeadlineSeconds":0}`)
@@ -54,7 +54,7 @@ func TestPullAckDeadline(t *testing.T) {
 		t.Fatalf("given back: %+v", third)
 	}
 	w.ack(third[0].AckID, third[0].AckID)
-	w.clock.advance(time.Hour)
+	w.clock.Advance(time.Hour)
 	if got := w.pull(1); len(got) != 0 {
 		t.Errorf("acknowledged, and still there: %+v", got)
 	}
@@ -88,7 +88,7 @@ func TestPullRetention(t *testing.T) {
 	if got := w.pull(10); len(got) != 2 {
 		t.Errorf("queued %d", len(got))
 	}
-	w.clock.advance(7 * 24 * time.Hour)
+	w.clock.Advance(7 * 24 * time.Hour)
 	if got := w.pull(10); len(got) != 0 {
 		t.Errorf("kept %d", len(got))
 	}
@@ -143,7 +143,7 @@ func TestNotificationFaults(t *testing.T) {
 	if got := drain(); got != other {
 		t.Errorf("delayed, and at once: %s", got)
 	}
-	w.clock.advance(5 * time.Second)
+	w.clock.Advance(5 * time.Second)
 	if got := drain(); got != push {
 		t.Errorf("delayed, and later: %s", got)
 	}
@@ -162,14 +162,14 @@ func TestSaveLoad(t *testing.T) {
 		t.Fatal(err)
 	}
 	next := &world{t: t, clock: w.clock, counters: w.counters, faults: w.faults}
-	next.s = next.service(Settings{}, next.clock.now)
+	next.s = next.service(Settings{}, next.clock.Now)
 	if err := next.s.Load(t.TempDir()); err != nil {
 		t.Errorf("an empty folder: %v", err)
 	}
 	if err := next.s.Load(dir); err != nil {
 		t.Fatal(err)
 	}
-	next.clock.advance(time.Minute)
+	next.clock.Advance(time.Minute)
 	if got := next.pull(1); len(got) != 1 || got[0].Message.MessageID != before.Message.MessageID || got[0].Attempt != 2 {
 		t.Errorf("after a restart: %+v", got)
 	}

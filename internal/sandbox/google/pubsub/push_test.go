@@ -122,7 +122,7 @@ func TestPushBecomesPull(t *testing.T) {
 func (w *world) eventuallyPulled() {
 	w.t.Helper()
 	for range 10_000 {
-		w.clock.advance(time.Hour)
+		w.clock.Advance(time.Hour)
 		if got := w.pull(1); len(got) == 1 {
 			return
 		}

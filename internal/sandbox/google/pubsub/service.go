@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/postern-mail/postern/internal/sandbox/front"
 	"github.com/postern-mail/postern/internal/sandbox/traffic"
 )
 
@@ -72,20 +73,9 @@ type topic struct {
 
 // New makes a service without topics.
 func New(settings Settings, opts Options) *Service {
-	if opts.Now == nil {
-		opts.Now = time.Now
-	}
-	if opts.Log == nil {
-		opts.Log = slog.New(slog.DiscardHandler)
-	}
-	if opts.Counters == nil {
-		opts.Counters = &traffic.Counters{}
-	}
-	if opts.Faults == nil {
-		opts.Faults = traffic.NewFaults(0)
-	}
+	front.Defaults(&opts.Now, &opts.Log, &opts.Counters, &opts.Faults)
 	if opts.Client == nil {
-		opts.Client = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+		opts.Client = front.NotifyClient(nil)
 	}
 	return &Service{
 		settings: settings.withDefaults(), opts: opts, topics: map[string]*topic{}, subs: map[string]*subscription{},

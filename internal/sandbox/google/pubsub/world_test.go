@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/postern-mail/postern/internal/sandbox/traffic"
+	"github.com/postern-mail/postern/internal/sandbox/worldtest"
 )
 
 const (
@@ -26,28 +27,10 @@ const (
 	push      = `{"emailAddress":"alan@gmail.example","historyId":42}`
 )
 
-// clock is a clock that only a test moves.
-type clock struct {
-	mu sync.Mutex
-	t  time.Time
-}
-
-func (c *clock) now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.t
-}
-
-func (c *clock) advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.t = c.t.Add(d)
-}
-
 type world struct {
 	t        *testing.T
 	s        *Service
-	clock    *clock
+	clock    *worldtest.Clock
 	counters *traffic.Counters
 	faults   *traffic.Faults
 }
@@ -56,8 +39,8 @@ type world struct {
 // service.
 func newWorld(t *testing.T, settings Settings) *world {
 	t.Helper()
-	w := &world{t: t, clock: &clock{t: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}, counters: &traffic.Counters{}, faults: traffic.NewFaults(1)}
-	w.s = w.service(settings, w.clock.now)
+	w := &world{t: t, clock: worldtest.At(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)), counters: &traffic.Counters{}, faults: traffic.NewFaults(1)}
+	w.s = w.service(settings, w.clock.Now)
 	for _, err := range []error{
 		w.s.AddTopic(topicName), w.s.AddSubscription(subName, topicName),
 		w.s.Grant(topicName, "roles/pubsub.publisher", "serviceAccount:"+gmailPush),

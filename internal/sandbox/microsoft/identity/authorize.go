@@ -16,9 +16,6 @@ import (
 // maxForm bounds every form that is posted here.
 const maxForm = 1 << 20
 
-// cookieName carries the browser's session: who signed in with it before.
-const cookieName = "sandbox_session"
-
 // A request is a checked authorization request (RFC 6749 4.1.1, RFC 7636 4.3,
 // OpenID Connect Core 3.1.2.1).
 type request struct {
@@ -159,14 +156,14 @@ func (p *Provider) approve(w http.ResponseWriter, r *http.Request, req *request)
 		return
 	}
 	p.consent(user.ID, req.app.ClientID, p.names(req.scopes))
-	p.signIn(w, r, user)
+	p.sessions.Add(w, r, user)
 	p.grantCode(w, r, req, user)
 }
 
 // silent answers without a page when the browser's session allows it. With
 // must, what is missing is refused by redirect; otherwise false is returned.
 func (p *Provider) silent(w http.ResponseWriter, r *http.Request, req *request, must bool) bool {
-	user, ok := p.sessionUser(r, req.hint)
+	user, ok := p.sessions.User(r, p.users, req.hint)
 	why := refuse(50058)
 	if ok {
 		why = p.admits(req.tenant, user)
@@ -246,55 +243,10 @@ func (p *Provider) sendBack(w http.ResponseWriter, r *http.Request, req *request
 	w.WriteHeader(http.StatusFound)
 }
 
-// signIn remembers the user in the browser's session, for prompt=none.
-func (p *Provider) signIn(w http.ResponseWriter, r *http.Request, user cloud.User) {
-	id := ""
-	if c, err := r.Cookie(cookieName); err == nil {
-		id = c.Value
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.sessions[id] == nil {
-		id = signin.Opaque("")
-		p.sessions[id] = map[string]int{}
-		http.SetCookie(w, &http.Cookie{Name: cookieName, Value: id, Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode})
-	}
-	p.sessions[id][user.ID] = len(p.sessions[id])
-}
-
-// sessionUser is the hinted user if the session has it, or the session's only
-// one.
-func (p *Provider) sessionUser(r *http.Request, hint string) (cloud.User, bool) {
-	c, err := r.Cookie(cookieName)
-	if err != nil {
-		return cloud.User{}, false
-	}
-	p.mu.Lock()
-	ids := make([]string, 0, 2)
-	for id := range p.sessions[c.Value] {
-		ids = append(ids, id)
-	}
-	p.mu.Unlock()
-	slices.Sort(ids)
-	if hint != "" {
-		u, ok := p.users.UserByAddress(hint)
-		return u, ok && slices.Contains(ids, u.ID)
-	}
-	if len(ids) != 1 {
-		return cloud.User{}, false
-	}
-	return p.users.UserByID(ids[0])
-}
-
 // logout ends the browser's session and sends it on to
 // post_logout_redirect_uri if that belongs to an app.
 func (p *Provider) logout(w http.ResponseWriter, r *http.Request) {
-	if c, err := r.Cookie(cookieName); err == nil {
-		p.mu.Lock()
-		delete(p.sessions, c.Value)
-		p.mu.Unlock()
-	}
-	http.SetCookie(w, &http.Cookie{Name: cookieName, Path: "/", MaxAge: -1, Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode})
+	p.sessions.End(w, r)
 	to := r.URL.Query().Get("post_logout_redirect_uri")
 	for _, a := range p.Apps() {
 		if slices.Contains(a.RedirectURIs, to) {

@@ -40,18 +40,18 @@ type Provider struct {
 	now      func() time.Time
 	log      *slog.Logger
 	counters *traffic.Counters
+	sessions *signin.Sessions
 
 	mu       sync.Mutex
 	signer   *jwt.Signer
-	apps     map[string]*registration  // by lower-case client id
-	codes    map[string]*grant         // by hash
-	refresh  map[string]*grant         // by hash
-	access   map[string]*access        // by hash
-	consents map[consentKey][]string   // scope names, lower case
-	revoked  map[string]time.Time      // user id: grants from before are dead
-	blocks   map[string]int            // user id: the AADSTS code that signing in ends with
-	sessions map[string]map[string]int // browser cookie: user ids signed in
-	minted   int                       // since the last sweep
+	apps     map[string]*registration // by lower-case client id
+	codes    map[string]*grant        // by hash
+	refresh  map[string]*grant        // by hash
+	access   map[string]*access       // by hash
+	consents map[consentKey][]string  // scope names, lower case
+	revoked  map[string]time.Time     // user id: grants from before are dead
+	blocks   map[string]int           // user id: the AADSTS code that signing in ends with
+	minted   int                      // since the last sweep
 	// restricted: users may not allow applications; approved has the names that
 	// an administrator has allowed an application, by client id.
 	restricted bool
@@ -66,7 +66,7 @@ func New(settings Settings, opts Options, apps ...App) (*Provider, error) {
 		settings: settings.withDefaults(), users: opts.Users, now: opts.Now, log: opts.Log, counters: opts.Counters,
 		apps: map[string]*registration{}, codes: map[string]*grant{}, refresh: map[string]*grant{}, access: map[string]*access{},
 		consents: map[consentKey][]string{}, revoked: map[string]time.Time{}, blocks: map[string]int{},
-		sessions: map[string]map[string]int{}, approved: map[string][]string{},
+		sessions: signin.NewSessions("sandbox_session", "/", true), approved: map[string][]string{},
 	}
 	if p.now == nil {
 		p.now = time.Now

@@ -120,7 +120,7 @@ func TestCodeIsSingleUseAndShortLived(t *testing.T) {
 		t.Errorf("second use: %+v", e)
 	}
 	code = w.code(ada.Address)
-	w.clock.advance(10 * time.Minute)
+	w.clock.Advance(10 * time.Minute)
 	if _, _, e := w.redeem(code); !slices.Equal(e.Codes, []int{70008}) {
 		t.Errorf("after ten minutes: %+v", e)
 	}
@@ -176,7 +176,7 @@ func TestRefusedRefreshTokens(t *testing.T) {
 	if status, a, e := w.refresh(token, "scope", "Mail.Read"); status != http.StatusOK || a.Scope != "Mail.Read" {
 		t.Errorf("narrower: %d %+v %+v", status, a, e)
 	}
-	w.clock.advance(90 * 24 * time.Hour)
+	w.clock.Advance(90 * 24 * time.Hour)
 	_, _, e := w.refresh(token)
 	if !slices.Equal(e.Codes, []int{700082}) || !strings.Contains(e.Description, "was inactive for 90.00:00:00.") {
 		t.Errorf("after 90 days: %+v", e)
@@ -281,7 +281,7 @@ func TestAccessTokens(t *testing.T) {
 			t.Errorf("%q: %v, want %v", header, err, want)
 		}
 	}
-	w.clock.advance(time.Hour)
+	w.clock.Advance(time.Hour)
 	if _, err := w.p.Bearer("Bearer " + a.AccessToken); err != ErrTokenExpired {
 		t.Errorf("after an hour: %v", err)
 	}

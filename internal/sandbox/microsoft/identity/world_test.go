@@ -8,12 +8,12 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/postern-mail/postern/internal/sandbox/cloud"
 	"github.com/postern-mail/postern/internal/sandbox/traffic"
+	"github.com/postern-mail/postern/internal/sandbox/worldtest"
 )
 
 var (
@@ -21,46 +21,6 @@ var (
 	grace = cloud.User{ID: "0d7f8e35-47a5-4c5a-8a0e-11c9dd6a0002", Address: "grace@contoso.example", Name: "Grace Hopper"}
 	mary  = cloud.User{ID: "00000000-0000-0000-8a0e-11c9dd6a0003", Address: "mary@outlook.example", Name: "Mary Somerville"}
 )
-
-type directory []cloud.User
-
-func (d directory) Users() []cloud.User { return d }
-
-func (d directory) UserByAddress(a string) (cloud.User, bool) {
-	for _, u := range d {
-		if strings.EqualFold(u.Address, a) {
-			return u, true
-		}
-	}
-	return cloud.User{}, false
-}
-
-func (d directory) UserByID(id string) (cloud.User, bool) {
-	for _, u := range d {
-		if u.ID == id {
-			return u, true
-		}
-	}
-	return cloud.User{}, false
-}
-
-// clock is a clock that only a test moves.
-type clock struct {
-	mu sync.Mutex
-	t  time.Time
-}
-
-func (c *clock) now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.t
-}
-
-func (c *clock) advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.t = c.t.Add(d)
-}
 
 const (
 	callback = "http://localhost:8080/oauth/outlook/callback"
@@ -72,7 +32,7 @@ const (
 type world struct {
 	t        *testing.T
 	p        *Provider
-	clock    *clock
+	clock    *worldtest.Clock
 	server   *httptest.Server
 	client   *http.Client // keeps cookies, follows no redirect
 	counters *traffic.Counters
@@ -80,12 +40,12 @@ type world struct {
 
 func newWorld(t *testing.T, settings Settings, apps ...App) *world {
 	t.Helper()
-	w := &world{t: t, clock: &clock{t: time.Now()}, counters: &traffic.Counters{}}
+	w := &world{t: t, clock: worldtest.At(time.Now()), counters: &traffic.Counters{}}
 	if apps == nil {
 		apps = []App{DefaultApp()}
 	}
 	var err error
-	w.p, err = New(settings, Options{Users: directory{ada, grace, mary}, Now: w.clock.now, Counters: w.counters}, apps...)
+	w.p, err = New(settings, Options{Users: worldtest.Users{ada, grace, mary}, Now: w.clock.Now, Counters: w.counters, Key: worldtest.Key(t)}, apps...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -338,7 +338,7 @@ func TestSlowEndpointsAreHeldBackThenDropped(t *testing.T) {
 	}
 	w.s.Notify(change(cloud.Created))
 	w.counted("dropped_slow", 1)
-	w.clock.advance(10 * time.Minute) // a new window, a new chance
+	w.clock.Advance(10 * time.Minute) // a new window, a new chance
 	w.s.Notify(change(cloud.Created))
 	w.counted("delivered", 11)
 
@@ -391,7 +391,7 @@ func TestLifecycleEventsOnDemand(t *testing.T) {
 	}
 	tell(Missed)
 	tell(ReauthorizationRequired)
-	w.clock.advance(time.Minute)
+	w.clock.Advance(time.Minute)
 	w.s.Notify(change(cloud.Created))
 	w.counted("paused", 1)
 	if status, _ := w.do(adasCaller, "POST", "/subscriptions/"+id+"/reauthorize", ""); status != 204 {
@@ -413,18 +413,18 @@ func TestLifecycleEventsOnDemand(t *testing.T) {
 func TestExpiry(t *testing.T) {
 	w := newWorld(t, Settings{SweepEvery: time.Millisecond, RemovedOnExpiry: true})
 	id := w.subscribe("expirationDateTime", "2026-03-01T13:00:00Z")
-	w.clock.advance(31 * time.Minute)
+	w.clock.Advance(31 * time.Minute)
 	if p := w.next(); p.Value[0].Lifecycle != ReauthorizationRequired {
 		t.Fatalf("%+v", p)
 	}
-	w.clock.advance(15 * time.Minute)
+	w.clock.Advance(15 * time.Minute)
 	if p := w.next(); p.Value[0].Lifecycle != ReauthorizationRequired {
 		t.Fatalf("not repeated: %+v", p)
 	}
 	if status, _ := w.do(adasCaller, "PATCH", "/subscriptions/"+id, `{"expirationDateTime":"2026-03-01T14:00:00Z"}`); status != 200 {
 		t.Fatal(status)
 	}
-	w.clock.advance(74 * time.Minute)
+	w.clock.Advance(74 * time.Minute)
 	for {
 		p := w.next()
 		if p.Value[0].Lifecycle == SubscriptionRemoved {

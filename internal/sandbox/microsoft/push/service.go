@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/postern-mail/postern/internal/sandbox/cloud"
+	"github.com/postern-mail/postern/internal/sandbox/front"
 	"github.com/postern-mail/postern/internal/sandbox/traffic"
 )
 
@@ -62,29 +63,15 @@ type Service struct {
 
 // New makes a service without subscriptions.
 func New(settings Settings, opts Options) *Service {
-	if opts.Now == nil {
-		opts.Now = time.Now
-	}
-	if opts.Log == nil {
-		opts.Log = slog.New(slog.DiscardHandler)
-	}
-	if opts.Counters == nil {
-		opts.Counters = &traffic.Counters{}
-	}
-	if opts.Faults == nil {
-		opts.Faults = traffic.NewFaults(0)
-	}
+	front.Defaults(&opts.Now, &opts.Log, &opts.Counters, &opts.Faults)
 	if opts.Client == nil {
-		opts.Client = &http.Client{CheckRedirect: noRedirect}
+		opts.Client = front.NotifyClient(nil)
 	}
 	return &Service{
 		settings: settings.withDefaults(), opts: opts,
 		subs: map[string]*subscription{}, byUser: map[string]map[string]*subscription{}, queues: map[queueKey]*queue{}, hosts: map[string]*host{},
 	}
 }
-
-// noRedirect: an endpoint that redirects did not answer.
-func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 // Run sends what Notify takes until ctx ends, and returns when all its
 // goroutines did. What is then still unsent is lost, as in a crash.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/postern-mail/postern/internal/sandbox/cloud"
 	"github.com/postern-mail/postern/internal/sandbox/traffic"
+	"github.com/postern-mail/postern/internal/sandbox/worldtest"
 )
 
 var (
@@ -20,29 +21,12 @@ var (
 	grace = cloud.User{ID: "grace-oid", Address: "grace@contoso.example", Name: "Grace"}
 )
 
-type clock struct {
-	mu sync.Mutex
-	t  time.Time
-}
-
-func (c *clock) now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.t
-}
-
-func (c *clock) advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.t = c.t.Add(d)
-}
-
 type callerKey struct{}
 
 type world struct {
 	t        *testing.T
 	s        *Service
-	clock    *clock
+	clock    *worldtest.Clock
 	counters *traffic.Counters
 	faults   *traffic.Faults
 	api      http.Handler
@@ -52,7 +36,7 @@ type world struct {
 // newWorld is a running service with an endpoint that behaves.
 func newWorld(t *testing.T, settings Settings) *world {
 	t.Helper()
-	w := &world{t: t, clock: &clock{t: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}, counters: &traffic.Counters{}, faults: traffic.NewFaults(1)}
+	w := &world{t: t, clock: worldtest.At(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)), counters: &traffic.Counters{}, faults: traffic.NewFaults(1)}
 	settings.AllowHTTP = true
 	if settings.BatchWindow == 0 {
 		settings.BatchWindow = time.Millisecond
@@ -73,7 +57,7 @@ func newWorld(t *testing.T, settings Settings) *world {
 			return "", false
 		},
 		Tenant: func(cloud.User) string { return "tenant" },
-		Now:    w.clock.now, Counters: w.counters, Faults: w.faults,
+		Now:    w.clock.Now, Counters: w.counters, Faults: w.faults,
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
@@ -195,7 +179,7 @@ var adasCaller = Caller{User: ada, App: "app", Scopes: []string{"Mail.ReadWrite"
 func (w *world) want(changes ...any) string {
 	v := map[string]any{
 		"changeType": "created,updated,deleted", "notificationUrl": w.hook.server.URL + "/n?tag=1", "resource": "me/messages",
-		"expirationDateTime": w.clock.now().Add(24 * time.Hour).Format(time.RFC3339Nano), "clientState": "s3cret",
+		"expirationDateTime": w.clock.Now().Add(24 * time.Hour).Format(time.RFC3339Nano), "clientState": "s3cret",
 		"lifecycleNotificationUrl": w.hook.server.URL + "/l",
 	}
 	for i := 0; i < len(changes); i += 2 {
