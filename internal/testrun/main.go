@@ -2,12 +2,17 @@
 // skipped, each skip with its reason. It uses the race detector where cgo and
 // a C compiler are there, and says which it was. It installs nothing.
 //
+// The packages that take longest begin first, so that the last to end is not one
+// alone, and one more runs at a time than there are processors, since most wait
+// for something now and then. vet is left to `make lint`, which runs all of it.
+//
 // usage: testrun [-no-skip] [packages...]
 package main
 
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -15,6 +20,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"slices"
 	"strings"
 )
@@ -37,6 +43,39 @@ type event struct {
 
 type key struct{ pkg, test string }
 
+// slow are the packages that take longest, the slowest first.
+func slow() []string {
+	return []string{
+		"internal/e2e", "plugins/outlook", "plugins/gmail", "store/bolt", "internal/bench", "internal/sandbox/microsoft/graph",
+		"internal/outbox", "plugins/sdk/providertest", "cmd/postern", "internal/webhook", "internal/submission",
+		"internal/pluginhost", "internal/sandbox/google/gmail", "graph", "internal/mailbox",
+	}
+}
+
+// ordered puts the slow packages first. The go command keeps the order.
+func ordered(packages []string) []string {
+	rank := func(pkg string) int {
+		for i, s := range slow() {
+			if strings.HasSuffix(pkg, "postern/"+s) {
+				return i
+			}
+		}
+		return len(slow())
+	}
+	return slices.SortedStableFunc(slices.Values(packages), func(a, b string) int { return cmp.Compare(rank(a), rank(b)) })
+}
+
+// list gives the packages that patterns stand for.
+func list(patterns []string) ([]string, error) {
+	cmd := exec.Command("go", append([]string{"list", "-e"}, patterns...)...)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("go list: %w", err)
+	}
+	return strings.Fields(string(out)), nil
+}
+
 // tally is what has been seen.
 type tally struct {
 	w              io.Writer
@@ -47,14 +86,19 @@ type tally struct {
 }
 
 func run(packages []string, noSkip bool) int {
-	args := []string{"test", "-json", "-timeout", "9m"}
+	packages, err := list(packages)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "testrun:", err)
+		return 1
+	}
+	args := []string{"test", "-json", "-timeout", "9m", "-vet=off", fmt.Sprintf("-p=%d", runtime.NumCPU()+1)}
 	race, why := raceable()
 	env := os.Environ()
 	if race {
 		args, env = append(args, "-race"), append(env, "CGO_ENABLED=1")
 	}
 	fmt.Printf("race detector: %s\n", why)
-	cmd := exec.Command("go", append(args, packages...)...)
+	cmd := exec.Command("go", append(args, ordered(packages)...)...)
 	cmd.Env = env
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr

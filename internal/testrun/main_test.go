@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strings"
 	"testing"
 )
@@ -55,5 +56,14 @@ func TestReason(t *testing.T) {
 		if got := reason(lines); got != want {
 			t.Errorf("reason of %q is %q, want %q", lines, got, want)
 		}
+	}
+}
+
+func TestOrdered(t *testing.T) {
+	const m = "github.com/postern-mail/postern/"
+	got := ordered([]string{m + "cmd/postern", m + "graph/scalar", m + "internal/e2e", m + "store", m + "store/bolt"})
+	want := []string{m + "internal/e2e", m + "store/bolt", m + "cmd/postern", m + "graph/scalar", m + "store"}
+	if !slices.Equal(got, want) {
+		t.Errorf("the order is %v, want %v", got, want)
 	}
 }
