@@ -105,9 +105,9 @@ func (s *Service) maySend(ctx context.Context, acct *store.Account, from string)
 
 // authors judges whom a whole message is from (RFC 5322, 3.6.2).
 func (s *Service) authors(ctx context.Context, acct *store.Account, raw []byte) error {
-	e, err := message.Read(bytes.NewReader(raw))
+	e, _ := message.Read(bytes.NewReader(raw))
 	if e == nil {
-		return sdk.Errorf(sdk.KindInvalid, "submit message", "raw is not a message: %w", err)
+		return errNoMessage()
 	}
 	h := gomail.Header{Header: e.Header}
 	list, err := h.AddressList("From")
@@ -149,8 +149,7 @@ func recipients(lists ...[]sdk.Address) ([]string, error) {
 func composeRaw(acct *store.Account, in Input, now time.Time) (*store.Submission, []byte, error) {
 	e, err := message.Read(bytes.NewReader(in.Raw))
 	if e == nil || (err != nil && !message.IsUnknownCharset(err) && !message.IsUnknownEncoding(err)) {
-		// The parser's words would quote the message, which no error tells.
-		return nil, nil, sdk.Errorf(sdk.KindInvalid, "submit message", "raw is not a message: its header cannot be read")
+		return nil, nil, errNoMessage()
 	}
 	h := gomail.Header{Header: e.Header}
 	var lists [][]sdk.Address
@@ -203,6 +202,12 @@ func composeRaw(acct *store.Account, in Input, now time.Time) (*store.Submission
 	buf.Write(in.Raw[split+sep:])
 	return &store.Submission{ID: own, From: acct.Address, Recipients: rcpts, Subject: subject, MessageID: id,
 		InReplyTo: in.InReplyTo + in.Forward, Forward: in.Forward != ""}, buf.Bytes(), nil
+}
+
+// errNoMessage is in words of ours: the parser's would quote the message, which
+// no error tells.
+func errNoMessage() error {
+	return sdk.Errorf(sdk.KindInvalid, "submit message", "raw is not a message: its header cannot be read")
 }
 
 func writeHeader(w io.Writer, h message.Header) error {
