@@ -117,6 +117,10 @@ func TestHistoryIsNarrowed(t *testing.T) {
 	if diff := cmp.Diff([]string{"added", "deleted"}, words); diff != "" {
 		t.Error(diff)
 	}
+	words, _, _ = told(t, w, start, func(c *api.UsersHistoryListCall) { c.LabelId("INBOX").HistoryTypes("labelRemoved") })
+	if diff := cmp.Diff([]string{"-[UNREAD]", "-[INBOX]"}, words); diff != "" { // the trashed one was in the inbox
+		t.Error(diff)
+	}
 	// A page that the filter leaves empty still has a next one.
 	page, err := w.users(alan).History.List("me").StartHistoryId(start).MaxResults(1).HistoryTypes("messageDeleted").Do()
 	if must(t, page, err); len(page.History) > 0 || page.NextPageToken == "" {

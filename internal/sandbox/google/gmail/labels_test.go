@@ -51,8 +51,8 @@ func TestLabelsOfTheUser(t *testing.T) {
 	must(t, b, err) // parents need not exist
 	list, err := labels.List("me").Do()
 	must(t, list, err)
-	if last := list.Labels[len(list.Labels)-1]; len(list.Labels) != 16 || last.Id != b.Id || last.Color != nil {
-		t.Errorf("%d labels, the last is %+v", len(list.Labels), last)
+	if n := len(list.Labels); n != 16 || list.Labels[n-1].Id != b.Id || list.Labels[n-2].Name != "A" || list.Labels[n-2].Color != nil {
+		t.Errorf("%d labels, the last two are %+v and %+v", n, list.Labels[n-2], list.Labels[n-1])
 	}
 	for _, name := range []string{"A", "a"} {
 		_, err = labels.Create("me", &api.Label{Name: name}).Do()

@@ -100,6 +100,7 @@ func TestSpamAndTrashAreHidden(t *testing.T) {
 		{"all", msgs.List("me"), []string{in}},
 		{"included", msgs.List("me").IncludeSpamTrash(true), []string{trash, spam, in}},
 		{"by label", msgs.List("me").LabelIds("SPAM"), []string{spam}},
+		{"trash by label", msgs.List("me").LabelIds("TRASH"), []string{trash}},
 		{"labels are and", msgs.List("me").LabelIds("SPAM", "INBOX"), nil},
 		{"in:trash", msgs.List("me").Q("in:trash"), []string{trash}},
 		{"in:anywhere", msgs.List("me").Q("in:anywhere text"), []string{trash, spam, in}},
