@@ -92,7 +92,7 @@ var packages = map[string]pkg{
 	"internal/sandbox/google/gmail":       {floor: 7, imports: []string{"internal/sandbox/cloud", "internal/sandbox/directory", "internal/sandbox/front", "internal/sandbox/keep", "internal/sandbox/mimetree", "internal/sandbox/traffic"}},
 	"internal/sandbox/google/oauth":       {floor: 7, imports: []string{"internal/sandbox/cloud", "internal/sandbox/jwt", "internal/sandbox/keep", "internal/sandbox/signin", "internal/sandbox/traffic"}, tests: []string{"internal/sandbox/worldtest"}},
 	"internal/sandbox/google/pubsub":      {floor: 7, imports: []string{"internal/sandbox/front", "internal/sandbox/keep", "internal/sandbox/traffic"}, tests: []string{"internal/sandbox/worldtest"}},
-	"internal/sandbox/jwt":                {floor: 7},
+	"internal/sandbox/jwt":                {floor: 7, tests: []string{"internal/sandbox/worldtest"}},
 	"internal/sandbox/keep":               {floor: 7},
 	"internal/sandbox/mailfile":           {floor: 7},
 	"internal/sandbox/mimetree":           {floor: 7},
@@ -102,7 +102,7 @@ var packages = map[string]pkg{
 	"internal/sandbox/microsoft/push":     {floor: 7, imports: []string{"internal/sandbox/cloud", "internal/sandbox/front", "internal/sandbox/keep", "internal/sandbox/traffic"}, tests: []string{"internal/sandbox/worldtest"}},
 	"internal/sandbox/program":            {floor: 7, imports: []string{"internal/sandbox"}},
 	"internal/sandbox/seed":               {floor: 7, imports: []string{"internal/sandbox/cloud"}},
-	"internal/sandbox/signin":             {floor: 7, imports: []string{"internal/sandbox/cloud"}},
+	"internal/sandbox/signin":             {floor: 7, imports: []string{"internal/sandbox/cloud"}, tests: []string{"internal/sandbox/worldtest"}},
 	"internal/sandbox/traffic":            {floor: 7},
 	"internal/sandbox/worldtest":          {floor: 7, imports: []string{"internal/sandbox/cloud"}},
 
