@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os/exec"
+	"slices"
 	"syscall"
 	"testing"
 )
@@ -11,19 +12,33 @@ import (
 // plugin gives the process id of the outlook plugin, once it runs.
 func (d *demo) plugin() (pid int) {
 	d.t.Helper()
-	d.eventually("the plugin runs", func() bool {
+	return d.plugins("outlook")["outlook"]
+}
+
+// plugins gives the process ids of all plugins by instance, once these run.
+func (d *demo) plugins(names ...string) (pids map[string]int) {
+	d.t.Helper()
+	d.eventually(fmt.Sprintf("%v run", names), func() bool {
 		out, err := exec.Command(program("postern"), "-c", d.info.Config, "plugins", "list", "--json").Output()
 		if err != nil {
 			d.t.Fatal(err)
 		}
-		var got struct{ Instances []struct{ PID int } }
-		if err := json.Unmarshal(out, &got); err != nil || len(got.Instances) != 1 {
+		var got struct {
+			Instances []struct {
+				Instance string
+				PID      int
+			}
+		}
+		if err := json.Unmarshal(out, &got); err != nil {
 			d.t.Fatalf("plugins list: %v %s", err, out)
 		}
-		pid = got.Instances[0].PID
-		return pid > 0
+		pids = map[string]int{}
+		for _, i := range got.Instances {
+			pids[i.Instance] = i.PID
+		}
+		return !slices.ContainsFunc(names, func(name string) bool { return pids[name] <= 0 })
 	})
-	return pid
+	return pids
 }
 
 // kill ends a process at once. Process 0 would be our own group.
@@ -45,7 +60,7 @@ func (d *demo) gone(name string, pid int) {
 
 func TestNothingOutlivesTheDemo(t *testing.T) {
 	d := startDemo(t)
-	plugin := d.plugin()
+	plugins := d.plugins("outlook", "gmail")
 	if err := d.cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -53,14 +68,18 @@ func TestNothingOutlivesTheDemo(t *testing.T) {
 	for name, pid := range d.info.Processes {
 		d.gone(name, pid)
 	}
-	d.gone("plugin", plugin)
+	for name, pid := range plugins {
+		d.gone(name, pid)
+	}
 }
 
 func TestNoPluginOutlivesItsGateway(t *testing.T) {
 	d := startDemo(t)
-	plugin := d.plugin()
+	plugins := d.plugins("outlook", "gmail")
 	d.kill(d.info.Processes["gateway"])
-	d.gone("plugin", plugin)
+	for name, pid := range plugins {
+		d.gone(name, pid)
+	}
 	<-d.done
 	if d.err == nil {
 		t.Error("the demo ended well although its gateway was killed")

@@ -36,10 +36,16 @@ func (d *demo) secrets(client string, secrets ...map[string]any) {
 func (d *demo) providerState() (state, reason string) {
 	d.t.Helper()
 	var got struct {
-		Providers []struct{ State, StateReason string }
+		Providers []struct{ ID, State, StateReason string }
 	}
-	d.query(`{ providers { state stateReason } }`, nil, &got)
-	return got.Providers[0].State, got.Providers[0].StateReason
+	d.query(`{ providers { id state stateReason } }`, nil, &got)
+	for _, p := range got.Providers {
+		if p.ID == "outlook" {
+			return p.State, p.StateReason
+		}
+	}
+	d.t.Fatalf("the provider is not among %v", got.Providers)
+	return "", ""
 }
 
 // TestSecretExpires: a client secret that expires under a running gateway is
@@ -47,6 +53,7 @@ func (d *demo) providerState() (state, reason string) {
 // also over a restart. No account's grant is said to have expired. A new secret
 // and SIGHUP heal every account, and nobody connects again.
 func TestSecretExpires(t *testing.T) {
+	t.Parallel()
 	d := startDemo(t)
 	var secretFile, client, secret string
 	g, p, s := d.own(t, func(dir string, s settings) {

@@ -32,7 +32,8 @@ func (s settings) section(path ...string) settings {
 }
 
 // settings reads the demo's configuration, for a second gateway: with a data
-// folder and a port of its own.
+// folder and a port of its own. It is given the first provider alone: two
+// gateways would share the other's Pub/Sub subscription, and each get half.
 func (d *demo) settings(dir string) settings {
 	d.t.Helper()
 	raw, err := os.ReadFile(d.info.Config)
@@ -43,6 +44,7 @@ func (d *demo) settings(dir string) settings {
 	if err := yaml.Unmarshal(raw, &s); err != nil {
 		d.t.Fatal(err)
 	}
+	delete(s.section("providers"), "gmail")
 	addr := freeAddress(d.t)
 	s["data_dir"], s["public_url"] = filepath.Join(dir, "data"), "http://"+addr
 	s.section("http")["listen"] = addr
