@@ -130,8 +130,8 @@ func TestResumable(t *testing.T) {
 				t.Errorf("again: %d %s, was %s", resp.StatusCode, again, first)
 			}
 		}
-		if d.sent() != 1 || !bytes.HasSuffix(d.mail[0], raw[len(raw)-600_000:]) {
-			t.Errorf("%d sent", d.sent())
+		if d.sent() != 1 || !bytes.HasSuffix(d.mail[0], raw[len(raw)-600_000:]) || bytes.Count(d.mail[0], []byte("Subject: Plans")) != 1 {
+			t.Errorf("%d sent, or a piece twice", d.sent())
 		}
 		if u := d.counters.Report("google", alan).UnitsSpent; u != 100 {
 			t.Errorf("%d units", u)
