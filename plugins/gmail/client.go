@@ -5,9 +5,11 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"mime"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -28,9 +30,12 @@ const (
 	maxWait = 2 * time.Minute
 	// stall is how long an answer may be silent in its middle.
 	stall = 2 * time.Minute
-	// maxAnswer is more than any answer has: the largest message in base64 with
-	// what is around it.
-	maxAnswer = 256 << 20
+	// maxRaw is more than a raw message has: the largest in base64 with what is
+	// around it.
+	maxRaw = 256 << 20
+	// smallAnswer is what an answer may have without waiting for its turn among
+	// those that are large.
+	smallAnswer = 4 << 20
 )
 
 // do sends one request, as often as it takes: it waits for its turn by
@@ -49,7 +54,9 @@ func (c *call) do(ctx context.Context, m method, fn func(ctx context.Context, s 
 type job struct {
 	units, weight int
 	once          bool
-	run           func(ctx context.Context) error
+	// limit is the largest answer that is read, Options.MaxAnswer where it is 0.
+	limit int64
+	run   func(ctx context.Context) error
 }
 
 func (c *call) retry(ctx context.Context, j job) error {
@@ -124,9 +131,17 @@ func (c *call) try(ctx context.Context, j job) (token string, sent bool, err err
 	}
 	var wrote atomic.Bool
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { wrote.Store(true) }})
-	ctx, cancel := context.WithCancel(context.WithValue(ctx, tokenKey{}, token))
+	limit := j.limit
+	if limit == 0 {
+		limit = c.p.largest
+	}
+	var whole atomic.Bool
+	ctx, cancel := context.WithCancel(signed(ctx, pass{token: token, limit: limit, large: c.p.answers, whole: &whole}))
 	defer cancel()
 	err = j.run(ctx)
+	if whole.Load() && (errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)) {
+		err = &badBody{} // it was not cut off: there is no more of it
+	}
 	return token, wrote.Load(), err
 }
 
@@ -151,6 +166,9 @@ func (c *call) transportError(ctx context.Context, err error, mayHaveActed bool)
 	case unreadable(err):
 		// The decoder's text may quote the answer.
 		code, msg = codeBadAnswer, "Gmail's answer cannot be read"
+		if bad := (*badBody)(nil); errors.As(err, &bad) {
+			msg += bad.words
+		}
 	}
 	return &mail.Error{Kind: kind, Op: c.op, Code: code, Message: msg, Err: err}
 }
@@ -165,8 +183,23 @@ func withOp(err error, op string) error {
 	return err
 }
 
-// tokenKey is where a context carries the access token.
-type tokenKey struct{}
+// passKey is where a context carries what a request of the API goes out with.
+type passKey struct{}
+
+// pass is the access token, and what may come back for it.
+type pass struct {
+	token string
+	limit int64
+	// large is where large answers take turns.
+	large chan struct{}
+	// whole is set when all of the answer is there.
+	whole *atomic.Bool
+}
+
+// signed is a context with which the API may be asked.
+func signed(ctx context.Context, p pass) context.Context {
+	return context.WithValue(ctx, passKey{}, p)
+}
 
 // signer sends requests with the token of their context, and bounds the answers
 // in size and in silence: the client of the API reads whatever comes.
@@ -174,34 +207,46 @@ type signer struct{ next http.RoundTripper }
 
 // RoundTrip refuses what has no token: it did not come through do.
 func (s *signer) RoundTrip(req *http.Request) (*http.Response, error) {
-	token, _ := req.Context().Value(tokenKey{}).(string)
-	if token == "" {
+	p, ok := req.Context().Value(passKey{}).(pass)
+	if !ok {
 		return nil, errors.New("a request without a token")
 	}
 	ctx, cancel := context.WithCancel(req.Context())
 	req = req.Clone(ctx)
-	req.Header.Set("Authorization", "Bearer "+token)
+	req.Header.Set("Authorization", "Bearer "+p.token)
 	resp, err := s.next.RoundTrip(req)
 	if err != nil {
 		cancel()
 		return nil, err
 	}
+	if kind, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type")); err == nil && kind == "text/html" && resp.StatusCode == http.StatusOK {
+		_ = resp.Body.Close()
+		cancel()
+		return nil, &badBody{": it is text/html in place of JSON; perhaps something on the way answers instead"}
+	}
 	body := pace.NewBody(resp.Body, stall, cancel)
-	resp.Body = &boundedBody{Body: body, left: maxAnswer, untold: resp.StatusCode == http.StatusOK}
+	resp.Body = &boundedBody{Body: body, ctx: ctx, pass: p, untold: resp.StatusCode == http.StatusOK}
 	return resp, nil
 }
 
-var errTooLarge = errors.New("answer over the size limit")
+// badBody is an answer that is not what it should be; words say what it is.
+type badBody struct{ words string }
 
-// boundedBody ends an answer that is too large, and makes an empty object of one
-// that says nothing: that is how Gmail answers where there is nothing of what the
-// parameter fields has asked for.
+func (b *badBody) Error() string { return "answer cannot be read" + b.words }
+
+// boundedBody ends an answer that is too large, lets few large ones be read at
+// once, and makes an empty object of one that says nothing: that is how Gmail
+// answers where there is nothing of what the parameter fields has asked for.
 type boundedBody struct {
 	*pace.Body
-	left   int64
+	ctx    context.Context
+	pass   pass
+	read   int64
+	turn   bool // it is one of the large ones
 	untold bool
 }
 
+// Read reads on, within the bounds.
 func (b *boundedBody) Read(p []byte) (int, error) {
 	n, err := b.Body.Read(p)
 	if n == 0 && err == io.EOF && b.untold && len(p) > 1 {
@@ -209,9 +254,29 @@ func (b *boundedBody) Read(p []byte) (int, error) {
 		return copy(p, "{}"), nil
 	}
 	b.untold = b.untold && n == 0
-	b.left -= int64(n)
-	if b.left < 0 && (err == nil || err == io.EOF) {
-		return n, errTooLarge
+	if err == io.EOF {
+		b.pass.whole.Store(true)
+	}
+	b.read += int64(n)
+	if b.read > b.pass.limit {
+		return n, &badBody{": it has more than " + strconv.FormatInt(b.pass.limit>>20, 10) + " MiB"}
+	}
+	if b.read > smallAnswer && !b.turn {
+		select {
+		case b.pass.large <- struct{}{}:
+			b.turn = true
+		case <-b.ctx.Done():
+			return n, b.ctx.Err()
+		}
 	}
 	return n, err
+}
+
+// Close gives the turn back.
+func (b *boundedBody) Close() error {
+	if b.turn {
+		b.turn = false
+		<-b.pass.large
+	}
+	return b.Body.Close()
 }

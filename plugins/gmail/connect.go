@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/oauth2"
@@ -235,7 +236,7 @@ func (p *Provider) whoami(ctx context.Context, conf *config, token string) (stri
 	if err != nil {
 		return "", &mail.Error{Kind: mail.KindInternal, Op: opFinish, Message: "make a client of Gmail", Err: err}
 	}
-	profile, err := service.Users.GetProfile("me").Context(context.WithValue(ctx, tokenKey{}, token)).Do()
+	profile, err := service.Users.GetProfile("me").Context(signed(ctx, pass{token: token, limit: p.largest, large: p.answers, whole: new(atomic.Bool)})).Do()
 	if r := refusalOf(err, p.now()); r != nil {
 		e := r.mailError(opFinish, false)
 		// A Workspace account without Gmail is refused in more than one way.

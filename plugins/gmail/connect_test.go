@@ -47,7 +47,7 @@ func TestAuthorizeURL(t *testing.T) {
 		t.Error("the verifier is in the address")
 	}
 	_, err = w.p.BeginConnect(t.Context(), &provider.BeginConnectRequest{RedirectURL: redirect})
-	wantKind(t, err, mail.KindInvalid)
+	wantError(t, err, mail.KindInvalid)
 }
 
 func TestConnecting(t *testing.T) {
@@ -84,7 +84,7 @@ func TestUntickedBoxes(t *testing.T) {
 				w.configure()
 			}
 			_, err := w.finish(w.approve(alan, tc.form))
-			wantKind(t, err, mail.KindForbidden, "missing_scopes")
+			wantError(t, err, mail.KindForbidden, "missing_scopes")
 			if err == nil || !strings.HasSuffix(err.Error(), "missing: "+tc.missing+" (missing_scopes)") {
 				t.Errorf("error %v", err)
 			}
@@ -102,13 +102,13 @@ func TestAnAccountWithoutGmail(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := w.finish(w.approve(address, nil))
-	wantKind(t, err, mail.KindForbidden, "mail_service_not_enabled")
+	wantError(t, err, mail.KindForbidden, "mail_service_not_enabled")
 }
 
 func TestDeclining(t *testing.T) {
 	w := newWorld(t)
 	_, err := w.finish(w.approve(alan, url.Values{"decision": {"deny"}}))
-	wantKind(t, err, mail.KindForbidden, "access_denied")
+	wantError(t, err, mail.KindForbidden, "access_denied")
 }
 
 func TestCallbacksOfOthers(t *testing.T) {
@@ -123,24 +123,24 @@ func TestCallbacksOfOthers(t *testing.T) {
 		return out
 	}
 	_, err := w.finish(pending, with("state", "another"))
-	wantKind(t, err, mail.KindInvalid, "state_mismatch")
+	wantError(t, err, mail.KindInvalid, "state_mismatch")
 	_, err = w.finish([]byte("{}"), params)
-	wantKind(t, err, mail.KindInvalid)
+	wantError(t, err, mail.KindInvalid)
 	_, err = w.finish(pending, url.Values{})
-	wantKind(t, err, mail.KindInvalid)
+	wantError(t, err, mail.KindInvalid)
 	_, err = w.finish(pending, with("error", "admin_policy_enforced"))
-	wantKind(t, err, mail.KindForbidden, mail.CodeAdminConsent)
+	wantError(t, err, mail.KindForbidden, mail.CodeAdminConsent)
 	_, err = w.finish(pending, with("error", "redirect_uri_mismatch"))
-	wantKind(t, err, mail.KindMisconfigured, "redirect_uri_mismatch")
+	wantError(t, err, mail.KindMisconfigured, "redirect_uri_mismatch")
 	_, err = w.finish(pending, with("error", "server_error"))
-	wantKind(t, err, mail.KindUnavailable)
+	wantError(t, err, mail.KindUnavailable)
 
 	// The code of one attempt with what another one has kept.
 	other, _ := w.approve(joan, nil)
 	_, err = w.finish(other, params)
-	wantKind(t, err, mail.KindForbidden)
+	wantError(t, err, mail.KindForbidden)
 	_, err = w.finish(pending, with("code", "4/none"))
-	wantKind(t, err, mail.KindForbidden)
+	wantError(t, err, mail.KindForbidden)
 }
 
 // TestNoRefreshToken: without prompt=consent Google gives one the first time
@@ -153,7 +153,7 @@ func TestNoRefreshToken(t *testing.T) {
 		t.Fatal("the first time:", err)
 	}
 	_, err := w.finish(w.approve(alan, nil))
-	wantKind(t, err, mail.KindForbidden, "no_refresh_token")
+	wantError(t, err, mail.KindForbidden, "no_refresh_token")
 }
 
 // TestTestingMode: what an application in testing is given dies after seven
@@ -184,7 +184,7 @@ func TestTestingMode(t *testing.T) {
 	}
 	w.clock.Forward(8 * 24 * time.Hour)
 	_, err = w.p.Mailboxes(t.Context(), &provider.MailboxesRequest{Call: w.call()})
-	wantKind(t, err, mail.KindGrantExpired)
+	wantError(t, err, mail.KindGrantExpired)
 	if err == nil || !strings.Contains(err.Error(), "testing mode") {
 		t.Errorf("error %v", err)
 	}
@@ -197,10 +197,10 @@ func TestGrantsThatAreNoneOfOurs(t *testing.T) {
 		t.Fatal(err)
 	}
 	err = w.p.Open(t.Context(), &provider.OpenRequest{Account: "a", Subject: "another", Grant: resp.Grant})
-	wantKind(t, err, mail.KindInvalid, "other_subject")
+	wantError(t, err, mail.KindInvalid, "other_subject")
 	for _, junk := range []string{"", "{}", `{"v":2}`, `{"v":1,"sub":"x","client_id":"y"}`} {
 		err = w.p.Open(t.Context(), &provider.OpenRequest{Account: "a", Grant: []byte(junk)})
-		wantKind(t, err, mail.KindGrantExpired, "unreadable_grant")
+		wantError(t, err, mail.KindGrantExpired, "unreadable_grant")
 	}
 	w.account = "a"
 	if err := w.p.Open(t.Context(), &provider.OpenRequest{Account: "a", Grant: resp.Grant}); err != nil {
@@ -209,5 +209,5 @@ func TestGrantsThatAreNoneOfOurs(t *testing.T) {
 	w.conf.Settings["client_id"] = "another.apps.googleusercontent.com"
 	w.configure()
 	_, err = w.p.Mailboxes(t.Context(), &provider.MailboxesRequest{Call: w.call()})
-	wantKind(t, err, mail.KindGrantExpired, "other_application")
+	wantError(t, err, mail.KindGrantExpired, "other_application")
 }

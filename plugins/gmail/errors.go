@@ -257,7 +257,8 @@ func statusOf(err error) int {
 func unreadable(err error) bool {
 	var syntax *json.SyntaxError
 	var kind *json.UnmarshalTypeError
-	return errors.As(err, &syntax) || errors.As(err, &kind) || errors.Is(err, errTooLarge)
+	var bad *badBody
+	return errors.As(err, &syntax) || errors.As(err, &kind) || errors.As(err, &bad)
 }
 
 func clip(s string, n int) string {

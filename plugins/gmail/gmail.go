@@ -51,6 +51,9 @@ type Options struct {
 	// Log defaults to slog's default logger, which provider.Serve sets to one
 	// that the host collects.
 	Log *slog.Logger
+	// MaxAnswer is the largest answer that is read, in bytes, raw messages
+	// apart; 64 MiB where it is 0.
+	MaxAnswer int64
 }
 
 // Provider implements provider.Provider for Gmail. One serves one instance, any
@@ -68,8 +71,11 @@ type Provider struct {
 	// while one cannot until the operator acts.
 	listening session.Calls
 	deaf      atomic.Bool
-	// large bounds the big messages that are held in memory at once.
-	large chan struct{}
+	// large bounds the big messages that are held in memory at once, answers
+	// the big answers.
+	large, answers chan struct{}
+	// largest is Options.MaxAnswer.
+	largest int64
 
 	mu       sync.Mutex
 	accounts map[string]*account
@@ -80,7 +86,10 @@ func New(o Options) *Provider {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Provider{now: o.Now, logger: o.Log, large: make(chan struct{}, 2), accounts: make(map[string]*account)}
+	if o.MaxAnswer == 0 {
+		o.MaxAnswer = 64 << 20
+	}
+	return &Provider{now: o.Now, logger: o.Log, largest: o.MaxAnswer, large: make(chan struct{}, 2), answers: make(chan struct{}, 4), accounts: make(map[string]*account)}
 }
 
 // log is asked for at each use: the default logger is set after New.

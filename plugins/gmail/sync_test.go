@@ -27,8 +27,8 @@ func (w *world) fill(n int) {
 	}
 }
 
-// wantKind checks an error's kind, and its code where one is given.
-func wantKind(t *testing.T, err error, kind mail.Kind, code ...string) {
+// wantError checks an error's kind, and its code where one is given.
+func wantError(t *testing.T, err error, kind mail.Kind, code ...string) {
 	t.Helper()
 	var e *mail.Error
 	if mail.KindOf(err) != kind || len(code) > 0 && (!errors.As(err, &e) || e.Code != code[0]) {
@@ -135,7 +135,7 @@ func TestFirstSyncGoesOnWhereItStopped(t *testing.T) {
 		}
 	}
 	w.like(all)
-	if r := w.report(); r.Units["gmail.users.messages.get"] > 20*(150+1)+20 || r.Count("GET", "/gmail/v1/users/{userId}/profile") > 0 {
+	if r := w.report(); r.Units["gmail.users.messages.get"] > 20*(150+1)+20 || r.Count("GET", "/gmail/v1/users/me/profile") > 0 {
 		t.Errorf("what was told is read again: %v", r.Units)
 	}
 }
@@ -240,7 +240,7 @@ func TestCursorsThatAreNoGood(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, _, err = w.changes(cur)
-	wantKind(t, err, mail.KindCursorExpired)
+	wantError(t, err, mail.KindCursorExpired)
 	if items, _ := w.mustChanges(nil); len(items) != 1 {
 		t.Errorf("%d messages", len(items))
 	}
@@ -251,7 +251,7 @@ func TestCursorsThatAreNoGood(t *testing.T) {
 func TestFutureHistoryIsNoHistory(t *testing.T) {
 	w := connected(t, func(o *sandbox.Options) { o.GoogleSettings.Mail.FutureHistoryOK = true })
 	_, _, err := w.changes(mail.Cursor(`{"v":1,"h":"99999999999"}`))
-	wantKind(t, err, mail.KindCursorExpired, "future_history")
+	wantError(t, err, mail.KindCursorExpired, "future_history")
 }
 
 func TestThrottlingIsWaitedFor(t *testing.T) {
@@ -259,7 +259,7 @@ func TestThrottlingIsWaitedFor(t *testing.T) {
 		t.Run(strconv.Itoa(status), func(t *testing.T) {
 			w := connected(t)
 			w.fill(3)
-			w.fault(traffic.Fault{User: alan, Match: "GET /gmail/v1/users/{userId}/messages", Status: status, Times: 2})
+			w.fault(traffic.Fault{User: alan, Match: "GET /gmail/v1/users/me/messages", Status: status, Times: 2})
 			items, _ := w.mustChanges(nil)
 			w.like(items)
 		})
@@ -269,7 +269,7 @@ func TestThrottlingIsWaitedFor(t *testing.T) {
 func TestPartsOfBatchesThatAreRefusedAreReadAgain(t *testing.T) {
 	w := connected(t)
 	w.fill(20)
-	w.fault(traffic.Fault{User: alan, Match: "GET /gmail/v1/users/{userId}/messages/{id}", Status: 429, Times: 5})
+	w.fault(traffic.Fault{User: alan, Match: "GET /gmail/v1/users/me/messages/{id}", Status: 429, Times: 5})
 	items, _ := w.mustChanges(nil)
 	w.like(items)
 }
@@ -289,8 +289,8 @@ func TestMissingMessagesFailAlone(t *testing.T) {
 		if len(s.Messages)+len(s.Raws) != 1 || len(s.Failures) != 2 {
 			t.Errorf("mode %d: %+v", mode, s)
 		}
-		wantKind(t, s.Failures[gone], mail.KindNotFound)
-		wantKind(t, s.Failures["no id"], mail.KindNotFound)
+		wantError(t, s.Failures[gone], mail.KindNotFound)
+		wantError(t, s.Failures["no id"], mail.KindNotFound)
 	}
 }
 
@@ -299,5 +299,5 @@ func TestCancelledCallsEnd(t *testing.T) {
 	w.fill(3)
 	ctx, cancel := context.WithCancel(t.Context())
 	err := w.p.Changes(ctx, &provider.ChangesRequest{Call: w.call()}, func(*mail.Batch) error { cancel(); return nil })
-	wantKind(t, err, mail.KindUnavailable)
+	wantError(t, err, mail.KindUnavailable)
 }

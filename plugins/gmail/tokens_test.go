@@ -82,7 +82,7 @@ func TestRefusedTokens(t *testing.T) {
 			var err error
 			for range 3 {
 				err = w.list()
-				wantKind(t, err, tc.kind)
+				wantError(t, err, tc.kind)
 			}
 			if err == nil || !strings.Contains(err.Error(), tc.words) || !strings.Contains(err.Error(), tc.code) {
 				t.Errorf("error %v", err)
@@ -145,7 +145,7 @@ func TestAGrantWorksAfterARestartAndAfterConnectingAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.clock.Forward(2 * time.Hour)
-	wantKind(t, w.list(), mail.KindGrantExpired)
+	wantError(t, w.list(), mail.KindGrantExpired)
 	w.clock.Forward(-2 * time.Hour)
 	w.connect(alan)
 	if err := w.list(); err != nil {
@@ -168,7 +168,7 @@ func TestRevokeReallyRevokes(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.account = "other"
-	wantKind(t, w.list(), mail.KindGrantExpired, "invalid_grant")
+	wantError(t, w.list(), mail.KindGrantExpired, "invalid_grant")
 	w.fault(traffic.Fault{Match: "POST /revoke", Status: 503})
-	wantKind(t, w.p.Revoke(t.Context(), &provider.RevokeRequest{Call: w.call()}), mail.KindUnavailable)
+	wantError(t, w.p.Revoke(t.Context(), &provider.RevokeRequest{Call: w.call()}), mail.KindUnavailable)
 }
