@@ -109,35 +109,15 @@ func (r attemptResolver) Peer(_ context.Context, a *store.Attempt) (*string, err
 
 // deliveryPage lists deliveries, newest first.
 func (s *Server) deliveryPage(ctx context.Context, first *int, after *string, filter store.DeliveryFilter) (*generated.DeliveryConnection, error) {
-	const list = "deliveries"
-	n, err := pageSize(first, 50)
+	found, err := dated(ctx, s, "deliveries", first, after, func(tx store.Tx, place store.DateKey, n int) ([]*store.Delivery, error) {
+		return tx.Deliveries(filter, place, n)
+	}, func(d *store.Delivery) store.DateKey { return store.DateKey{At: d.CreatedAt, ID: d.ID} })
 	if err != nil {
 		return nil, err
 	}
-	place, err := parseDateCursor(list, after)
-	if err != nil {
-		return nil, err
+	c := &generated.DeliveryConnection{Edges: make([]*generated.DeliveryEdge, len(found.nodes)), PageInfo: found.info}
+	for i, d := range found.nodes {
+		c.Edges[i] = &generated.DeliveryEdge{Cursor: found.cursors[i], Node: d}
 	}
-	var found []*store.Delivery
-	if err := s.store.View(ctx, func(tx store.Tx) (err error) {
-		found, err = tx.Deliveries(filter, place, n+1)
-		return err
-	}); err != nil {
-		return nil, err
-	}
-	more := len(found) > n
-	if more {
-		found = found[:n]
-	}
-	c := &generated.DeliveryConnection{Edges: make([]*generated.DeliveryEdge, 0, len(found))}
-	var start, end string
-	for _, d := range found {
-		end = dateCursor(list, store.DateKey{At: d.CreatedAt, ID: d.ID})
-		if start == "" {
-			start = end
-		}
-		c.Edges = append(c.Edges, &generated.DeliveryEdge{Cursor: end, Node: d})
-	}
-	c.PageInfo = pageInfo(after, more, start, end)
 	return c, nil
 }

@@ -73,6 +73,47 @@ func pageInfo(after *string, more bool, first, last string) *generated.PageInfo 
 	}
 }
 
+// datedPage is a page of what is listed by date.
+type datedPage[T any] struct {
+	nodes   []T
+	cursors []string
+	info    *generated.PageInfo
+}
+
+// dated reads a page of what read lists by date, the newest first.
+func dated[T any](ctx context.Context, s *Server, list string, first *int, after *string,
+	read func(tx store.Tx, place store.DateKey, n int) ([]T, error), key func(T) store.DateKey) (*datedPage[T], error) {
+	n, err := pageSize(first, 50)
+	if err != nil {
+		return nil, err
+	}
+	place, err := parseDateCursor(list, after)
+	if err != nil {
+		return nil, err
+	}
+	p := &datedPage[T]{}
+	if err := s.store.View(ctx, func(tx store.Tx) (err error) {
+		p.nodes, err = read(tx, place, n+1)
+		return err
+	}); err != nil {
+		return nil, err
+	}
+	more := len(p.nodes) > n
+	if more {
+		p.nodes = p.nodes[:n]
+	}
+	p.cursors = make([]string, len(p.nodes))
+	for i, node := range p.nodes {
+		p.cursors[i] = dateCursor(list, key(node))
+	}
+	var start, end string
+	if len(p.cursors) > 0 {
+		start, end = p.cursors[0], p.cursors[len(p.cursors)-1]
+	}
+	p.info = pageInfo(after, more, start, end)
+	return p, nil
+}
+
 // optional gives null for the empty string.
 func optional(s string) *string {
 	if s == "" {

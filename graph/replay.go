@@ -51,36 +51,16 @@ func (r queryResolver) ReplayJob(ctx context.Context, id string) (*store.Job, er
 
 // ReplayJobs lists replays, newest first.
 func (r queryResolver) ReplayJobs(ctx context.Context, first *int, after *string) (*generated.ReplayJobConnection, error) {
-	const list = "replayJobs"
-	n, err := pageSize(first, 50)
+	found, err := dated(ctx, r.Server, "replayJobs", first, after, func(tx store.Tx, place store.DateKey, n int) ([]*store.Job, error) {
+		return tx.Jobs(place, n)
+	}, func(j *store.Job) store.DateKey { return store.DateKey{At: j.CreatedAt, ID: j.ID} })
 	if err != nil {
 		return nil, err
 	}
-	place, err := parseDateCursor(list, after)
-	if err != nil {
-		return nil, err
+	c := &generated.ReplayJobConnection{Edges: make([]*generated.ReplayJobEdge, len(found.nodes)), PageInfo: found.info}
+	for i, j := range found.nodes {
+		c.Edges[i] = &generated.ReplayJobEdge{Cursor: found.cursors[i], Node: j}
 	}
-	var found []*store.Job
-	if err := r.store.View(ctx, func(tx store.Tx) (err error) {
-		found, err = tx.Jobs(place, n+1)
-		return err
-	}); err != nil {
-		return nil, err
-	}
-	more := len(found) > n
-	if more {
-		found = found[:n]
-	}
-	c := &generated.ReplayJobConnection{Edges: make([]*generated.ReplayJobEdge, 0, len(found))}
-	var start, end string
-	for _, j := range found {
-		end = dateCursor(list, store.DateKey{At: j.CreatedAt, ID: j.ID})
-		if start == "" {
-			start = end
-		}
-		c.Edges = append(c.Edges, &generated.ReplayJobEdge{Cursor: end, Node: j})
-	}
-	c.PageInfo = pageInfo(after, more, start, end)
 	return c, nil
 }
 
