@@ -159,18 +159,24 @@ func (r *recorder) unlinkat(c *call) error {
 	return nil
 }
 
-// linkat gives a file one more name.
-func (r *recorder) linkat(c *call) error {
+// places are the two names that a call is about, and whether both are ours.
+func (r *recorder) places(c *call, done string) (fromDir node, fromName string, dir node, name string, ours bool, err error) {
 	fromDir, fromName, fromOurs, err := r.place(c.args[0], c.args[1])
 	if err != nil {
-		return err
+		return 0, "", 0, "", false, err
 	}
-	dir, name, ours, err := r.place(c.args[2], c.args[3])
+	dir, name, ours, err = r.place(c.args[2], c.args[3])
+	if err == nil && fromOurs != ours {
+		err = fmt.Errorf("a file is %s over the border of %s, which is not modelled", done, r.root)
+	}
+	return fromDir, fromName, dir, name, ours, err
+}
+
+// linkat gives a file one more name.
+func (r *recorder) linkat(c *call) error {
+	fromDir, fromName, dir, name, ours, err := r.places(c, "linked")
 	if err != nil {
 		return err
-	}
-	if fromOurs != ours {
-		return fmt.Errorf("a file is linked over the border of %s, which is not modelled", r.root)
 	}
 	n, exists := r.names[fromDir][fromName]
 	if _, taken := r.names[dir][name]; !ours || !exists || taken {
@@ -188,16 +194,9 @@ func (r *recorder) linkat(c *call) error {
 }
 
 func (r *recorder) renameat(c *call) error {
-	fromDir, fromName, fromOurs, err := r.place(c.args[0], c.args[1])
+	fromDir, fromName, dir, name, ours, err := r.places(c, "moved")
 	if err != nil {
 		return err
-	}
-	dir, name, ours, err := r.place(c.args[2], c.args[3])
-	if err != nil {
-		return err
-	}
-	if fromOurs != ours {
-		return fmt.Errorf("a file is moved over the border of %s, which is not modelled", r.root)
 	}
 	n, exists := r.names[fromDir][fromName]
 	if !ours || !exists {
