@@ -83,18 +83,8 @@ func TestDeletedUnderAProbe(t *testing.T) {
 // not count any more once their endpoint is deleted.
 func TestDeletedGivesBackItsRoom(t *testing.T) {
 	inBubble(t, func(t *testing.T, s *bolt.Store) {
-		release := make(chan struct{})
-		c := answering(func(d *store.Delivery) Outcome {
-			if d.Event == "a/2" {
-				<-release
-			}
-			return ok()
-		})
-		r := start(t, s, c, Options{})
+		r, _, release := busyLane(t, s)
 		defer r.stop()
-		r.endpoint("e", true)
-		r.owe("e", "a", true, 1, 1)
-		settle()
 		for n := 2; n < 6; n++ {
 			r.hand("e", "a", n)
 		}

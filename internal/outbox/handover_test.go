@@ -31,6 +31,24 @@ func (r *rig) hand(endpoint, account string, n int) {
 	})
 }
 
+// busyLane is a lane of which the first was delivered, and where the attempt of
+// the second, once it is owed, lasts until it is released.
+func busyLane(t *testing.T, s *bolt.Store) (r *rig, c *scripted, release chan struct{}) {
+	t.Helper()
+	release = make(chan struct{})
+	c = answering(func(d *store.Delivery) Outcome {
+		if d.Event == "a/2" {
+			<-release
+		}
+		return ok()
+	})
+	r = start(t, s, c, Options{})
+	r.endpoint("e", true)
+	r.owe("e", "a", true, 1, 1)
+	settle()
+	return r, c, release
+}
+
 // TestHandedOverOnceAndInOrder: deliveries that come while others of their lane
 // are read, sent and written down are sent once, each after the one before.
 func TestHandedOverOnceAndInOrder(t *testing.T) {
@@ -79,18 +97,8 @@ func TestHandedOverOnceAndInOrder(t *testing.T) {
 // commit and before the outbox is told of it. It is the same one.
 func TestHandedOverAfterItWasRead(t *testing.T) {
 	inBubble(t, func(t *testing.T, s *bolt.Store) {
-		release := make(chan struct{})
-		c := answering(func(d *store.Delivery) Outcome {
-			if d.Event == "a/2" {
-				<-release
-			}
-			return ok()
-		})
-		r := start(t, s, c, Options{})
+		r, c, release := busyLane(t, s)
 		defer r.stop()
-		r.endpoint("e", true)
-		r.owe("e", "a", true, 1, 1)
-		settle()
 		var late []Handed
 		for _, id := range r.owe("e", "a", true, 2, 2) {
 			late = append(late, Handed{Delivery: r.delivery(id), Body: []byte("body of " + id[len("e:"):])})
@@ -109,18 +117,8 @@ func TestHandedOverAfterItWasRead(t *testing.T) {
 // once it is erased, its body is not sent any more.
 func TestErasedIsNotSentFromMemory(t *testing.T) {
 	inBubble(t, func(t *testing.T, s *bolt.Store) {
-		release := make(chan struct{})
-		c := answering(func(d *store.Delivery) Outcome {
-			if d.Event == "a/2" {
-				<-release
-			}
-			return ok()
-		})
-		r := start(t, s, c, Options{})
+		r, c, release := busyLane(t, s)
 		defer r.stop()
-		r.endpoint("e", true)
-		r.owe("e", "a", true, 1, 1)
-		settle()
 		r.hand("e", "a", 2)
 		r.hand("e", "a", 3)
 		pass(2 * fresh)
