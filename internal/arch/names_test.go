@@ -34,6 +34,7 @@ var nameable = []string{
 	"internal/sandbox",
 	"postern.example.yaml", "compose.yaml", "docs",
 	"go.mod", "go.sum", "internal/tools/go.mod", "internal/tools/go.sum", // modules by their paths
+	"internal/testrun",          // packages by their paths
 	"internal/arch",             // these words
 	"internal/e2e",              // the built programs with the real plugins and the sandbox's clouds
 	"internal/bench",            // the same, measured
