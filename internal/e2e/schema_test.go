@@ -15,7 +15,9 @@ import (
 
 // neverSeen lists the fields that are not seen holding something, each with
 // the reason. A field that is seen all the same must not stand here.
-var neverSeen = map[string]string{}
+var neverSeen = map[string]string{
+	"Identity.replyTo": "the sandbox's users have answers sent to where they write from",
+}
 
 // walkLetter has everything that a message's fields can tell.
 const walkLetter = "From: Eve Adams <eve@fabrikam.example>\r\n" +
@@ -75,6 +77,7 @@ func at(data any, path ...string) any {
 // TestSchemaWalk asks for every field of every type, on the demo's mail and
 // some more, until each was seen to hold something.
 func TestSchemaWalk(t *testing.T) {
+	t.Parallel()
 	d := startDemo(t)
 	w := &walk{demo: d, schema: d.introspect(), seen: map[string]bool{}, ada: d.account(ada)}
 	told := d.subscribe(w.schema.complete(`subscription { events { ...Event } }`))
@@ -240,13 +243,15 @@ func (w *walk) spoil() {
 	w.try(`mutation($id: ID!) { syncAccount(id: $id) { id } }`, map[string]any{"id": w.erin}, nil)
 	w.eventually("the provider is misconfigured", func() bool {
 		data := w.ask(`{ __typename providers { ...Provider } }`, nil)
-		return at(at(data, "providers").([]any)[0], "state") == "MISCONFIGURED"
+		return slices.ContainsFunc(at(data, "providers").([]any), func(p any) bool {
+			return at(p, "id") == "outlook" && at(p, "state") == "MISCONFIGURED"
+		})
 	})
 }
 
 func (w *walk) readAccounts() {
 	w.ask(`{ __typename viewer { ...Viewer } accounts(first: 10) { ...AccountConnection totalCount pageInfo { ...PageInfo } edges { ...AccountEdge node { ...Account
-		progress { ...Progress } watch { ...Watch } mailboxes { ...Mailbox } threads(first: 2) { ...ThreadConnection edges { ...ThreadEdge node { ...Thread } } } } } } }`, nil)
+		progress { ...Progress } identities { ...Identity } watch { ...Watch } mailboxes { ...Mailbox } threads(first: 2) { ...ThreadConnection edges { ...ThreadEdge node { ...Thread } } } } } } }`, nil)
 	w.ask(`query($id: ID!) { __typename account(id: $id) { ...Account
 		messages(first: 2) { ...MessageConnection edges { ...MessageEdge } }
 		search(first: 2, query: "walk") { ...MessageConnection edges { ...MessageEdge } } } }`, map[string]any{"id": w.ada})
