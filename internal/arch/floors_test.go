@@ -89,7 +89,7 @@ var packages = map[string]pkg{
 	"internal/sandbox/fidelity":           {floor: 7, tests: []string{"internal/sandbox", "internal/sandbox/google", "internal/sandbox/microsoft/graph"}},
 	"internal/sandbox/front":              {floor: 7, imports: []string{"internal/sandbox/cloud", "internal/sandbox/traffic"}},
 	"internal/sandbox/google":             {floor: 7, imports: []string{"internal/sandbox/cloud", "internal/sandbox/directory", "internal/sandbox/front", "internal/sandbox/google/gmail", "internal/sandbox/google/oauth", "internal/sandbox/google/pubsub", "internal/sandbox/keep", "internal/sandbox/traffic"}, tests: []string{"internal/sandbox/worldtest"}},
-	"internal/sandbox/google/gmail":       {floor: 7, imports: []string{"internal/sandbox/cloud", "internal/sandbox/directory", "internal/sandbox/front", "internal/sandbox/keep", "internal/sandbox/mimetree", "internal/sandbox/traffic"}},
+	"internal/sandbox/google/gmail":       {floor: 7, imports: []string{"internal/sandbox/cloud", "internal/sandbox/directory", "internal/sandbox/front", "internal/sandbox/google/pubsub", "internal/sandbox/keep", "internal/sandbox/mimetree", "internal/sandbox/traffic"}},
 	"internal/sandbox/google/oauth":       {floor: 7, imports: []string{"internal/sandbox/cloud", "internal/sandbox/jwt", "internal/sandbox/keep", "internal/sandbox/signin", "internal/sandbox/traffic"}, tests: []string{"internal/sandbox/worldtest"}},
 	"internal/sandbox/google/pubsub":      {floor: 7, imports: []string{"internal/sandbox/front", "internal/sandbox/keep", "internal/sandbox/traffic"}, tests: []string{"internal/sandbox/worldtest"}},
 	"internal/sandbox/jwt":                {floor: 7, tests: []string{"internal/sandbox/worldtest"}},

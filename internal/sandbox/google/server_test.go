@@ -86,8 +86,18 @@ func TestWithoutGmail(t *testing.T) {
 func TestWatchPublishes(t *testing.T) {
 	w := newWorld(t)
 	client, robot := w.config().Client(t.Context(), w.connect(alan)), w.defaultRobot()
-	if code, text, _ := w.do(client, "POST", "/gmail/v1/users/me/watch", `{"topicName":"projects/postern-sandbox/topics/none"}`); code == 200 {
-		t.Errorf("watched to no topic: %s", text)
+	const closed = "projects/postern-sandbox/topics/closed"
+	if err := w.s.PubSub().AddTopic(closed); err != nil {
+		t.Fatal(err)
+	}
+	for topic, want := range map[string]string{
+		"projects/postern-sandbox/topics/none": "Error sending test message to Cloud PubSub projects/postern-sandbox/topics/none : Resource not found (resource=none).",
+		closed:                                 "Error sending test message to Cloud PubSub " + closed + " : User not authorized to perform this action.",
+	} {
+		code, text, _ := w.do(client, "POST", "/gmail/v1/users/me/watch", `{"topicName":"`+topic+`"}`)
+		if code != 404 && code != 403 || !strings.Contains(text, want) {
+			t.Errorf("watched %s: %d %s", topic, code, text)
+		}
 	}
 	w.must(client, "POST", "/gmail/v1/users/me/watch", `{"topicName":"`+Topic+`"}`)
 	pull := func() string {

@@ -3,14 +3,18 @@ package gmail
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
+	"path"
 	"regexp"
 	"slices"
 	"strconv"
 	"time"
 
 	"github.com/postern-mail/postern/internal/sandbox/directory"
+
+	"github.com/postern-mail/postern/internal/sandbox/google/pubsub"
 )
 
 // pushAccount is who must be allowed to publish to a watch's topic.
@@ -98,9 +102,16 @@ func (c *call) watch() (any, error) {
 	}
 	if err := c.s.publish(c.mb, w.Topic, history); err != nil {
 		c.s.opts.Log.Info("watch refused", "user", c.mb.user.ID, "error", err)
+		test := "Error sending test message to Cloud PubSub " + w.Topic + " : "
+		if errors.Is(err, pubsub.ErrNotFound) {
+			return nil, &Error{
+				Code: http.StatusNotFound, Status: "NOT_FOUND", Reason: "notFound",
+				Message: test + "Resource not found (resource=" + path.Base(w.Topic) + ").",
+			}
+		}
 		return nil, &Error{
 			Code: http.StatusForbidden, Status: "PERMISSION_DENIED", Reason: "forbidden",
-			Message: "Error sending test message to Cloud PubSub " + w.Topic + " : User not authorized to perform this action.",
+			Message: test + "User not authorized to perform this action.",
 		}
 	}
 	err = c.locked(func() error {

@@ -1,6 +1,7 @@
 package oauth
 
 import (
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -80,16 +81,8 @@ func (p *Provider) sweep() {
 	}
 	p.minted = 0
 	dead := p.now().Add(-time.Hour)
-	for hash, a := range p.access {
-		if a.expires.Before(dead) {
-			delete(p.access, hash)
-		}
-	}
-	for hash, c := range p.codes {
-		if c.Expires.Before(dead) {
-			delete(p.codes, hash)
-		}
-	}
+	maps.DeleteFunc(p.access, func(_ string, a *access) bool { return a.expires.Before(dead) })
+	maps.DeleteFunc(p.codes, func(_ string, c *grant) bool { return c.Expires.Before(dead) })
 }
 
 // mintAccess makes an access token.
