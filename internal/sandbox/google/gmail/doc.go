@@ -29,6 +29,15 @@
 // The items of a batch pass all of it one by one; [Options].Item is the counter
 // around each of them.
 //
+// What leaves a mailbox is completed as Gmail does it (letter.go): the trace of
+// the API, From, Date and Message-ID where they are missing or not to be had;
+// what is inserted is stored as it came. Messages come in JSON or by Google's
+// upload protocols (upload.go, resumable.go); the end of a resumable upload is
+// executed once, however often a client that lost the answer asks. A draft has
+// an id that stays and a message that does not (drafts.go). Of the settings,
+// sendAs is complete, those of the account are kept without effect, and the rest
+// is refused in Gmail's words (preferences.go says which).
+//
 // How it fails: every refusal is an [Error] from errors.go with the status,
 // reason and words that the service uses. What the service offers and the
 // sandbox does not is refused with 501. What the sources dispute is a field of
