@@ -82,6 +82,7 @@ func environ(t *testing.T, pid int) []string {
 // With them a gateway of its own connects; without the file connecting ends in
 // a clear error, and nothing is connected.
 func TestCAFile(t *testing.T) {
+	t.Parallel()
 	d := startDemo(t)
 	for _, tc := range []struct {
 		name   string

@@ -26,6 +26,7 @@ import (
 // holds. The folders are the shared corpus of real mail, where it is present,
 // and always one of generated mail.
 func TestCorpus(t *testing.T) {
+	t.Parallel()
 	if real := filepath.Join(root(), "..", "shared", "corpus", "mail"); isDir(real) {
 		t.Run("real", func(t *testing.T) {
 			c := newComparison(t, real)

@@ -74,6 +74,7 @@ func (d *demo) noFaults() {
 
 // TestEveryErrorCode brings about a real situation for every code there is.
 func TestEveryErrorCode(t *testing.T) {
+	t.Parallel()
 	d := startDemo(t)
 	adas := d.account(ada)
 	user := func(name string) (address, account string) {

@@ -20,6 +20,7 @@ func postern(t *testing.T, cfg string, args ...string) (string, error) {
 // afterwards: the account, its grant and its mail are there under the new one
 // alone, and not under the old one.
 func TestKeyRotation(t *testing.T) {
+	t.Parallel()
 	d := startDemo(t)
 	dir := t.TempDir()
 	s := d.settings(dir)

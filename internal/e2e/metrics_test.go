@@ -97,6 +97,7 @@ var movedElsewhere = map[string]string{
 // TestEveryMetricMoves drives each metric that README.md lists and sees it
 // move.
 func TestEveryMetricMoves(t *testing.T) {
+	t.Parallel()
 	d := startDemo(t)
 	g, _, s := d.own(t, func(string, settings) {})
 	m := &meter{d: g, listed: readmeMetrics(t), moved: map[string]bool{}}

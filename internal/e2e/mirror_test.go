@@ -116,6 +116,7 @@ func (d *demo) silently(subject string) {
 // is found, and the next change is pushed again. The poll of a healthy channel
 // is ten minutes, so it is not what finds it.
 func TestLostPush(t *testing.T) {
+	t.Parallel()
 	d := startDemo(t)
 	for _, event := range []string{"subscriptionRemoved", "missed", "reauthorizationRequired"} {
 		t.Run(event, func(t *testing.T) {

@@ -84,6 +84,7 @@ func (c *changes) message(id string) told {
 // TestEveryMutation carries out every mutation of the schema and sees its
 // effect outside of the gateway. A mutation that is not named here fails it.
 func TestEveryMutation(t *testing.T) {
+	t.Parallel()
 	d := startDemo(t)
 	c := &changes{demo: d, ada: d.account(ada), grace: d.account(grace)}
 	cases := []struct {

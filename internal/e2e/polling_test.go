@@ -20,6 +20,7 @@ func (d *demo) watchState(account string) (state, expires string) {
 // accounts are connected by a loopback redirect and polled, say so, and nothing
 // else is missing.
 func TestWithoutPublicURL(t *testing.T) {
+	t.Parallel()
 	d := startDemo(t)
 	g, p, s := d.own(t, func(_ string, s settings) { delete(s, "public_url") }) // push: true stays
 	if out, err := postern(t, g.info.Config, "check-config"); err != nil || !contains(out, "public_url is not set", "polled") {
@@ -70,6 +71,7 @@ func TestWithoutPublicURL(t *testing.T) {
 // TestProviderRemoved: accounts of a provider that the settings lose say so,
 // and go on when it is back.
 func TestProviderRemoved(t *testing.T) {
+	t.Parallel()
 	d := startDemo(t)
 	g, _, s := d.own(t, func(string, settings) {})
 	account := g.join(ada)

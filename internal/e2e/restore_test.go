@@ -77,6 +77,7 @@ func (d *demo) submissionState(id string) string {
 // since is lost or told twice, nothing is sent twice, and whoever kept a place
 // in the journal is told that it is no more.
 func TestBackupUnderLoadAndRestore(t *testing.T) {
+	t.Parallel()
 	d := startDemo(t)
 	g, p, s := d.own(t, func(string, settings) {})
 	dir, data := filepath.Dir(g.info.Config), s["data_dir"].(string)

@@ -9,6 +9,7 @@ import (
 // TestDeniedThenApproved: an owner who denied can open the same link again; one
 // who looks at the link, or another who opens it, ends no sign-in.
 func TestDeniedThenApproved(t *testing.T) {
+	t.Parallel()
 	d := startDemo(t)
 	link, browser := d.link(map[string]any{"expectedAddress": ada}), d.browser()
 	if back := d.decide(browser, link, ada, "deny"); back.Get("code") != "access_denied" {

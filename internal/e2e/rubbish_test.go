@@ -13,6 +13,7 @@ import (
 // at that account, changes nothing that is there, and keeps nobody else
 // waiting. When it is over, all is there that came meanwhile.
 func TestRubbishFromTheProvider(t *testing.T) {
+	t.Parallel()
 	d := startDemo(t)
 	g, _, _ := d.own(t, func(_ string, s settings) { s.section("providers", "outlook")["push"] = false })
 	mine, other := g.join(ada), g.join(grace)
@@ -63,6 +64,7 @@ func TestRubbishFromTheProvider(t *testing.T) {
 // TestDamagedStoreIsNotStarted: a gateway whose database is cut ends at once,
 // says which file and what to do, and leaves the file as it is.
 func TestDamagedStoreIsNotStarted(t *testing.T) {
+	t.Parallel()
 	d := startDemo(t)
 	var dir string
 	_, p, s := d.own(t, func(at string, _ settings) { dir = at })

@@ -33,7 +33,8 @@ func (m marks) word(what string) string {
 }
 
 // shapes are tokens that the sandbox gives out, and other secrets that are
-// known by how they look.
+// known by how they look. Each begins with a letter that stands for itself:
+// without one, a search of megabytes takes long.
 var shapes = map[string]*regexp.Regexp{
 	"a JSON web token":             regexp.MustCompile(`eyJ[A-Za-z0-9_-]{8,}\.eyJ`),
 	"a refresh token or code":      regexp.MustCompile(`0\.AX[A-Za-z0-9_-]{30,}`),
@@ -41,11 +42,22 @@ var shapes = map[string]*regexp.Regexp{
 	"a webhook secret":             regexp.MustCompile(`whsec_[A-Za-z0-9+/]{16,}`),
 	"a webhook's private key":      regexp.MustCompile(`whsk_[A-Za-z0-9+/]{16,}`),
 	"an API key":                   regexp.MustCompile(`psk_[A-Za-z0-9_-]{20,}`),
-	"an Authorization header":      regexp.MustCompile(`(?i)bearer [a-z0-9_-]{20,}`),
-	"a code or state in a query":   regexp.MustCompile(`[?&](code|state|code_verifier|client_secret|refresh_token)=[A-Za-z0-9._%-]{10,}`),
 	"a link for owners":            regexp.MustCompile(`/connect/[A-Z2-7]{30,}`),
 	"a signature of a signed link": regexp.MustCompile(`/blobs/[^ "]*[?&](s|sig|signature)=[A-Za-z0-9_-]{16,}`),
 }
+
+// bearer is looked for where all letters are small.
+var bearer = regexp.MustCompile(`bearer [a-z0-9_-]{20,}`)
+
+// parameters are what must not be seen of a query.
+var parameters = func() (all []*regexp.Regexp) {
+	for _, name := range []string{"code", "state", "code_verifier", "client_secret", "refresh_token"} {
+		for _, before := range []string{`\?`, "&"} {
+			all = append(all, regexp.MustCompile(before+name+`=[A-Za-z0-9._%-]{10,}`))
+		}
+	}
+	return all
+}()
 
 // search gives what is found in data that should not be: marks in any case of
 // letters and in base64, and what has a shape.
@@ -74,6 +86,14 @@ func (m marks) search(data []byte) (found []string) {
 			found = append(found, what+": "+around(data, at[0]))
 		}
 	}
+	if at := bearer.FindIndex(lower); at != nil {
+		found = append(found, "an Authorization header: "+around(lower, at[0]))
+	}
+	for _, parameter := range parameters {
+		if at := parameter.FindIndex(data); at != nil {
+			found = append(found, "a code or state in a query: "+around(data, at[0]))
+		}
+	}
 	return found
 }
 
@@ -89,7 +109,7 @@ func TestSearchFinds(t *testing.T) {
 		base64.StdEncoding.EncodeToString([]byte(w + "abc")), hex.EncodeToString([]byte(w)),
 		"eyJhbGciOiJSUzI1NiJ9.eyJhdWQiOiJ4In0.c2ln", "Authorization: Bearer abcdefghijklmnopqrstuvwxyz",
 		"GET /oauth/outlook/callback?code=0.AXabcdefgh&x=y", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
-		"whsk_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+		"whsk_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "BEARER abcdefghijklmnopqrstuvwxyz", "/x?state=abcdefghij", "/x?a=b&refresh_token=abcdefghij",
 	} {
 		if len(m.search([]byte(data))) == 0 {
 			t.Errorf("not found in %q", data)
@@ -104,6 +124,7 @@ func TestSearchFinds(t *testing.T) {
 // and then looks through the logs, the texts of errors, the metrics and the
 // stopped data folder for what belongs in none of them.
 func TestNothingLeaks(t *testing.T) {
+	t.Parallel()
 	m := marks{}
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "own.eml"), m.letter("loaded mail"), 0o600); err != nil {

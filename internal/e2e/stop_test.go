@@ -11,6 +11,7 @@ import (
 // in a minute does not hold up a stop, whatever waits for it. The demo ends
 // with an error where a part of it had to be killed.
 func TestStopsWhileTheProviderKeepsItWaiting(t *testing.T) {
+	t.Parallel()
 	d := startDemo(t)
 	var id string
 	for _, id = range d.subjects(d.account(ada)) {

@@ -11,6 +11,7 @@ import (
 // one token request leaves, whether it succeeds or is refused. Its answer
 // takes half a second, so that all of them wait for it.
 func TestOneRenewal(t *testing.T) {
+	t.Parallel()
 	const calls = 100
 	d := startDemo(t)
 	for _, tc := range []struct {

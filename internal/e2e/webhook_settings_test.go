@@ -31,6 +31,7 @@ func (d *demo) lastAttempt(endpoint string) (class, err string) {
 // TestReloadNarrowsWebhooks: after SIGHUP nothing is sent any more to where the
 // settings do not allow it, by a kept connection neither.
 func TestReloadNarrowsWebhooks(t *testing.T) {
+	t.Parallel()
 	d := startDemo(t)
 	g, _, s := d.own(t, func(_ string, s settings) {
 		s.section("webhooks")["allow"], s.section("webhooks")["allow_http"] = []string{"127.0.0.0/8"}, true
@@ -61,6 +62,7 @@ func TestReloadNarrowsWebhooks(t *testing.T) {
 // TestProxyOfWebhooksIsDown: readiness and a metric say so, and no attempt is
 // charged for it.
 func TestProxyOfWebhooksIsDown(t *testing.T) {
+	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
