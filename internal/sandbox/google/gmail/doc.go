@@ -8,6 +8,11 @@
 //     changes, only its labels do; raw is the stored message byte for byte.
 //   - Labels are all there is: read is the absence of UNREAD, archived the
 //     absence of INBOX. There are no folders.
+//   - The mailboxes that the control API tells are the labels that hold mail
+//     (INBOX, SENT, DRAFT, TRASH, SPAM and the user's) and [AllMail], in which
+//     is what neither TRASH nor SPAM has: archived mail is in that one alone.
+//     The other labels are keywords: UNREAD the absence of $seen, STARRED
+//     $flagged, DRAFT $draft, IMPORTANT $important, CATEGORY_* their own name.
 //   - Every change to a message is one record in its mailbox's history, with
 //     the labels that the message had then, and every record has its own id,
 //     higher than all before it, with gaps.

@@ -121,7 +121,7 @@ func TestSpamAndTrashAreHidden(t *testing.T) {
 const mixed = "From: Carl <carl@else.example>\r\nTo: alan@gmail.example\r\nSubject: =?utf-8?q?Gr=C3=BC=C3=9Fe?= & \"more\"\r\nMessage-ID: <m@else.example>\r\n" +
 	"Received: from a\r\n\tby b\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n" +
 	"--b\r\nContent-Type: multipart/alternative; boundary=c\r\n\r\n" +
-	"--c\r\nContent-Type: text/plain; charset=iso-8859-1\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nGr=FC=DFe <b>\r\n" +
+	"--c\r\nContent-Type: text/plain; charset=iso-8859-1\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nGr=FC=DFe \"b\"\r\n" +
 	"--c\r\nContent-Type: text/html\r\n\r\n<p>Hallo\r\n--c--\r\n" +
 	"--b\r\nContent-Type: application/pdf; name=a.pdf\r\nContent-Disposition: attachment; filename=a.pdf\r\nContent-Transfer-Encoding: base64\r\n\r\nJVBERi0=\r\n" +
 	"--b\r\nContent-Type: text/plain; name=n.txt\r\nContent-Disposition: attachment; filename=n.txt\r\n\r\nnotes\r\n" +
@@ -136,7 +136,7 @@ func TestFormats(t *testing.T) {
 	minimal, err := msgs.Get("me", id).Format("minimal").Do()
 	must(t, minimal, err)
 	if minimal.Payload != nil || minimal.Raw != "" || minimal.HistoryId == 0 || minimal.ThreadId != id || minimal.InternalDate != date.UnixMilli() ||
-		minimal.Snippet != "Grüße &lt;b&gt;" || minimal.SizeEstimate == int64(len(mixed)) {
+		minimal.Snippet != "Grüße &quot;b&quot;" || minimal.SizeEstimate == int64(len(mixed)) {
 		t.Errorf("minimal: %+v", minimal)
 	}
 	if diff := cmp.Diff([]string{"CATEGORY_PERSONAL", "IMPORTANT", "INBOX", "UNREAD"}, minimal.LabelIds); diff != "" {
@@ -175,7 +175,7 @@ func TestFormats(t *testing.T) {
 	}
 	walk(full.Payload)
 	wantTree := []string{
-		` multipart/mixed "" 0 -`, `0 multipart/alternative "" 0 -`, `0.0 text/plain "" 9 Grüße <b>`, `0.1 text/html "" 8 <p>Hallo`,
+		` multipart/mixed "" 0 -`, `0 multipart/alternative "" 0 -`, `0.0 text/plain "" 9 Grüße "b"`, `0.1 text/html "" 8 <p>Hallo`,
 		`1 application/pdf "a.pdf" 5 attachment`, `2 text/plain "n.txt" 5 attachment`,
 		`3 message/rfc822 "" 94 attachment`, `3.0 image/png "i.png" 3 attachment`,
 	}

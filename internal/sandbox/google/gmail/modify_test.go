@@ -166,6 +166,23 @@ func TestThreads(t *testing.T) {
 	refused(t, w.users(alan, scopeModify).Threads.Delete("me", other).Do(), 403, "insufficientPermissions", "")
 }
 
+func TestAThreadIsGoneWithItsLastMessage(t *testing.T) {
+	w := newWorld(t)
+	one := w.deliver(letter("Plan"))
+	answer := w.deliver("References: <plan@else.example>\r\n" + letter("Re: Plan"))
+	msgs := w.users(alan).Messages
+	must(t, one, msgs.Delete("me", one).Do())
+	// While one is left, what refers to a deleted one is of the same thread.
+	second := must2(t)(msgs.Get("me", w.deliver("References: <plan@else.example>\r\nSubject: Re: Plan\r\n\r\n")).Do())
+	if second.ThreadId != one {
+		t.Errorf("thread %s, want %s", second.ThreadId, one)
+	}
+	must(t, one, msgs.BatchDelete("me", &api.BatchDeleteMessagesRequest{Ids: []string{answer, second.Id}}).Do())
+	if late := must2(t)(msgs.Get("me", w.deliver("References: <plan@else.example>\r\nSubject: Re: Plan\r\n\r\n")).Do()); late.ThreadId != late.Id {
+		t.Errorf("joined %s, of which nothing is left", late.ThreadId)
+	}
+}
+
 func TestAThreadIDAloneJoinsNothing(t *testing.T) {
 	w := newWorld(t)
 	one := w.deliver(letter("Plan"))
