@@ -37,7 +37,8 @@ func (p *Provider) Check(ctx context.Context, _ *provider.CheckRequest) (*provid
 	var run check.Run
 	run.Redirect(conf.redirectURL, "Google")
 	p.checkCredentials(ctx, conf, &run)
-	conf.checkGmail(ctx, &run)
+	run.Guarded(ctx, "Gmail API", conf.http, conf.gmailURL+"gmail/v1/users/me/profile",
+		"; whether the API is enabled in the project shows with the first account", "correct the setting "+setGmailURL)
 	switch {
 	case conf.topic == "":
 		run.Unknown("notifications", "no topic: changes are found by polling alone", "set "+setTopic+", "+setSubscription+" and "+setServiceAccount)
@@ -97,25 +98,6 @@ func (p *Provider) checkCredentials(ctx context.Context, conf *config, run *chec
 		run.Passed(name, "the sign-in service refuses a made-up code, and not the client")
 	default:
 		run.Failed(name, fmt.Sprintf("the sign-in service answers with status %d", re.Response.StatusCode), "correct the setting "+setTokenURL+", or try again later")
-	}
-}
-
-// checkGmail asks for something without a token: Gmail says that one is needed.
-func (c *config) checkGmail(ctx context.Context, run *check.Run) {
-	const name = "Gmail API"
-	remedy := "correct the setting " + setGmailURL
-	req, err := http.NewRequest(http.MethodGet, c.gmailURL+"gmail/v1/users/me/profile", nil)
-	if err != nil {
-		run.Failed(name, "its address cannot be used", remedy)
-		return
-	}
-	answer, ok := run.Do(ctx, name, c.http, req, remedy)
-	switch {
-	case !ok:
-	case answer.Status != http.StatusUnauthorized:
-		run.Failed(name, fmt.Sprintf("%s answers with status %d to a request without a token, and should refuse it with 401", check.Where(req.URL), answer.Status), remedy)
-	default:
-		run.Passed(name, c.gmailURL+" answers; whether the API is enabled in the project shows with the first account")
 	}
 }
 

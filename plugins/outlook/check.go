@@ -38,7 +38,8 @@ func (p *Provider) Check(ctx context.Context, _ *provider.CheckRequest) (*provid
 	} else {
 		run.Unknown("credentials", "not tried, since the sign-in service is not there", "")
 	}
-	conf.checkGraph(ctx, &run)
+	run.Guarded(ctx, "Microsoft Graph", conf.http, strings.TrimSuffix(conf.graphURL.String(), "/")+"/me", "",
+		"correct the setting "+setGraphURL+": the address with its version, such as https://graph.microsoft.com/v1.0")
 	switch {
 	case conf.notificationURL == "":
 		run.Unknown("notifications", "no notification URL: changes are found by polling alone", "set public_url to an https address that Microsoft can reach, and push: true")
@@ -146,24 +147,4 @@ func bracketed(code string) string {
 		return ""
 	}
 	return " (" + code + ")"
-}
-
-// checkGraph asks for something without a token: Graph says that one is needed.
-func (c *config) checkGraph(ctx context.Context, run *check.Run) {
-	const name = "Microsoft Graph"
-	remedy := "correct the setting " + setGraphURL + ": the address with its version, such as https://graph.microsoft.com/v1.0"
-	req, err := http.NewRequest(http.MethodGet, strings.TrimSuffix(c.graphURL.String(), "/")+"/me", nil)
-	if err != nil {
-		run.Failed(name, "its address cannot be used", remedy)
-		return
-	}
-	answer, ok := run.Do(ctx, name, c.http, req, remedy)
-	if !ok {
-		return
-	}
-	if answer.Status != http.StatusUnauthorized {
-		run.Failed(name, fmt.Sprintf("%s answers with status %d to a request without a token, and should refuse it with 401", check.Where(req.URL), answer.Status), remedy)
-		return
-	}
-	run.Passed(name, c.graphURL.String()+" answers")
 }

@@ -97,6 +97,23 @@ func (r *Run) Get(ctx context.Context, name string, client *http.Client, address
 	return a.Body, true
 }
 
+// Guarded asks an API for something without a token: where it is the API, it
+// refuses with status 401. It passes with note after the address.
+func (r *Run) Guarded(ctx context.Context, name string, client *http.Client, address, note, remedy string) {
+	req, err := http.NewRequest(http.MethodGet, address, nil)
+	if err != nil {
+		r.Failed(name, "its address cannot be used", remedy)
+		return
+	}
+	switch a, ok := r.Do(ctx, name, client, req, remedy); {
+	case !ok:
+	case a.Status != http.StatusUnauthorized:
+		r.Failed(name, fmt.Sprintf("%s answers with status %d to a request without a token, and should refuse it with 401", Where(req.URL), a.Status), remedy)
+	default:
+		r.Passed(name, Where(req.URL)+" answers"+note)
+	}
+}
+
 // Redirect checks the shape that providers take redirect URIs of: https by the
 // name of a host, or plain http to this machine alone; no fragment (RFC 6749,
 // 3.1.2), no credentials, no query.

@@ -77,6 +77,29 @@ func TestGet(t *testing.T) {
 	}
 }
 
+// TestGuarded: an API is known by its refusing who has no token.
+func TestGuarded(t *testing.T) {
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/me" || r.Header.Get("Authorization") != "" {
+			http.NotFound(w, r)
+			return
+		}
+		w.WriteHeader(http.StatusUnauthorized)
+	}))
+	defer api.Close()
+	client := &http.Client{}
+	defer client.CloseIdleConnections()
+	for address, want := range map[string]provider.CheckOutcome{
+		api.URL + "/me": provider.CheckPassed, api.URL + "/other": provider.CheckFailed, "http://127.0.0.1:1/me": provider.CheckFailed, "://": provider.CheckFailed,
+	} {
+		var run check.Run
+		run.Guarded(t.Context(), "API", client, address, "", "look at the setting")
+		if len(run.Results) != 1 || run.Results[0].Outcome != want {
+			t.Errorf("%s: %+v, want %s", address, run.Results, want)
+		}
+	}
+}
+
 func TestExplain(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 0)
 	defer cancel()
