@@ -3,7 +3,6 @@ package oauth
 import (
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
@@ -12,7 +11,6 @@ import (
 	"time"
 
 	"github.com/postern-mail/postern/internal/sandbox/cloud"
-	"github.com/postern-mail/postern/internal/sandbox/jwt"
 )
 
 // idLifetime is how long an id token is good.
@@ -117,46 +115,6 @@ func (p *Provider) tokeninfo(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	writeJSON(w, http.StatusOK, out)
-}
-
-// verify reads the claims of a token of our own that is in force.
-func (p *Provider) verify(token string) (map[string]any, error) {
-	p.mu.Lock()
-	signers := slices.Clone(p.signers)
-	p.mu.Unlock()
-	var claims map[string]any
-	err := fmt.Errorf("no key")
-	for _, s := range signers {
-		if err = s.Verify(token, &claims); err == nil {
-			break
-		}
-	}
-	if err != nil {
-		return nil, err
-	}
-	if exp, ok := claims["exp"].(float64); !ok || p.now().Unix() >= int64(exp) {
-		return nil, fmt.Errorf("the token has expired")
-	}
-	return claims, nil
-}
-
-// certs is the key set (RFC 7517).
-func (p *Provider) certs(w http.ResponseWriter, _ *http.Request) {
-	p.mu.Lock()
-	keys := make([]any, 0, len(p.signers))
-	for _, s := range p.signers {
-		keys = append(keys, jwk(s))
-	}
-	p.mu.Unlock()
-	w.Header().Set("Cache-Control", fmt.Sprintf("public, max-age=%d, must-revalidate, no-transform", int(p.settings.KeysMaxAge/time.Second)))
-	writeJSON(w, http.StatusOK, map[string]any{"keys": keys})
-}
-
-func jwk(s *jwt.Signer) json.RawMessage {
-	key := s.JWK()
-	key["alg"] = "RS256"
-	text, _ := json.Marshal(key) // strings only
-	return text
 }
 
 // discovery answers OpenID Connect Discovery 1.0, section 4. The issuer is

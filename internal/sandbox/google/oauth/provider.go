@@ -80,37 +80,7 @@ func New(settings Settings, opts Options, apps ...App) (*Provider, error) {
 			return nil, err
 		}
 	}
-	if p.key == nil {
-		return p, p.RotateKeys()
-	}
-	signer, err := jwt.Of(p.key, p.now())
-	p.signers = []*jwt.Signer{signer}
-	return p, err
-}
-
-// keysShown is how many signing keys the key set shows: the one that signs and
-// the one before.
-const keysShown = 2
-
-// RotateKeys makes a new signing key. The one before stays in the key set.
-func (p *Provider) RotateKeys() error {
-	s, err := jwt.New(p.now())
-	if err != nil {
-		return err
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.signers = append([]*jwt.Signer{s}, p.signers...)
-	p.signers = p.signers[:min(len(p.signers), keysShown)]
-	return nil
-}
-
-// Sign makes a token with the key of the key set.
-func (p *Provider) Sign(claims any) (string, error) {
-	p.mu.Lock()
-	s := p.signers[0]
-	p.mu.Unlock()
-	return s.Sign(claims)
+	return p, nil
 }
 
 // Register adds an app, or replaces the one with the same client id. Without a
