@@ -178,8 +178,13 @@ func TestAThreadIsGoneWithItsLastMessage(t *testing.T) {
 		t.Errorf("thread %s, want %s", second.ThreadId, one)
 	}
 	must(t, one, msgs.BatchDelete("me", &api.BatchDeleteMessagesRequest{Ids: []string{answer, second.Id}}).Do())
-	if late := must2(t)(msgs.Get("me", w.deliver("References: <plan@else.example>\r\nSubject: Re: Plan\r\n\r\n")).Do()); late.ThreadId != late.Id {
+	late := must2(t)(msgs.Get("me", w.deliver("References: <plan@else.example>\r\nSubject: Re: Plan\r\n\r\n")).Do())
+	if late.ThreadId != late.Id {
 		t.Errorf("joined %s, of which nothing is left", late.ThreadId)
+	}
+	later := must2(t)(msgs.Get("me", w.deliver("References: <plan@else.example>\r\nSubject: Re: Plan\r\n\r\n")).Do())
+	if later.ThreadId != late.Id {
+		t.Errorf("joined %s, want %s: both answer the same", later.ThreadId, late.Id)
 	}
 }
 
