@@ -192,6 +192,24 @@ func TestPluginInPython(t *testing.T) {
 	s.world("", "remove", file)
 	has("a removed file", func(h *hook) bool { return h.Body.Type == "message.deleted" && h.Body.Data.Message == message })
 	s.compare(d, account)
+
+	// A plugin that was killed has forgotten its cursors: everything is compared,
+	// and exactly what happened meanwhile is told.
+	kind := func(name string) func(*hook) bool { return func(h *hook) bool { return h.Body.Type == name } }
+	created, deleted := r.count(kind("message.created")), r.count(kind("message.deleted"))
+	d.kill(d.plugins("maildir")["maildir"])
+	s.world(letter(sampleReader, "it came meanwhile"), "deliver", "Work")
+	d.eventually("what came meanwhile is there", func() bool {
+		d.try(`mutation($id: ID!) { syncAccount(id: $id) { id } }`, map[string]any{"id": account}, nil)
+		return d.subjects(account)["it came meanwhile"] != ""
+	})
+	has("what came meanwhile", func(h *hook) bool {
+		return h.Body.Type == "message.created" && h.Body.Data.Envelope.Subject == "it came meanwhile"
+	})
+	s.compare(d, account)
+	if c, g := r.count(kind("message.created")), r.count(kind("message.deleted")); c != created+1 || g != deleted {
+		t.Errorf("one message came: %d were told, and %d as deleted", c-created, g-deleted)
+	}
 }
 
 // placed asks where a message is.
