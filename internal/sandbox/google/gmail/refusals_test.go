@@ -189,3 +189,34 @@ func TestRefusalsOfFaults(t *testing.T) {
 		}
 	}
 }
+
+// Ten requests of a user may be in flight, however long they take.
+func TestTooManyAtOnce(t *testing.T) {
+	d := newDesk(t, Settings{})
+	inside, leave := make(chan struct{}), make(chan struct{})
+	d.spoil = func(next http.Handler, w http.ResponseWriter, r *http.Request) {
+		inside <- struct{}{}
+		<-leave
+		next.ServeHTTP(w, r)
+	}
+	ended := make(chan error)
+	for range 10 {
+		go func() { ended <- errOf(d.api.Users.GetProfile("me").Do()) }()
+		<-inside
+	}
+	_, err := d.api.Users.GetProfile("me").Do()
+	d.refusal(err, 429, "rateLimitExceeded", "Too many concurrent requests for user")
+	close(leave)
+	for range 10 {
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}
+	go func() { <-inside }()
+	if _, err := d.api.Users.GetProfile("me").Do(); err != nil {
+		t.Errorf("afterwards: %v", err)
+	}
+	if r := d.counters.Report("google", alan); r.Refusals[limitConcurrency] != 1 || r.UnitsSpent != 11 {
+		t.Errorf("%+v %d", r.Refusals, r.UnitsSpent)
+	}
+}

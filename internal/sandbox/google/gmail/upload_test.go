@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"encoding/base64"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -234,5 +237,40 @@ func TestARefusedEndIsTriedAgain(t *testing.T) {
 	d.is(resp, body, 200, "SENT")
 	if d.sent() != 2 {
 		t.Errorf("%d sent", d.sent())
+	}
+}
+
+// What had arrived of a piece when the connection broke is not asked for again.
+func TestACutPieceIsResumed(t *testing.T) {
+	d := newDesk(t, Settings{})
+	raw := append([]byte(letterTo), bytes.Repeat([]byte("line\r\n"), 100_000)...)
+	loc := d.open(sendUpload, nil)
+	u, err := url.Parse(loc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", u.Host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := fmt.Fprintf(conn, "PUT %s HTTP/1.1\r\nHost: %s\r\nContent-Length: %d\r\n\r\n%s", u.RequestURI(), u.Host, len(raw), raw[:300_000]); err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := io.ReadAll(conn)
+	if err != nil || !bytes.HasPrefix(answer, []byte("HTTP/1.1 503 ")) {
+		t.Errorf("%.100s %v", answer, err)
+	}
+	_ = conn.Close()
+	resp, body := d.do("PUT", loc, contentRangeHeader("bytes */*"), nil)
+	if d.is(resp, body, 308, ""); resp.Header.Get("Range") != "bytes=0-262143" {
+		t.Errorf("has %q", resp.Header.Get("Range"))
+	}
+	resp, body = d.do("PUT", loc, contentRangeHeader(fmt.Sprintf("bytes 262144-%d/%d", len(raw)-1, len(raw))), raw[262144:])
+	d.is(resp, body, 200, "SENT")
+	if d.sent() != 1 || !bytes.HasSuffix(d.mail[0], raw[400_000:]) || bytes.Count(d.mail[0], []byte("line\r\n")) != 100_000 {
+		t.Errorf("%d sent, not whole", d.sent())
 	}
 }

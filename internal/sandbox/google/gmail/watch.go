@@ -87,13 +87,16 @@ func (c *call) watch() (any, error) {
 		return nil, errInvalid("Invalid topicName does not match projects/%s/topics/*", c.caller.Project)
 	}
 	var history uint64
+	var old *watch
 	err := c.locked(func() error {
 		if err := c.mb.checkLabels(in.LabelIDs); err != nil {
 			return err
 		}
-		if old := c.mb.out.Watches[c.caller.Project]; old != nil && old.Expires.After(c.now) && old.Topic != w.Topic {
+		if old = c.mb.out.Watches[c.caller.Project]; old != nil && old.Expires.After(c.now) && old.Topic != w.Topic {
 			return errInvalid("Only one user push notification client allowed per developer (call /stop then try again)")
 		}
+		// It is in force before the notification is sent: no change falls between.
+		c.mb.setWatch(c.caller.Project, w)
 		history = c.mb.history
 		return nil
 	})
@@ -102,6 +105,9 @@ func (c *call) watch() (any, error) {
 	}
 	if err := c.s.publish(c.mb, w.Topic, history); err != nil {
 		c.s.opts.Log.Info("watch refused", "user", c.mb.user.ID, "error", err)
+		if err := c.locked(func() error { c.mb.setWatch(c.caller.Project, old); return nil }); err != nil {
+			return nil, err
+		}
 		test := "Error sending test message to Cloud PubSub " + w.Topic + " : "
 		if errors.Is(err, pubsub.ErrNotFound) {
 			return nil, &Error{
@@ -114,20 +120,23 @@ func (c *call) watch() (any, error) {
 			Message: test + "User not authorized to perform this action.",
 		}
 	}
-	err = c.locked(func() error {
-		if c.mb.out.Watches == nil {
-			c.mb.out.Watches = map[string]*watch{}
-		}
-		c.mb.out.Watches[c.caller.Project] = w
-		return nil
-	})
-	return watchResponse{strconv.FormatUint(history, 10), strconv.FormatInt(w.Expires.UnixMilli(), 10)}, err
+	return watchResponse{strconv.FormatUint(history, 10), strconv.FormatInt(w.Expires.UnixMilli(), 10)}, nil
+}
+
+// setWatch puts a watch in force; nil ends it.
+func (mb *mailbox) setWatch(project string, w *watch) {
+	if mb.out.Watches == nil {
+		mb.out.Watches = map[string]*watch{}
+	}
+	if mb.out.Watches[project] = w; w == nil {
+		delete(mb.out.Watches, project)
+	}
 }
 
 // stop answers users.stop: it ends the watch, if there is one.
 func (c *call) stop() (any, error) {
 	return nil, c.locked(func() error {
-		delete(c.mb.out.Watches, c.caller.Project)
+		c.mb.setWatch(c.caller.Project, nil)
 		return nil
 	})
 }

@@ -146,6 +146,9 @@ func TestWatchRefusals(t *testing.T) {
 	d.refusal(watch(topic, "perhaps", "INBOX"), 400, "badRequest", "label_filter_behavior")
 	d.refused = errors.New("no right to publish")
 	d.refusal(watch(topic, ""), 403, "forbidden", "User not authorized to perform this action.")
+	if d.deliver(""); len(d.server.mailbox(alan).out.Watches) != 0 {
+		t.Error("the refused watch is in force")
+	}
 	d.refused = nil
 	if err := watch(topic, ""); err != nil {
 		t.Fatal(err)
