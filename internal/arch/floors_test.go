@@ -38,6 +38,7 @@ var packages = map[string]pkg{
 	"internal/plugintest":             {floor: 2, imports: []string{"plugins/sdk/mail", "plugins/sdk/provider"}},
 	"plugins/sdk/check":               {floor: 2, imports: []string{"plugins/sdk/provider"}},
 	"plugins/sdk/oauth":               {floor: 2, imports: []string{"plugins/sdk/mail", "plugins/sdk/session"}, tests: []string{"plugins/sdk/provider"}},
+	"plugins/sdk/settings":            {floor: 2, imports: []string{"plugins/sdk/provider"}},
 	"plugins/sdk/session":             {floor: 2, imports: []string{"plugins/sdk/provider"}},
 	"internal/powercut":               {floor: 2},
 
@@ -75,9 +76,9 @@ var packages = map[string]pkg{
 		"internal/journal", "internal/mailbox", "internal/mime", "internal/outbox", "internal/pluginhost", "internal/seal",
 		"internal/submission", "internal/webhook", "plugins/sdk/mail", "plugins/sdk/provider", "store", "store/bolt"}},
 
-	"plugins/gmail": {floor: 7, imports: []string{"plugins/sdk/check", "plugins/sdk/header", "plugins/sdk/mail", "plugins/sdk/oauth", "plugins/sdk/pace", "plugins/sdk/provider", "plugins/sdk/session"},
+	"plugins/gmail": {floor: 7, imports: []string{"plugins/sdk/check", "plugins/sdk/header", "plugins/sdk/mail", "plugins/sdk/oauth", "plugins/sdk/pace", "plugins/sdk/provider", "plugins/sdk/session", "plugins/sdk/settings"},
 		tests: []string{"internal/plugintest", "internal/sandbox", "internal/sandbox/cloud", "internal/sandbox/google", "internal/sandbox/google/gmail", "internal/sandbox/google/oauth", "internal/sandbox/google/pubsub", "internal/sandbox/traffic", "plugins/sdk/providertest"}},
-	"plugins/outlook": {floor: 7, imports: []string{"plugins/outlook/msgraph", "plugins/sdk/check", "plugins/sdk/header", "plugins/sdk/mail", "plugins/sdk/oauth", "plugins/sdk/pace", "plugins/sdk/provider", "plugins/sdk/session"},
+	"plugins/outlook": {floor: 7, imports: []string{"plugins/outlook/msgraph", "plugins/sdk/check", "plugins/sdk/header", "plugins/sdk/mail", "plugins/sdk/oauth", "plugins/sdk/pace", "plugins/sdk/provider", "plugins/sdk/session", "plugins/sdk/settings"},
 		tests: []string{"internal/plugintest", "internal/sandbox", "internal/sandbox/cloud", "internal/sandbox/microsoft/graph", "internal/sandbox/microsoft/identity", "internal/sandbox/traffic", "plugins/sdk/providertest"}},
 	"plugins/outlook/msgraph": {floor: 7, imports: []string{"plugins/sdk/mail", "plugins/sdk/pace"}},
 

@@ -2,8 +2,6 @@ package gmail
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -11,7 +9,6 @@ import (
 	"net/url"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -21,6 +18,7 @@ import (
 
 	"github.com/postern-mail/postern/plugins/sdk/mail"
 	"github.com/postern-mail/postern/plugins/sdk/provider"
+	"github.com/postern-mail/postern/plugins/sdk/settings"
 )
 
 // Names of settings.
@@ -33,7 +31,7 @@ const (
 	setCertsURL           = "certs_url"
 	setGmailURL           = "gmail_url"
 	setPubsubURL          = "pubsub_url"
-	setCAFile             = "ca_file"
+	setCAFile             = settings.CAFile
 	setScopes             = "scopes"
 	setPrompt             = "prompt"
 	setTopic              = "topic"
@@ -56,9 +54,9 @@ const (
 	categoriesHidden    = "hidden"
 )
 
-// settings documents what Configure understands. The defaults are those of
+// known documents what Configure understands. The defaults are those of
 // Google's services.
-var settings = []provider.Setting{
+var known = []provider.Setting{
 	{Name: setClientID, Required: true, Doc: "Client id of the OAuth client (type web application)."},
 	{Name: setClientSecret, Secret: true, Required: true, Doc: "Client secret of the OAuth client."},
 	{Name: setAuthURL, Default: "https://accounts.google.com/o/oauth2/v2/auth", Doc: "Address of the sign-in page."},
@@ -138,19 +136,11 @@ func (p *Provider) Configure(_ context.Context, req *provider.ConfigureRequest) 
 }
 
 func newConfig(req *provider.ConfigureRequest) (*config, []string, error) {
-	values := make(map[string]string, len(settings))
-	for _, s := range settings {
-		values[s.Name] = s.Default
+	values, err := settings.Values(known, req.Settings)
+	if err != nil {
+		return nil, nil, err
 	}
-	for k, v := range req.Settings {
-		if _, known := values[k]; !known {
-			return nil, nil, fmt.Errorf("unknown setting %q", k)
-		}
-		if v = strings.TrimSpace(v); v != "" {
-			values[k] = v
-		}
-	}
-	for _, s := range settings {
+	for _, s := range known {
 		if s.Required && values[s.Name] == "" {
 			return nil, nil, fmt.Errorf("%s is missing: it is given where the OAuth client is registered", s.Name)
 		}
@@ -159,7 +149,7 @@ func newConfig(req *provider.ConfigureRequest) (*config, []string, error) {
 		instance: req.Instance,
 		oauth: oauth2.Config{
 			ClientID: values[setClientID], ClientSecret: values[setClientSecret],
-			Scopes: strings.FieldsFunc(values[setScopes], func(r rune) bool { return r == ',' || r == ' ' }),
+			Scopes: settings.List(values[setScopes]),
 			// The library would try both ways otherwise, and so double the
 			// first request.
 			Endpoint: oauth2.Endpoint{AuthURL: values[setAuthURL], TokenURL: values[setTokenURL], AuthStyle: oauth2.AuthStyleInParams},
@@ -184,7 +174,7 @@ func newConfig(req *provider.ConfigureRequest) (*config, []string, error) {
 			return nil, nil, err
 		}
 	}
-	if err := c.makeClients(values[setCAFile]); err != nil {
+	if err := c.makeClients(values); err != nil {
 		return nil, nil, err
 	}
 	return c, c.warnings(), nil
@@ -268,37 +258,27 @@ func (c *config) readNumbers(values map[string]string) error {
 	if values[setQuotaUnits] == "" {
 		values[setQuotaUnits] = map[string]string{quotaNew: "6000", quotaOld: "15000"}[values[setQuotaTable]]
 	}
-	for _, n := range []struct {
-		name     string
-		min, max int
-		to       *int
-	}{
+	whole := func(to *int) func(int64) { return func(v int64) { *to = int(v) } }
+	err := settings.ReadNumbers(values,
 		// A batch of one message has to fit.
-		{setQuotaUnits, 100, 10_000_000, &c.quotaUnits},
-		{setMaxConcurrent, 1, 100, &c.maxConcurrent},
-		{setBatchSize, 1, 100, &c.batchSize},
-	} {
-		v, err := strconv.Atoi(values[n.name])
-		if err != nil || v < n.min || v > n.max {
-			return fmt.Errorf("%s %q is not a number from %d to %d", n.name, values[n.name], n.min, n.max)
-		}
-		*n.to = v
+		settings.Number{Name: setQuotaUnits, Min: 100, Max: 10_000_000, Set: whole(&c.quotaUnits)},
+		settings.Number{Name: setMaxConcurrent, Min: 1, Max: 100, Set: whole(&c.maxConcurrent)},
+		settings.Number{Name: setBatchSize, Min: 1, Max: 100, Set: whole(&c.batchSize)})
+	if err != nil {
+		return err
 	}
 	c.batchSize = min(c.batchSize, c.maxConcurrent)
 	return nil
 }
 
 func (c *config) readChoices(values map[string]string) error {
-	for _, n := range []struct {
-		name   string
-		values []string
-	}{
-		{setQuotaTable, []string{quotaNew, quotaOld}},
-		{setCategories, []string{categoriesKeywords, categoriesMailboxes, categoriesHidden}},
-		{setAllMail, []string{"hidden", "shown"}},
+	for name, choices := range map[string][]string{
+		setQuotaTable: {quotaNew, quotaOld},
+		setCategories: {categoriesKeywords, categoriesMailboxes, categoriesHidden},
+		setAllMail:    {"hidden", "shown"},
 	} {
-		if !slices.Contains(n.values, values[n.name]) {
-			return fmt.Errorf("%s %q is none of %s", n.name, values[n.name], strings.Join(n.values, ", "))
+		if err := settings.OneOf(values, name, choices...); err != nil {
+			return err
 		}
 	}
 	c.oldQuota = values[setQuotaTable] == quotaOld
@@ -307,37 +287,14 @@ func (c *config) readChoices(values map[string]string) error {
 	return nil
 }
 
-func (c *config) makeClients(caFile string) error {
-	var roots *x509.CertPool // nil means the system's
-	if caFile != "" {
-		pem, err := os.ReadFile(caFile)
-		if err != nil {
-			return fmt.Errorf("%s: %w", setCAFile, err)
-		}
-		if roots, err = x509.SystemCertPool(); err != nil {
-			roots = x509.NewCertPool()
-		}
-		if !roots.AppendCertsFromPEM(pem) {
-			return fmt.Errorf("%s %s holds no certificate", setCAFile, caFile)
-		}
+func (c *config) makeClients(values map[string]string) error {
+	transport, err := settings.Transport(values)
+	if err != nil {
+		return err
 	}
-	transport := &http.Transport{
-		Proxy:                  http.ProxyFromEnvironment,
-		DialContext:            (&net.Dialer{Timeout: 15 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
-		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
-		TLSHandshakeTimeout:    15 * time.Second,
-		ResponseHeaderTimeout:  2 * time.Minute,
-		MaxResponseHeaderBytes: 256 << 10,
-		IdleConnTimeout:        90 * time.Second,
-		MaxIdleConns:           512,
-		MaxIdleConnsPerHost:    256,
-		ForceAttemptHTTP2:      true,
-	}
-	// A redirect would carry the token, or the client's secret, elsewhere.
-	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	c.http = &http.Client{Transport: transport, CheckRedirect: stay}
-	c.authHTTP = &http.Client{Transport: transport, CheckRedirect: stay, Timeout: time.Minute}
-	c.apiHTTP = &http.Client{Transport: &signer{next: transport}, CheckRedirect: stay}
+	c.http = settings.Client(transport, 0)
+	c.authHTTP = settings.Client(transport, time.Minute)
+	c.apiHTTP = settings.Client(&signer{next: transport}, 0)
 	return nil
 }
 

@@ -23,7 +23,7 @@ func (p *Provider) Describe(context.Context) (*provider.Info, error) {
 		Title:    "Gmail and Google Workspace",
 		Version:  "1",
 		SignIn:   provider.SignInOAuth,
-		Settings: settings,
+		Settings: known,
 		Capabilities: []provider.Capability{
 			provider.CapConnect, provider.CapRevoke, provider.CapExactBytes, provider.CapMailboxes, provider.CapSearch,
 			provider.CapModify, provider.CapAppend, provider.CapCopy, provider.CapDelete, provider.CapPurge,

@@ -161,11 +161,7 @@ func (p *Provider) Close(_ context.Context, req *provider.CloseRequest) error {
 
 // Session keeps the host and cancels everything when it leaves.
 func (p *Provider) Session(ctx context.Context, host provider.Host) error {
-	p.calls.Open()
-	p.host.Set(host)
-	<-ctx.Done()
-	p.host.Clear(host)
-	p.calls.CancelAll()
+	session.Run(ctx, host, &p.host, &p.calls)
 	if conf := p.conf.Load(); conf != nil {
 		conf.http.CloseIdleConnections()
 	}

@@ -4,11 +4,8 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/hex"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -22,6 +19,7 @@ import (
 	"github.com/postern-mail/postern/plugins/outlook/msgraph"
 	"github.com/postern-mail/postern/plugins/sdk/mail"
 	"github.com/postern-mail/postern/plugins/sdk/provider"
+	"github.com/postern-mail/postern/plugins/sdk/settings"
 )
 
 // Names of settings.
@@ -31,7 +29,7 @@ const (
 	setClientCertificate = "client_certificate"
 	setAuthority         = "authority"
 	setGraphURL          = "graph_url"
-	setCAFile            = "ca_file"
+	setCAFile            = settings.CAFile
 	setScopes            = "scopes"
 	setPrompt            = "prompt"
 	setMaxConcurrent     = "max_concurrent"
@@ -41,10 +39,10 @@ const (
 	setUploadChunk       = "upload_chunk_bytes"
 )
 
-// settings documents what Configure understands. The defaults are those of
+// known documents what Configure understands. The defaults are those of
 // Microsoft's global cloud; a national cloud is another authority and
 // graph_url.
-var settings = []provider.Setting{
+var known = []provider.Setting{
 	{Name: setClientID, Required: true, Doc: "Application (client) id of the app registration."},
 	{Name: setClientSecret, Secret: true, Doc: "Client secret. Either this or client_certificate."},
 	{Name: setClientCertificate, File: true, Doc: "PEM file with the app registration's certificate and its private key."},
@@ -103,17 +101,9 @@ func (p *Provider) Configure(_ context.Context, req *provider.ConfigureRequest) 
 }
 
 func newConfig(req *provider.ConfigureRequest) (*config, []string, error) {
-	values := make(map[string]string, len(settings))
-	for _, s := range settings {
-		values[s.Name] = s.Default
-	}
-	for k, v := range req.Settings {
-		if _, known := values[k]; !known {
-			return nil, nil, fmt.Errorf("unknown setting %q", k)
-		}
-		if v = strings.TrimSpace(v); v != "" {
-			values[k] = v
-		}
+	values, err := settings.Values(known, req.Settings)
+	if err != nil {
+		return nil, nil, err
 	}
 	c := &config{
 		instance:        req.Instance,
@@ -122,7 +112,7 @@ func newConfig(req *provider.ConfigureRequest) (*config, []string, error) {
 		redirectURL:     req.RedirectURL,
 		notificationURL: strings.TrimSuffix(req.NotificationURL, "/"),
 		clientState:     clientState(req.NotifyKey, req.Instance),
-		scopes:          strings.FieldsFunc(values[setScopes], func(r rune) bool { return r == ',' || r == ' ' }),
+		scopes:          settings.List(values[setScopes]),
 		prompt:          strings.TrimSuffix(values[setPrompt], "-"),
 	}
 	if c.clientID == "" {
@@ -142,7 +132,7 @@ func newConfig(req *provider.ConfigureRequest) (*config, []string, error) {
 			return nil, nil, fmt.Errorf("%s lacks %s, without which no account can stay connected", setScopes, need)
 		}
 	}
-	if err := c.makeClients(values[setCAFile]); err != nil {
+	if err := c.makeClients(values); err != nil {
 		return nil, nil, err
 	}
 	var warnings []string
@@ -209,58 +199,22 @@ func (c *config) readCredential(values map[string]string) error {
 }
 
 func (c *config) readNumbers(values map[string]string) error {
-	for _, n := range []struct {
-		name     string
-		min, max int64
-		set      func(int64)
-	}{
-		{setMaxConcurrent, 1, 64, func(v int64) { c.maxConcurrent = int(v) }},
-		{setPageSize, 1, 1000, func(v int64) { c.pageSize = int(v) }},
+	return settings.ReadNumbers(values,
+		settings.Number{Name: setMaxConcurrent, Min: 1, Max: 64, Set: func(v int64) { c.maxConcurrent = int(v) }},
+		settings.Number{Name: setPageSize, Min: 1, Max: 1000, Set: func(v int64) { c.pageSize = int(v) }},
 		// Graph silently raises what is below 45 minutes.
-		{setSubscription, 45, 43200, func(v int64) { c.subscription = time.Duration(v) * time.Minute }},
-		{setMIMELimit, 1000, 3 << 20, func(v int64) { c.mimeLimit = v }},
-		{setUploadChunk, 1000, msgraph.MaxChunk, func(v int64) { c.uploadChunk = int(v) }},
-	} {
-		v, err := strconv.ParseInt(values[n.name], 10, 64)
-		if err != nil || v < n.min || v > n.max {
-			return fmt.Errorf("%s %q is not a number from %d to %d", n.name, values[n.name], n.min, n.max)
-		}
-		n.set(v)
-	}
-	return nil
+		settings.Number{Name: setSubscription, Min: 45, Max: 43200, Set: func(v int64) { c.subscription = time.Duration(v) * time.Minute }},
+		settings.Number{Name: setMIMELimit, Min: 1000, Max: 3 << 20, Set: func(v int64) { c.mimeLimit = v }},
+		settings.Number{Name: setUploadChunk, Min: 1000, Max: msgraph.MaxChunk, Set: func(v int64) { c.uploadChunk = int(v) }})
 }
 
-func (c *config) makeClients(caFile string) error {
-	var roots *x509.CertPool // nil means the system's
-	if caFile != "" {
-		pem, err := os.ReadFile(caFile)
-		if err != nil {
-			return fmt.Errorf("%s: %w", setCAFile, err)
-		}
-		if roots, err = x509.SystemCertPool(); err != nil {
-			roots = x509.NewCertPool()
-		}
-		if !roots.AppendCertsFromPEM(pem) {
-			return fmt.Errorf("%s %s holds no certificate", setCAFile, caFile)
-		}
+func (c *config) makeClients(values map[string]string) error {
+	transport, err := settings.Transport(values)
+	if err != nil {
+		return err
 	}
-	transport := &http.Transport{
-		Proxy:                 http.ProxyFromEnvironment,
-		DialContext:           (&net.Dialer{Timeout: 15 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
-		TLSClientConfig:       &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
-		TLSHandshakeTimeout:   15 * time.Second,
-		ResponseHeaderTimeout: 2 * time.Minute,
-		// Graph's headers have about 1 KiB.
-		MaxResponseHeaderBytes: 256 << 10,
-		IdleConnTimeout:        90 * time.Second,
-		MaxIdleConns:           512,
-		MaxIdleConnsPerHost:    256,
-		ForceAttemptHTTP2:      true,
-	}
-	// A redirect would carry the token, or the client's secret, elsewhere.
-	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	c.http = &http.Client{Transport: transport, CheckRedirect: stay}
-	c.authHTTP = &http.Client{Transport: newDiscoveryMemo(transport), CheckRedirect: stay, Timeout: time.Minute}
+	c.http = settings.Client(transport, 0)
+	c.authHTTP = settings.Client(newDiscoveryMemo(transport), time.Minute)
 	return nil
 }
 

@@ -26,7 +26,7 @@ func (p *Provider) Describe(context.Context) (*provider.Info, error) {
 		Title:    "Outlook and Exchange Online",
 		Version:  "1",
 		SignIn:   provider.SignInOAuth,
-		Settings: settings,
+		Settings: known,
 		Capabilities: []provider.Capability{
 			provider.CapConnect, provider.CapMailboxes, provider.CapModify, provider.CapAppend,
 			provider.CapCopy, provider.CapDelete, provider.CapPurge, provider.CapSend,

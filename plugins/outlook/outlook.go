@@ -156,11 +156,7 @@ func (p *Provider) Revoke(ctx context.Context, req *provider.RevokeRequest) erro
 
 // Session keeps the host and cancels everything when it leaves.
 func (p *Provider) Session(ctx context.Context, host provider.Host) error {
-	p.calls.Open()
-	p.host.Set(host)
-	<-ctx.Done()
-	p.host.Clear(host)
-	p.calls.CancelAll()
+	session.Run(ctx, host, &p.host, &p.calls)
 	if conf := p.conf.Load(); conf != nil {
 		conf.http.CloseIdleConnections()
 	}

@@ -2,16 +2,7 @@
 // itself, for those who need it (Host), and the calls that run, so that the
 // end of the session ends them (Calls).
 //
-// A plugin's Session is usually no more than
-//
-//	func (p *Provider) Session(ctx context.Context, host provider.Host) error {
-//		p.calls.Open()
-//		p.host.Set(host)
-//		<-ctx.Done()
-//		p.host.Clear(host)
-//		p.calls.CancelAll()
-//		return nil
-//	}
+// A plugin's Session is usually no more than Run.
 //
 // Kept true: a host that has left is handed to nobody; a session that begins
 // before the last one has wound up is not disturbed by it; a call that begins
@@ -25,6 +16,15 @@ import (
 
 	"github.com/postern-mail/postern/plugins/sdk/provider"
 )
+
+// Run keeps the host and lets calls run until the session ends with ctx.
+func Run(ctx context.Context, host provider.Host, hosts *Host, calls *Calls) {
+	calls.Open()
+	hosts.Set(host)
+	<-ctx.Done()
+	hosts.Clear(host)
+	calls.CancelAll()
+}
 
 // Host holds the host of the running session. Those who need one wait for it:
 // a plugin may be asked something before its session has begun. The zero value

@@ -76,3 +76,25 @@ func TestCallsEndWithTheSession(t *testing.T) {
 		t.Fatal("a call of the next session is cancelled")
 	}
 }
+
+func TestRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var slot session.Host
+		var calls session.Calls
+		ctx, end := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() { session.Run(ctx, &host{name: "first"}, &slot, &calls); close(ended) }()
+		if _, err := slot.Get(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		call, done := calls.Add(t.Context())
+		defer done()
+		end()
+		<-ended
+		gone, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := slot.Get(gone); err == nil || call.Err() == nil {
+			t.Errorf("after the session there is a host, or a call: %v", call.Err())
+		}
+	})
+}
