@@ -20,6 +20,7 @@ type demoCmd struct {
 	Keep bool   `help:"Go on with what a former demo with --keep left, and leave it for the next (also KEEP=1)." env:"KEEP"`
 	Bin  string `help:"Where the other programs are. Default: beside this one." type:"path"`
 	Free bool   `help:"Take free ports from the start, not the usual ones."`
+	Mute bool   `help:"Send no mail between the accounts."`
 }
 
 // demoInfo is demo.json: where a running demo's doors are. A door that is not
@@ -186,7 +187,7 @@ func (d *demo) run() error {
 	ctx, cancel := context.WithCancel(d.e.ctx)
 	defer cancel()
 	steps := []func(context.Context) error{
-		d.startSandbox, d.startReceiver, d.startGateway, d.createEndpoint, d.connectAll, d.waitSynced, d.ready,
+		d.startSandbox, d.startReceiver, d.startGateway, d.createEndpoint, d.connectAll, d.waitSynced, d.writeAcross, d.ready,
 	}
 	for _, step := range steps {
 		errs := make(chan error, 1)

@@ -98,7 +98,8 @@ func (l *lines) String() string {
 	return strings.Join(l.all, "\n")
 }
 
-// startDemo runs a demo on free ports until the test ends.
+// startDemo runs a demo on free ports until the test ends. It sends no mail
+// between its accounts unless --mute=false is among the arguments.
 func startDemo(t *testing.T, args ...string) *demo {
 	t.Helper()
 	d := launchDemo(t, filepath.Join(t.TempDir(), "demo"), args...)
@@ -110,7 +111,7 @@ func startDemo(t *testing.T, args ...string) *demo {
 func launchDemo(t *testing.T, dir string, args ...string) *demo {
 	t.Helper()
 	d := &demo{t: t, dir: dir, lines: &lines{more: make(chan struct{})}, done: make(chan struct{})}
-	d.cmd = exec.Command(program("postern"), append([]string{"demo", "--free", "--dir", dir}, args...)...)
+	d.cmd = exec.Command(program("postern"), append([]string{"demo", "--free", "--mute", "--dir", dir}, args...)...)
 	r, w := io.Pipe()
 	d.cmd.Stdout, d.cmd.Stderr = w, w
 	if err := d.cmd.Start(); err != nil {

@@ -79,9 +79,14 @@ func TestNewcomer(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "own.eml"), []byte(letter(ada, "own "+own)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	d := startDemo(t, "--mail", dir)
+	d := startDemo(t, "--mail", dir, "--mute=false")
 	if _, ok := d.subjects(d.account(ada))["own "+own]; !ok {
 		t.Errorf("the mail given by --mail is not listed")
+	}
+	// The demo has written from one provider to the other.
+	across := d.info.Accounts[len(d.info.Accounts)-1]
+	if _, ok := d.subjects(across.ID)["From one provider to the other"]; !ok || across.Provider == d.info.Accounts[0].Provider {
+		t.Errorf("%s of %s has no mail of %s", across.Address, across.Provider, d.info.Accounts[0].Address)
 	}
 	told := d.subscribe(`subscription { events(types: [MESSAGE_CREATED]) { type account { address } message { subject } } }`)
 
