@@ -13,7 +13,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"postern": main, "postern-provider-future": futurePlugin})
+	testscript.Main(m, map[string]func(){"postern": main, "postern-provider-future": futurePlugin, "postern-provider-checked": checkedPlugin})
 }
 
 // TestScripts runs the command line as a user does; each script is one
@@ -34,7 +34,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"mode": mode, "exits": exits, "waitfor": waitFor,
-			"until": until, "setformat": setFormat, "unchanged": unchanged, "newstore": newStore, "cut": cut, "hup": hup,
+			"until": until, "setformat": setFormat, "unchanged": unchanged, "newstore": newStore, "cut": cut, "hup": hup, "freeport": freePort,
 		},
 	})
 }
