@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -32,14 +33,16 @@ type world struct {
 	base     string
 	counters *traffic.Counters
 	faults   *traffic.Faults
+	looked   chan struct{} // somebody asked for the time
+	stop     func()        // ends the server and waits for it
 }
 
 // newWorld is a cloud that listens, with one user.
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{t: t, counters: &traffic.Counters{}, faults: traffic.NewFaults(1)}
+	w := &world{t: t, counters: &traffic.Counters{}, faults: traffic.NewFaults(1), looked: make(chan struct{}, 1)}
 	var err error
-	w.s, err = New(Settings{PubSub: pubsub.Settings{AllowHTTP: true}}, Options{Counters: w.counters, Faults: w.faults, Key: worldtest.Key(t)})
+	w.s, err = New(Settings{PubSub: pubsub.Settings{AllowHTTP: true}}, Options{Now: w.now, Counters: w.counters, Faults: w.faults, Key: worldtest.Key(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,13 +57,22 @@ func newWorld(t *testing.T) *world {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- w.s.Run(ctx, l) }()
-	t.Cleanup(func() {
+	w.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
 			t.Errorf("run: %v", err)
 		}
 	})
+	t.Cleanup(w.stop)
 	return w
+}
+
+func (w *world) now() time.Time {
+	select {
+	case w.looked <- struct{}{}:
+	default:
+	}
+	return time.Now()
 }
 
 // config is a client as an application uses it.

@@ -11,9 +11,9 @@ import (
 
 // A Fault spoils the requests it matches, or the notifications of its user.
 type Fault struct {
-	// Cloud and User narrow the fault to one cloud ("microsoft") or to one
-	// user's address; empty means all. A request that carries no user (an
-	// unknown token, say) matches only faults without one.
+	// Cloud and User narrow the fault to one cloud ("microsoft", "google") or
+	// to one user's address; empty means all. A request that carries no user
+	// (an unknown token, say) matches only faults without one.
 	Cloud string `json:"cloud,omitempty"`
 	User  string `json:"user,omitempty"`
 	// Match is an optional method, then a part of the path or of its pattern:

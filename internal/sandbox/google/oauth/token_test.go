@@ -268,6 +268,18 @@ func TestTooManyRefreshTokens(t *testing.T) {
 	}
 }
 
+// TestUseKeepsAlive: six months count from the last use.
+func TestUseKeepsAlive(t *testing.T) {
+	w := newWorld(t, Settings{})
+	tok := w.connect()
+	for range 3 {
+		w.clock.Advance(179 * 24 * time.Hour)
+		if _, err := w.refresh(tok.RefreshToken); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // TestExpireTokens: access tokens end at once, refresh tokens live.
 func TestExpireTokens(t *testing.T) {
 	w := newWorld(t, Settings{})

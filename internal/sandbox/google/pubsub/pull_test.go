@@ -67,11 +67,19 @@ func TestPullWaits(t *testing.T) {
 		t.Errorf("got %+v", got)
 	}
 	w = newWorld(t, Settings{})
+	// A pull asks for the time while it looks at the queue, and nothing can be
+	// published before it waits for more.
+	looked := make(chan struct{}, 100)
+	w.s.opts.Now = func() time.Time {
+		looked <- struct{}{}
+		return w.clock.Now()
+	}
 	answers := make(chan string, 1)
 	go func() {
 		_, text := w.as(owner, "POST", subName+":pull", `{"maxMessages":5}`)
 		answers <- text
 	}()
+	<-looked
 	w.publish(push)
 	if got := decode(t, <-answers); len(got) != 1 {
 		t.Errorf("the waiting pull got %+v", got)

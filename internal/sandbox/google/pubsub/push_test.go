@@ -97,6 +97,18 @@ func TestPushAgain(t *testing.T) {
 	}
 }
 
+// TestPushOneByOne: there is room for the next one when one is taken.
+func TestPushOneByOne(t *testing.T) {
+	w := newWorld(t, Settings{AllowHTTP: true, MaxOutstanding: 1})
+	h := newHook(t, func(int) int { return 201 })
+	w.must("PUT", project+"/subscriptions/pushed", `{"topic":"`+topicName+`","pushConfig":{"pushEndpoint":"`+h.server.URL+`"}}`)
+	for i := range 3 {
+		w.publish(push)
+		h.next(t)
+		w.eventually("delivered", int64(i+1))
+	}
+}
+
 // TestPushBackoff: 100 ms, doubled up to 60 s.
 func TestPushBackoff(t *testing.T) {
 	w := newWorld(t, Settings{})

@@ -185,7 +185,7 @@ func (h *hook) next(t *testing.T) (*http.Request, []byte) {
 			t.Fatal(err)
 		}
 		return r, body
-	case <-t.Context().Done():
+	case <-time.After(20 * time.Second):
 		t.Fatal("no post came")
 	}
 	return nil, nil
