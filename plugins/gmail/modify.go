@@ -107,23 +107,27 @@ func (w *work) over() error {
 	return w.ended
 }
 
-// each does something to some of the messages, a few at a time. What is wrong
-// with one of them is its own; an error of the account's gives the rest up, and
-// those keep it.
+// each does something to some of the messages, a few at a time, which must be
+// such that doing it again does no harm. What is wrong with one of them is its
+// own; an error of the account's gives the rest up, also those that wait for
+// their turn, which a quota may keep for long, and they all have that error.
 func (c *call) each(ctx context.Context, w *work, which []int, do func(ctx context.Context, i int) error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	var g errgroup.Group
 	g.SetLimit(max(1, c.conf.maxConcurrent))
 	for _, i := range which {
-		if err := w.over(); err != nil {
-			w.results[i].Err = err
-			continue
-		}
 		g.Go(func() error {
-			err := do(ctx, i)
-			w.results[i].Err = err
+			err := w.over()
+			if err == nil {
+				err = do(ctx, i)
+			}
 			if err != nil && (endsCall(err) || ctx.Err() != nil) {
 				w.end(err)
+				cancel()
+				err = w.over()
 			}
+			w.results[i].Err = err
 			return nil
 		})
 	}
