@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/postern-mail/postern/plugins/sdk/mail"
+	"github.com/postern-mail/postern/plugins/sdk/provider"
+	"github.com/postern-mail/postern/plugins/sdk/providertest/memory"
 	"github.com/postern-mail/postern/store"
 )
 
@@ -82,6 +84,41 @@ func TestIdentities(t *testing.T) {
 	}
 	if got := w.senders(other); !slices.Equal(got, []string{bob}) {
 		t.Errorf("it shows %v", got)
+	}
+}
+
+// TestPartialIdentities: where the provider does not tell all, or nothing at
+// all, it is the one to judge.
+func TestPartialIdentities(t *testing.T) {
+	w := newWorld(t)
+	w.cloud.PartialIdentities(true)
+	id := w.connect(ConnectInput{}, ann).Account
+	n := w.asked()
+	for range 2 {
+		if err := w.svc.MaySend(w.ctx, w.account(id), "boss@example.com"); err != nil || *n != 1 {
+			t.Errorf("%v after %d questions", err, *n)
+		}
+	}
+	if a := w.account(id); !a.IdentitiesPartial || len(a.Identities) != 1 {
+		t.Errorf("kept: %+v, partial %v", a.Identities, a.IdentitiesPartial)
+	}
+	// It tells all of them from now on, which the next round finds out.
+	w.cloud.PartialIdentities(false)
+	_, _, err := w.svc.askIdentities(w.ctx, w.account(id), provider.Backfill)
+	w.must(err)
+	if err := w.svc.MaySend(w.ctx, w.account(id), "boss@example.com"); code(err) != CodeNotPermitted {
+		t.Errorf("once all are told: %v", err)
+	}
+
+	w.plugin = memory.New(memory.Options{Without: []provider.Capability{provider.CapIdentities}})
+	silent := &store.Account{ID: "silent", Provider: "memory", Address: bob, Name: "Bob"}
+	if err := w.svc.MaySend(w.ctx, silent, "boss@example.com"); err != nil {
+		t.Errorf("of a provider that tells nothing: %v", err)
+	}
+	list, err := w.svc.Identities(w.ctx, silent)
+	w.must(err)
+	if want := []mail.Identity{{Email: bob, Name: "Bob", Default: true}}; !slices.Equal(list, want) {
+		t.Errorf("it shows %v, want %v", list, want)
 	}
 }
 

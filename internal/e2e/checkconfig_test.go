@@ -25,8 +25,13 @@ func exitCode(err error) int {
 // has a line, and one that fails says what to do and makes the exit code 1.
 func TestCheckConfig(t *testing.T) {
 	d := startDemo(t)
-	g, _, s := d.own(t, func(string, settings) {})
+	g, p, s := d.own(t, func(string, settings) {})
 	public := s["public_url"].(string)
+
+	// serve says it as well: this is a sandbox.
+	if log := p.lines.String(); !contains(log, "plugin warns of its settings", "authority, graph_url") {
+		t.Errorf("serve does not warn of the sandbox's addresses:\n%s", log)
+	}
 
 	// The gateway runs: it is the one that answers at its public URL.
 	out, err := postern(t, g.info.Config, "check-config")

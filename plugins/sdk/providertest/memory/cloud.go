@@ -62,6 +62,8 @@ type Cloud struct {
 	finds []provider.CheckResult
 	// unapproved: owners may not consent before an administrator has.
 	unapproved bool
+	// partial: there may be more identities than are told.
+	partial bool
 	// grantsEnd is when new grants end, and why.
 	grantsEnd    time.Time
 	grantsEndWhy string

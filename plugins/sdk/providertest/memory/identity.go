@@ -18,6 +18,13 @@ func (c *Cloud) AddIdentity(address string, id mail.Identity) error {
 	})
 }
 
+// PartialIdentities makes Identities say that there may be others.
+func (c *Cloud) PartialIdentities(yes bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.partial = yes
+}
+
 // RemoveIdentity takes one away again.
 func (c *Cloud) RemoveIdentity(address, email string) error {
 	return c.outside(address, true, func(a *account) error {
@@ -37,7 +44,7 @@ func (a *account) senders() []mail.Identity {
 func (p *Provider) Identities(ctx context.Context, req *provider.IdentitiesRequest) (*provider.IdentitiesResponse, error) {
 	out := &provider.IdentitiesResponse{}
 	err := p.call(ctx, "identities", req.Call, func(a *account) error {
-		out.Identities = a.senders()
+		out.Identities, out.Partial = a.senders(), p.cloud.partial
 		return nil
 	})
 	if err != nil {
