@@ -235,7 +235,7 @@ func (p *Provider) Enumerate(ctx context.Context, req *provider.EnumerateRequest
 		err := c.do(ctx, messagesList, func(ctx context.Context, s *gmailapi.Service) (err error) {
 			list := s.Users.Messages.List("me").MaxResults(500).PageToken(token)
 			if req.Mailbox != mailboxAll { // which is what is listed without Trash and Spam
-				list = list.LabelIds(req.Mailbox).IncludeSpamTrash(true)
+				list = list.LabelIds(req.Mailbox).IncludeSpamTrash(hiddenLabel(req.Mailbox))
 			}
 			page, err = list.Context(ctx).Do()
 			return err

@@ -74,6 +74,7 @@ type Provider struct {
 	// large bounds the big messages that are held in memory at once, answers
 	// the big answers.
 	large, answers chan struct{}
+	echoes         echoes
 	// largest is Options.MaxAnswer.
 	largest int64
 
@@ -162,6 +163,7 @@ func (p *Provider) Close(_ context.Context, req *provider.CloseRequest) error {
 // Session keeps the host and cancels everything when it leaves.
 func (p *Provider) Session(ctx context.Context, host provider.Host) error {
 	session.Run(ctx, host, &p.host, &p.calls)
+	p.echoes.end()
 	if conf := p.conf.Load(); conf != nil {
 		conf.http.CloseIdleConnections()
 	}

@@ -65,6 +65,9 @@ func isCategory(label string) bool {
 	return label == labelImportant || strings.HasPrefix(label, categoryPrefix)
 }
 
+// hiddenLabel: what has it is nowhere else.
+func hiddenLabel(label string) bool { return label == labelTrash || label == labelSpam }
+
 // isMailbox reports whether a label is a mailbox of the account.
 func (c *config) isMailbox(label string) bool {
 	switch {
@@ -101,7 +104,7 @@ func (c *config) state(labels []string) (mailboxes, keywords []string) {
 		switch {
 		case l == labelUnread:
 			seen = false
-		case l == labelTrash, l == labelSpam:
+		case hiddenLabel(l):
 			all = false
 		case l == labelDraft:
 			keywords = append(keywords, mail.Draft)
@@ -115,7 +118,7 @@ func (c *config) state(labels []string) (mailboxes, keywords []string) {
 	if all {
 		mailboxes = append(mailboxes, mailboxAll)
 	} else {
-		mailboxes = slices.DeleteFunc(mailboxes, func(l string) bool { return l != labelTrash && l != labelSpam })
+		mailboxes = slices.DeleteFunc(mailboxes, func(l string) bool { return !hiddenLabel(l) })
 	}
 	if seen {
 		keywords = append(keywords, mail.Seen)

@@ -98,6 +98,7 @@ func (p *Provider) handOver(ctx context.Context, from *puller, messages []receiv
 		if err := each(&hint); err != nil {
 			return err
 		}
+		p.echo(hint)
 	}
 	if len(acks) == 0 {
 		return nil

@@ -65,6 +65,7 @@ func (p *Provider) Notify(ctx context.Context, req *provider.NotifyRequest) (*pr
 	}
 	resp := status(http.StatusOK)
 	resp.Hints = []provider.Hint{changed(address)}
+	p.echo(resp.Hints[0])
 	return resp, nil
 }
 

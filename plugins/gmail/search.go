@@ -43,7 +43,7 @@ func (p *Provider) Search(ctx context.Context, req *provider.SearchRequest) (*pr
 			list = list.Q(q)
 		}
 		if req.Mailbox != "" && req.Mailbox != mailboxAll {
-			list = list.LabelIds(req.Mailbox).IncludeSpamTrash(req.Mailbox == labelTrash || req.Mailbox == labelSpam)
+			list = list.LabelIds(req.Mailbox).IncludeSpamTrash(hiddenLabel(req.Mailbox))
 		}
 		page, err = list.Context(ctx).Do()
 		return err

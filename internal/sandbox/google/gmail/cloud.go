@@ -84,11 +84,18 @@ func (mb *mailbox) place(name string) (string, error) {
 const AllMail = "ALL"
 
 // mailboxes are the labels of a message that stand for mailboxes, and AllMail.
+// What is in TRASH or SPAM keeps its labels, and is shown under none of them.
 func (m *Message) mailboxes() []string {
 	var ids []string
-	if !m.has(labelTrash) && !m.has(labelSpam) {
-		ids = append(ids, AllMail)
+	for _, l := range []string{labelTrash, labelSpam} {
+		if m.has(l) {
+			ids = append(ids, l)
+		}
 	}
+	if len(ids) > 0 {
+		return ids
+	}
+	ids = append(ids, AllMail)
 	for _, l := range m.LabelIDs {
 		if isMailbox(l) {
 			ids = append(ids, l)
