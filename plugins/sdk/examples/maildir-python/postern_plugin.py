@@ -270,7 +270,8 @@ def serve(make_provider):
         root_certificates=env["PLUGIN_CLIENT_CERT"].encode(),
         require_client_auth=True,
     )
-    socket = tempfile.mktemp(prefix="plugin", dir=env.get("PLUGIN_UNIX_SOCKET_DIR") or tempfile.mkdtemp())
+    # The host's folder is this process's alone.
+    socket = os.path.join(env.get("PLUGIN_UNIX_SOCKET_DIR") or tempfile.mkdtemp(), "plugin")
     server.add_secure_port(f"unix:{socket}", credentials)
     server.start()
 
