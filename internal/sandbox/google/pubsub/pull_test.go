@@ -1,6 +1,7 @@
 package pubsub
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -83,6 +84,34 @@ func TestPullWaits(t *testing.T) {
 	w.publish(push)
 	if got := decode(t, <-answers); len(got) != 1 {
 		t.Errorf("the waiting pull got %+v", got)
+	}
+}
+
+// TestPullGone: who has gone away while it waited takes nothing with it.
+func TestPullGone(t *testing.T) {
+	w := newWorld(t, Settings{})
+	ctx, cancel := context.WithCancel(t.Context())
+	looked := make(chan struct{}, 100)
+	w.s.opts.Now = func() time.Time {
+		looked <- struct{}{}
+		return w.clock.Now()
+	}
+	gone := make(chan int, 1)
+	go func() {
+		got, _ := w.s.pull(ctx, subName, 1, true)
+		gone <- len(got)
+	}()
+	<-looked
+	cancel()
+	if n := <-gone; n != 0 {
+		t.Errorf("nothing was there, and it got %d", n)
+	}
+	w.publish(push)
+	if got, why := w.s.pull(ctx, subName, 1, true); len(got) != 0 || why != nil {
+		t.Errorf("gone, and it got %+v %v", got, why)
+	}
+	if got := w.pull(1); len(got) != 1 || got[0].Attempt != 1 {
+		t.Errorf("the next one got %+v", got)
 	}
 }
 

@@ -113,6 +113,10 @@ func (s *Service) pull(ctx context.Context, name string, n int, wait bool) ([]*i
 			s.mu.Unlock()
 			return nil, &problem{400, "FAILED_PRECONDITION", "This method is not supported for this subscription type. (" + name + " is a push subscription.)"}
 		}
+		if ctx.Err() != nil { // nobody is there to have them
+			s.mu.Unlock()
+			return nil, nil
+		}
 		due, next := s.take(sub, n)
 		out := make([]*item, 0, len(due))
 		for _, it := range due {
@@ -135,7 +139,6 @@ func (s *Service) pull(ctx context.Context, name string, n int, wait bool) ([]*i
 		case <-s.stopping:
 			wait = false
 		case <-ctx.Done():
-			wait = false
 		}
 		stop()
 	}
