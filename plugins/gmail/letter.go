@@ -64,7 +64,7 @@ func (c *call) readLetter(ctx context.Context, raw io.Reader, size, limit int64)
 	if size > 0 {
 		room = min(room, size)
 	}
-	head := bytes.NewBuffer(make([]byte, 0, room+1))
+	head := bytes.NewBuffer(make([]byte, 0, room+1+bytes.MinRead)) // so that it need not grow
 	_, err = io.Copy(head, io.LimitReader(raw, uploadChunk+1))
 	l.head, l.got = head.Bytes(), int64(head.Len())
 	switch {

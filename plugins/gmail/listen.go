@@ -58,7 +58,9 @@ func (p *Provider) listen(ctx context.Context, each func(*provider.Hint) error) 
 		case kind == mail.KindThrottled, kind == mail.KindUnavailable:
 			failures++
 		default:
-			p.deaf.Store(kind == mail.KindMisconfigured)
+			if kind == mail.KindMisconfigured {
+				p.deaf.Store(true)
+			}
 			return err
 		}
 		wait := pace.Backoff(failures)
@@ -75,6 +77,7 @@ func (p *Provider) listen(ctx context.Context, each func(*provider.Hint) error) 
 func (p *Provider) handOver(ctx context.Context, from *puller, messages []received, each func(*provider.Hint) error) error {
 	if p.deaf.Swap(false) {
 		if err := p.tellMissed(each); err != nil {
+			p.deaf.Store(true)
 			return err
 		}
 	}

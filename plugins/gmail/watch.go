@@ -72,7 +72,22 @@ func (p *Provider) Watch(ctx context.Context, req *provider.WatchRequest) (*prov
 	if soon := now.Add(watchRenewal); soon.Before(expires) {
 		expires = soon
 	}
-	return &provider.WatchResponse{ID: st.ID, Expires: expires, State: state, LookupKeys: []string{lookupKey(c.acct.address)}}, nil
+	return &provider.WatchResponse{ID: st.ID, Expires: expires, State: state, LookupKeys: c.lookupKeys(ctx)}, nil
+}
+
+// lookupKeys are the addresses that notifications name the account by: the
+// profile's, which may be spelt in another way than the one of the sign-in.
+func (c *call) lookupKeys(ctx context.Context) []string {
+	keys := []string{lookupKey(c.acct.address)}
+	profile, err := c.profile(ctx)
+	if err != nil {
+		c.p.log().DebugContext(ctx, "the profile's address was not read", "account", c.acct.id, "error", err)
+		return keys
+	}
+	if key := lookupKey(profile.EmailAddress); key != "" && key != keys[0] {
+		keys = append(keys, key)
+	}
+	return keys
 }
 
 func (c *call) watch(ctx context.Context) (answer *gmailapi.WatchResponse, err error) {
