@@ -31,6 +31,7 @@ func TestDeliver(t *testing.T) {
 		{"drafts", nil, "DRAFT", "ALL DRAFT", "$seen $draft"},
 		{"SENT", []string{"$draft"}, "DRAFT SENT", "ALL DRAFT SENT", "$seen $draft"},
 		{"trash", nil, "TRASH UNREAD", "TRASH", ""},
+		{"trash", []string{"Blue"}, "Label_1 TRASH UNREAD", "TRASH", ""},
 		{"junkemail", []string{"$Seen"}, "SPAM", "SPAM", "$seen"},
 		{"archive", nil, "UNREAD", "ALL", ""},
 		{"Work/2026", nil, "Label_1 UNREAD", "ALL Label_1", ""},

@@ -11,6 +11,7 @@
 //   - The mailboxes that the control API tells are the labels that hold mail
 //     (INBOX, SENT, DRAFT, TRASH, SPAM and the user's) and [AllMail], in which
 //     is what neither TRASH nor SPAM has: archived mail is in that one alone.
+//     What is in TRASH or SPAM is told to be in no other.
 //     The other labels are keywords: UNREAD the absence of $seen, STARRED
 //     $flagged, DRAFT $draft, IMPORTANT $important, CATEGORY_* their own name.
 //   - Every change to a message is one record in its mailbox's history, with
