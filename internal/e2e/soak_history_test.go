@@ -59,16 +59,21 @@ func (h *history) delivered(address, id, subject string) {
 
 // pick chooses messages of one account, fewer where there are not enough.
 func (h *history) pick(rng *rand.Rand, n int) (address string, ids []string) {
+	address = soakAddresses[rng.IntN(len(soakAddresses))]
+	return address, h.pickOf(rng, address, n)
+}
+
+// pickOf chooses messages of an account.
+func (h *history) pickOf(rng *rand.Rand, address string, n int) (ids []string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	address = soakAddresses[rng.IntN(len(soakAddresses))]
 	all := h.ids[address]
 	for range min(n, len(all)) {
 		if id := all[rng.IntN(len(all))]; !slices.Contains(ids, id) {
 			ids = append(ids, id)
 		}
 	}
-	return address, ids
+	return ids
 }
 
 // edit is one change: keywords, or a place, or an end.

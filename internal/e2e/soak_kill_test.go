@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"runtime"
-	"strings"
 	"time"
 )
 
@@ -22,29 +21,13 @@ type point struct {
 	stir func(context.Context, *rand.Rand) error
 }
 
-func isGraph(method, end string) func(*http.Request, string) bool {
-	return func(r *http.Request, _ string) bool { return r.Method == method && strings.HasSuffix(r.URL.Path, end) }
-}
-
-func isDelta(r *http.Request, _ string) bool {
-	return r.Method == http.MethodGet && strings.Contains(r.URL.Path, "/messages/delta")
-}
-
-// isWrite sees changes of messages that are there, alone or in a batch.
-func isWrite(r *http.Request, body string) bool {
-	if body != "" {
-		return strings.Contains(body, `"PATCH"`) || strings.Contains(body, "/move") || strings.Contains(body, "/permanentDelete")
-	}
-	return r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/move")
-}
-
-// points are all of them.
-func (s *soak) points() []point {
+// points are all of them, with one provider.
+func (s *soak) points(c *soakProvider) []point {
 	held := func(at stage, want func(*http.Request, string) bool) func(context.Context) (<-chan struct{}, chan<- struct{}, func()) {
 		return func(context.Context) (<-chan struct{}, chan<- struct{}, func()) {
 			t := newTrap(at, want)
-			s.graph.set(t)
-			return t.caught, t.dead, func() { s.graph.set(nil) }
+			c.proxy.set(t)
+			return t.caught, t.dead, func() { c.proxy.set(nil) }
 		}
 	}
 	sunk := func(next bool) func(context.Context) (<-chan struct{}, chan<- struct{}, func()) {
@@ -70,25 +53,26 @@ func (s *soak) points() []point {
 			<-ended
 		}
 	}
-	send := func(ctx context.Context, rng *rand.Rand) error { return s.send(ctx, rng, 0) }
+	send := func(ctx context.Context, rng *rand.Rand) error { return s.sendFrom(ctx, rng, s.some(rng, c), 0) }
+	deliver := func(ctx context.Context, rng *rand.Rand) error { return s.deliverTo(ctx, rng, s.some(rng, c)) }
 	expire := func(ctx context.Context, rng *rand.Rand) error {
-		return errors.Join(s.controlTry(ctx, "POST", "/control/users/"+soakAddresses[rng.IntN(3)]+"/expire-tokens", "", nil), s.deliver(ctx, rng))
+		return errors.Join(s.controlTry(ctx, "POST", "/control/users/"+s.some(rng, c)+"/expire-tokens", "", nil), deliver(ctx, rng))
 	}
-	isToken := isGraph("POST", "/oauth2/v2.0/token")
+	edit := func(ctx context.Context, rng *rand.Rand) error { return s.editHereOf(ctx, rng, s.some(rng, c)) }
 	all := []point{
-		{"sync", true, held(atHalf, isDelta), s.deliver},
-		{"commit", true, commit, s.deliver},
-		{"acknowledgement", true, sunk(false), s.deliver},
-		{"token refresh", true, held(atRequest, isToken), expire},
-		{"draft made but not sent", true, held(atRequest, isGraph("POST", "/send")), send},
-		{"sync", true, held(atAnswer, isDelta), s.deliver},
-		{"commit", true, commit, s.deliver},
-		{"next in lane", false, sunk(true), s.deliver},
-		{"token refresh", true, held(atAnswer, isToken), expire},
-		{"draft made but not sent", true, held(atAnswer, isGraph("POST", "/mailFolders/drafts/messages")), send},
-		{"sent, and nobody knows", false, held(atAnswer, isGraph("POST", "/send")), send},
-		{"changed, and nobody knows", false, held(atAnswer, isWrite), s.editHere},
-		{"acknowledgement", true, sunk(false), s.deliver},
+		{"sync", true, held(atHalf, c.kinds.changes), deliver},
+		{"commit", true, commit, deliver},
+		{"acknowledgement", true, sunk(false), deliver},
+		{"token refresh", true, held(atRequest, c.kinds.token), expire},
+		{"draft made but not sent", true, held(atRequest, c.kinds.send), send},
+		{"sync", true, held(atAnswer, c.kinds.changes), deliver},
+		{"commit", true, commit, deliver},
+		{"next in lane", false, sunk(true), deliver},
+		{"token refresh", true, held(atAnswer, c.kinds.token), expire},
+		{"draft made but not sent", true, held(atAnswer, c.kinds.draft), send},
+		{"sent, and nobody knows", false, held(atAnswer, c.kinds.send), send},
+		{"changed, and nobody knows", false, held(atAnswer, c.kinds.write), edit},
+		{"acknowledgement", true, sunk(false), deliver},
 	}
 	if runtime.GOOS == "linux" {
 		return all
@@ -104,13 +88,15 @@ func (s *soak) points() []point {
 
 // killAll kills the gateway as often as the plan says, while the load goes on.
 func (s *soak) killAll(ctx context.Context) error {
-	points := s.points()
 	steps := int64(len(s.load.ops)) / int64(s.plan.kills+1)
 	for i := range s.plan.kills {
 		s.load.gate.open(int64(i+2) * steps)
 		if err := s.works(ctx); err != nil {
 			return err
 		}
+		// By turns at each provider, and, since there is no even number of
+		// points, in the end at each point with each.
+		points := s.points(s.cloud(i))
 		p := points[(i+int(s.plan.seed%uint64(len(points))))%len(points)]
 		if err := s.killAt(ctx, p, i); err != nil {
 			return fmt.Errorf("kill %d, %s: %w", i, p.name, err)

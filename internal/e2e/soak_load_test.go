@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/smtp"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -80,6 +81,7 @@ func newLoad(s *soak) *load {
 	add(p.edits/2, s.editAtProvider)
 	add(p.edits-p.edits/2, s.editHere)
 	add(p.large, func(ctx context.Context, rng *rand.Rand) error { return s.send(ctx, rng, 5<<20) })
+	add(p.forgets, s.forget)
 	replies := (p.submissions - p.large) / 3
 	add(replies, s.reply)
 	add(p.submissions-p.large-replies, func(ctx context.Context, rng *rand.Rand) error { return s.send(ctx, rng, 0) })
@@ -165,6 +167,8 @@ func (s *soak) editAtProvider(ctx context.Context, rng *rand.Rand) error {
 		return s.deliver(ctx, rng)
 	}
 	e := newEdit(rng)
+	holds := s.at(address).kinds.holds
+	e.add, e.remove = slices.DeleteFunc(e.add, func(k string) bool { return !holds(k) }), slices.DeleteFunc(e.remove, func(k string) bool { return !holds(k) })
 	s.hist.trying(address, ids, e)
 	path := "/control/users/" + address + "/messages/" + ids[0]
 	var err error
@@ -180,15 +184,25 @@ func (s *soak) editAtProvider(ctx context.Context, rng *rand.Rand) error {
 	return err
 }
 
-// roles are the mailboxes that changes go to, by the provider's names.
-var roles = map[string]string{"inbox": "INBOX", "archive": "ARCHIVE", "deleteditems": "TRASH", "junkemail": "JUNK"}
+// forget makes the cursors of a mailbox too old: everything must be compared.
+func (s *soak) forget(ctx context.Context, rng *rand.Rand) error {
+	return s.controlTry(ctx, "POST", "/control/users/"+soakAddresses[rng.IntN(len(soakAddresses))]+"/forget-cursors", "", nil)
+}
+
+// roles are the mailboxes that changes go to, by the names that the providers
+// have for them. Where there is no archive, what is archived is in all mail.
+var roles = map[string][]string{"inbox": {"INBOX"}, "archive": {"ARCHIVE", "ALL"}, "deleteditems": {"TRASH"}, "junkemail": {"JUNK"}}
 
 // editHere changes messages through GraphQL. Any result may come, for the
 // provider is ill; what counts is what is there in the end.
 func (s *soak) editHere(ctx context.Context, rng *rand.Rand) error {
-	address, ids := s.hist.pick(rng, 1+rng.IntN(6))
+	return s.editHereOf(ctx, rng, soakAddresses[rng.IntN(len(soakAddresses))])
+}
+
+func (s *soak) editHereOf(ctx context.Context, rng *rand.Rand, address string) error {
+	ids := s.hist.pickOf(rng, address, 1+rng.IntN(6))
 	if len(ids) == 0 {
-		return s.deliver(ctx, rng)
+		return s.deliverTo(ctx, rng, address)
 	}
 	e := newEdit(rng)
 	if e.delete {
@@ -252,7 +266,7 @@ func (s *soak) checkCode(code, message string) {
 }
 
 // box is the mailbox of a role, empty while the gateway knows none.
-func (s *soak) box(ctx context.Context, account, role string) (string, error) {
+func (s *soak) box(ctx context.Context, account string, roles []string) (string, error) {
 	var got struct {
 		Account struct{ Mailboxes []struct{ ID, Role string } }
 	}
@@ -260,22 +274,26 @@ func (s *soak) box(ctx context.Context, account, role string) (string, error) {
 		return "", err
 	}
 	for _, m := range got.Account.Mailboxes {
-		if m.Role == role {
+		if slices.Contains(roles, m.Role) {
 			return m.ID, nil
 		}
 	}
 	return "", nil
 }
 
-// pair gives two different addresses.
-func pair(rng *rand.Rand) (from, to string) {
-	i := rng.IntN(len(soakAddresses))
-	return soakAddresses[i], soakAddresses[(i+1+rng.IntN(len(soakAddresses)-1))%len(soakAddresses)]
+// other gives another address.
+func other(rng *rand.Rand, from string) string {
+	i := slices.Index(soakAddresses, from)
+	return soakAddresses[(i+1+rng.IntN(len(soakAddresses)-1))%len(soakAddresses)]
 }
 
 // send submits a new message, with an attachment where size is not 0.
 func (s *soak) send(ctx context.Context, rng *rand.Rand, size int) error {
-	from, to := pair(rng)
+	return s.sendFrom(ctx, rng, soakAddresses[rng.IntN(len(soakAddresses))], size)
+}
+
+func (s *soak) sendFrom(ctx context.Context, rng *rand.Rand, from string, size int) error {
+	to := other(rng, from)
 	in := map[string]any{"text": "Hello", "html": "<p>Hello</p>"}
 	if size > 0 {
 		data := make([]byte, size)
@@ -298,12 +316,11 @@ func (s *soak) reply(ctx context.Context, rng *rand.Rand) error {
 	if _, err := s.gql(ctx, `query($id: ID!) { message(id: $id) { id } }`, map[string]any{"id": id}, &got); err != nil {
 		return err
 	}
-	_, to := pair(rng)
-	if got.Message == nil || to == from { // not seen yet, or gone
+	if got.Message == nil { // not seen yet, or gone
 		return s.send(ctx, rng, 0)
 	}
 	s.hist.answering(from, ids[0])
-	return s.submit(ctx, from, to, map[string]any{"reply": id, "text": "Yes"})
+	return s.submit(ctx, from, other(rng, from), map[string]any{"reply": id, "text": "Yes"})
 }
 
 // submit hands a message in until it is accepted: the same key, the same

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"io"
 	"log"
@@ -18,9 +19,9 @@ import (
 	"testing"
 )
 
-// graphProxy stands between the plugin and the provider. It changes nothing,
+// cloudProxy stands between a plugin and its provider. It changes nothing,
 // but sees what is in flight, and a trap holds it there.
-type graphProxy struct {
+type cloudProxy struct {
 	srv *httptest.Server
 
 	mu   sync.Mutex
@@ -54,7 +55,7 @@ func (t *trap) spring() {
 	<-t.dead
 }
 
-func newGraphProxy(t *testing.T, target string, ca []byte) *graphProxy {
+func newCloudProxy(t *testing.T, target string, ca []byte) *cloudProxy {
 	t.Helper()
 	to, err := url.Parse(target)
 	if err != nil {
@@ -64,7 +65,7 @@ func newGraphProxy(t *testing.T, target string, ca []byte) *graphProxy {
 	if !roots.AppendCertsFromPEM(ca) {
 		t.Fatal("the sandbox's certificate authority cannot be read")
 	}
-	p := &graphProxy{}
+	p := &cloudProxy{}
 	through := &httputil.ReverseProxy{
 		// Host stays as it came: the provider's links lead here again.
 		Rewrite: func(r *httputil.ProxyRequest) { r.Out.URL.Scheme, r.Out.URL.Host = to.Scheme, to.Host },
@@ -77,14 +78,26 @@ func newGraphProxy(t *testing.T, target string, ca []byte) *graphProxy {
 	}
 	p.srv = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { p.serve(through, w, r) }))
 	p.srv.Config.ErrorLog = log.New(io.Discard, "", 0)
-	p.srv.StartTLS()
+	if to.Scheme == "https" {
+		p.srv.StartTLS()
+	} else {
+		p.srv.Start()
+	}
 	t.Cleanup(p.srv.Close)
 	return p
 }
 
+// certificate is what the proxy shows, in PEM; nothing where it shows none.
+func (p *cloudProxy) certificate() []byte {
+	if p.srv.Certificate() == nil {
+		return nil
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: p.srv.Certificate().Raw})
+}
+
 type bodyKey struct{}
 
-func (p *graphProxy) serve(through http.Handler, w http.ResponseWriter, r *http.Request) {
+func (p *cloudProxy) serve(through http.Handler, w http.ResponseWriter, r *http.Request) {
 	body := ""
 	if strings.HasSuffix(r.URL.Path, "/$batch") { // what it does stands inside
 		b, err := io.ReadAll(r.Body)
@@ -101,14 +114,14 @@ func (p *graphProxy) serve(through http.Handler, w http.ResponseWriter, r *http.
 }
 
 // set lays a trap in place of the one before; nil takes it away.
-func (p *graphProxy) set(t *trap) {
+func (p *cloudProxy) set(t *trap) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.trap = t
 }
 
 // take gives the trap that a request falls into, once.
-func (p *graphProxy) take(r *http.Request, body string, at ...stage) *trap {
+func (p *cloudProxy) take(r *http.Request, body string, at ...stage) *trap {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	t := p.trap
@@ -127,7 +140,7 @@ func (p *graphProxy) take(r *http.Request, body string, at ...stage) *trap {
 var errTrapped = errors.New("caught")
 
 // answered catches what the provider has answered well.
-func (p *graphProxy) answered(resp *http.Response) error {
+func (p *cloudProxy) answered(resp *http.Response) error {
 	if resp.StatusCode >= 300 {
 		return nil
 	}

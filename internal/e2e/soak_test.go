@@ -16,7 +16,9 @@ type plan struct {
 	// through GraphQL; submissions are new messages and replies, of which large
 	// have an attachment of 5 MB.
 	deliveries, edits, submissions, large int
-	workers                               int
+	// forgets is how often a provider forgets what happened in a mailbox so far.
+	forgets int
+	workers int
 	// kills of the gateway, stops of it as an operator stops it, and cuts of each
 	// of the three subscribers.
 	kills, stops, cuts int
@@ -28,13 +30,13 @@ type plan struct {
 
 // reduced is what `make test` runs, full what `make soak` does.
 func reduced(seed uint64) plan {
-	p := plan{seed: seed, deliveries: 260, edits: 120, submissions: 24, large: 1, workers: 8, cuts: 20}
+	p := plan{seed: seed, deliveries: 260, edits: 120, submissions: 24, large: 1, forgets: 2, workers: 8, cuts: 20}
 	p.least.unavailable, p.least.throttled, p.least.cut, p.least.dropped, p.least.doubled = 10, 10, 4, 20, 20
 	return p
 }
 
 func full(seed uint64) plan {
-	p := plan{seed: seed, deliveries: 2000, edits: 1200, submissions: 300, large: 12, workers: 8, cuts: 200}
+	p := plan{seed: seed, deliveries: 2000, edits: 1200, submissions: 300, large: 12, forgets: 8, workers: 8, cuts: 200}
 	p.least.unavailable, p.least.throttled, p.least.cut, p.least.dropped, p.least.doubled = 50, 50, 10, 100, 100
 	return p
 }

@@ -6,15 +6,16 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	randv2 "math/rand/v2"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -28,13 +29,12 @@ import (
 const stall = 3 * time.Minute
 
 // soak is a gateway on a sandbox, with everything between them in the test's
-// hands: the provider's answers go through graph, webhooks end at sink,
+// hands: the providers' answers go through proxies, webhooks end at sink,
 // subscribers come through cutters.
 type soak struct {
 	*demo
 	plan  plan
 	began time.Time
-	graph *graphProxy
 	sink  *sink
 	subs  []*subscriber
 	hist  *history
@@ -44,13 +44,14 @@ type soak struct {
 
 	mu      sync.Mutex
 	gateway *process
-	plugin  int // the process id of the gateway's plugin
+	plugins []int // the process ids of the gateway's plugins
 
-	sandbox  *process
-	secret   string
-	journal  journal
-	killed   map[string]int // kills by point
-	internal atomic.Int64   // answers INTERNAL
+	sandbox   *process
+	providers []*soakProvider
+	secret    string
+	journal   journal
+	killed    map[string]int // kills by point
+	internal  atomic.Int64   // answers INTERNAL
 }
 
 // process is a program of the soak's; its output goes to a file.
@@ -146,8 +147,8 @@ func newSoak(t *testing.T, p plan) *soak {
 	return s
 }
 
-// startSandbox starts the provider with empty mailboxes, and what stands
-// between it and the plugin.
+// startSandbox starts the providers with empty mailboxes, and what stands
+// between them and their plugins.
 func (s *soak) startSandbox() {
 	s.t.Helper()
 	ready, ca := filepath.Join(s.dir, "sandbox.json"), filepath.Join(s.dir, "sandbox-ca.pem")
@@ -159,7 +160,7 @@ func (s *soak) startSandbox() {
 		s.t.Fatal(err)
 	}
 	s.t.Cleanup(func() { s.sandbox.stop(s.t) })
-	var state struct{ Microsoft string }
+	var state struct{ Providers []*soakProvider }
 	s.eventually("the sandbox is ready", func() bool {
 		b, err := os.ReadFile(ready)
 		return err == nil && json.Unmarshal(b, &s.info.Sandbox) == nil && json.Unmarshal(b, &state) == nil
@@ -168,13 +169,8 @@ func (s *soak) startSandbox() {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.graph = newGraphProxy(s.t, state.Microsoft, sandboxCA)
-	// From here on the provider is where the proxy is.
-	s.info.Sandbox.Clouds, s.info.Sandbox.CAFile = map[string]string{"microsoft": s.graph.srv.URL}, filepath.Join(s.dir, "ca.pem")
-	own := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.graph.srv.Certificate().Raw})
-	if err := os.WriteFile(s.info.Sandbox.CAFile, append(own, sandboxCA...), 0o600); err != nil {
-		s.t.Fatal(err)
-	}
+	s.providers = state.Providers
+	s.interpose(sandboxCA)
 }
 
 func (s *soak) configure() {
@@ -187,9 +183,6 @@ func (s *soak) configure() {
 	if err := os.WriteFile(keyFile, []byte(base64.StdEncoding.EncodeToString(key[:])+"\n"), 0o600); err != nil {
 		s.t.Fatal(err)
 	}
-	const client, secret = "11111111-2222-4333-8444-555555555555", "soak-secret"
-	s.control("POST", "/control/apps", fmt.Sprintf(`{"client_id":%q,"name":"soak","redirect_uris":[%q],"secrets":[{"value":%q}]}`,
-		client, s.base+"/oauth/outlook/callback", secret), nil)
 	c := settings{
 		"public_url": s.base, "data_dir": filepath.Join(s.dir, "data"),
 		"master_key": settings{"file": keyFile},
@@ -197,13 +190,10 @@ func (s *soak) configure() {
 		"log":        settings{"level": "debug"},
 		"plugins":    settings{"dir": bin},
 		// A notification that was lost shall not be missed for ten minutes.
-		"sync":     settings{"poll_watched": "4s", "poll": "3s", "poll_listened": "4s"},
-		"webhooks": settings{"allow": []string{"127.0.0.0/8"}, "allow_http": true},
-		"disk":     settings{"min_free": 0},
-		"providers": settings{"outlook": settings{"plugin": "outlook", "push": true, "settings": settings{
-			"client_id": client, "client_secret": secret, "ca_file": s.info.Sandbox.CAFile,
-			"authority": s.graph.srv.URL + "/common", "graph_url": s.graph.srv.URL + "/v1.0",
-		}}},
+		"sync":      settings{"poll_watched": "4s", "poll": "3s", "poll_listened": "4s"},
+		"webhooks":  settings{"allow": []string{"127.0.0.0/8"}, "allow_http": true},
+		"disk":      settings{"min_free": 0},
+		"providers": s.register(),
 	}
 	s.cfg = c.write(s.t, s.dir)
 }
@@ -237,20 +227,25 @@ func (s *soak) start() error {
 			break
 		}
 	}
-	return s.findPlugin()
+	return s.findPlugins()
 }
 
-// findPlugin asks the gateway for the process that must not outlive it.
-func (s *soak) findPlugin() error {
+// findPlugins asks the gateway for the processes that must not outlive it.
+func (s *soak) findPlugins() error {
 	out, err := exec.Command(program("postern"), "-c", s.cfg, "plugins", "list", "--json").Output()
 	var got struct{ Instances []struct{ PID int } }
 	if err == nil {
 		err = json.Unmarshal(out, &got)
 	}
-	if err != nil || len(got.Instances) != 1 || got.Instances[0].PID <= 1 {
+	s.plugins = nil
+	for _, i := range got.Instances {
+		if i.PID > 1 {
+			s.plugins = append(s.plugins, i.PID)
+		}
+	}
+	if err != nil || len(s.plugins) != len(s.providers) {
 		return fmt.Errorf("list the plugins: %w %s", err, out)
 	}
-	s.plugin = got.Instances[0].PID
 	return nil
 }
 
@@ -260,21 +255,21 @@ func (s *soak) kill() {
 	<-s.gateway.done
 }
 
-// again starts a gateway that is dead, and sees to it that the plugin of the
-// former one is gone.
+// again starts a gateway that is dead, and sees to it that the plugins of the
+// former one are gone.
 func (s *soak) again() error {
-	former := s.plugin
+	former := s.plugins
 	if err := s.start(); err != nil {
 		return err
 	}
 	late := time.After(patience)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for alive(former) {
+	for slices.ContainsFunc(former, alive) {
 		select {
 		case <-tick.C:
 		case <-late:
-			return fmt.Errorf("the plugin with process id %d has outlived its gateway", former)
+			return fmt.Errorf("a plugin of %v has outlived its gateway", former)
 		}
 	}
 	return nil
@@ -283,18 +278,22 @@ func (s *soak) again() error {
 // connect makes a user whose mailbox holds something already, and connects it.
 func (s *soak) connect(address string) {
 	s.t.Helper()
-	s.control("POST", "/control/users", fmt.Sprintf(`{"cloud":"microsoft","address":%q,"name":"Some One"}`, address), nil)
+	p := s.at(address)
+	s.control("POST", "/control/users", fmt.Sprintf(`{"cloud":%q,"address":%q,"name":"Some One"}`, p.Cloud, address), nil)
 	rng := randv2.New(randv2.NewPCG(s.plan.seed, uint64(len(s.info.Accounts))))
 	for range 5 {
 		if err := s.deliverTo(context.Background(), rng, address); err != nil {
 			s.t.Fatal(err)
 		}
 	}
-	back := s.decide(s.browser(), s.link(nil), address, "approve")
+	browser := s.browser()
+	_, at, _ := s.visit(browser, s.link(map[string]any{"provider": p.Name}), nil)
+	_, at, _ = s.visit(browser, at.String(), url.Values{"user": {address}, "decision": {"approve"}})
+	back := at.Query()
 	if back.Get("status") != "connected" {
 		s.t.Fatalf("%s was not connected: %v", address, back)
 	}
-	s.info.Accounts = append(s.info.Accounts, struct{ ID, Address, Provider string }{back.Get("account"), address, "outlook"})
+	s.info.Accounts = append(s.info.Accounts, struct{ ID, Address, Provider string }{back.Get("account"), address, p.Name})
 	s.eventually(address+" is in step", func() bool { return s.state(back.Get("account")) == "READY" })
 }
 
