@@ -76,6 +76,7 @@ func TestControlRefusesBadInput(t *testing.T) {
 		{400, "POST", "/control/users/" + ada + "/messages?date=yesterday", "Subject: x\r\n\r\n"},
 		{400, "POST", "/control/users/" + ada + "/lifecycle", `{"event":"party"}`},
 		{400, "POST", "/control/users/" + ada + "/block", `{"code":1}`},
+		{400, "PUT", "/control/consent", `{"everybody":true}`},
 		{400, "PUT", "/control/faults", `{"status":42}`},
 		{400, "PUT", "/control/faults", `{"rate":7}`},
 		{400, "PUT", "/control/faults", `{"user":"nobody@contoso.example"}`},
