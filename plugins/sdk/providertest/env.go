@@ -32,9 +32,10 @@ type env struct {
 	stop  context.CancelFunc
 	ended chan error // what Session returned
 
-	account *account
-	reader  *reader
-	opened  int
+	account  *account
+	reader   *reader
+	opened   int
+	truthful *bool // nil until the world was asked
 }
 
 // start configures a provider in a world and begins its session.
