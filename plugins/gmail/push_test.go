@@ -395,3 +395,33 @@ func TestListenReconfigured(t *testing.T) {
 		t.Errorf("listen ended with %v", err)
 	}
 }
+
+// TestNotificationsDroppedAndDoubled: what is told twice is heard twice and does
+// no harm, and what is told to nobody is in the history all the same.
+func TestNotificationsDroppedAndDoubled(t *testing.T) {
+	w := connected(t, func(o *sandbox.Options) { o.GoogleSettings.Mail.NotifyEvery = -1 })
+	w.watch(provider.WatchRequest{})
+	_, cursor := w.mustChanges(nil)
+	hints := make(chan provider.Hint, 1000)
+	w.hear(func(h *provider.Hint) error { hints <- *h; return nil })
+	next(t, hints) // of the watch itself
+	w.fault(traffic.Fault{Notifications: &traffic.NotificationFault{Drop: true}})
+	dropped := w.deliver(alan, "dropped")
+	w.fault(traffic.Fault{Notifications: &traffic.NotificationFault{Double: true}})
+	doubled := w.deliver(alan, "doubled")
+	next(t, hints)
+	items, cursor := w.mustChanges(cursor)
+	told := map[string]int{}
+	for _, it := range items {
+		told[it.Message.ProviderID]++
+	}
+	if told[dropped] != 1 || told[doubled] != 1 || len(told) != 2 {
+		t.Errorf("told are %v, want %s and %s", told, dropped, doubled)
+	}
+	if items, _ := w.mustChanges(cursor); len(items) != 0 {
+		t.Errorf("told again: %+v", items)
+	}
+	if n := w.report().Notifications; n["dropped_by_fault"] == 0 {
+		t.Errorf("notifications %v", n)
+	}
+}
