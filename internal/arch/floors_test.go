@@ -77,13 +77,13 @@ var packages = map[string]pkg{
 		"internal/submission", "internal/webhook", "plugins/sdk/mail", "plugins/sdk/provider", "store", "store/bolt"}},
 
 	"plugins/gmail": {floor: 7, imports: []string{"plugins/sdk/check", "plugins/sdk/header", "plugins/sdk/mail", "plugins/sdk/oauth", "plugins/sdk/pace", "plugins/sdk/provider", "plugins/sdk/session", "plugins/sdk/settings"},
-		tests: []string{"internal/plugintest", "internal/sandbox", "internal/sandbox/cloud", "internal/sandbox/google", "internal/sandbox/google/gmail", "internal/sandbox/google/oauth", "internal/sandbox/google/pubsub", "internal/sandbox/traffic", "plugins/sdk/providertest"}},
+		tests: []string{"internal/plugintest", "internal/sandbox", "internal/sandbox/cloud", "internal/sandbox/google", "internal/sandbox/google/gmail", "internal/sandbox/google/oauth", "internal/sandbox/google/pubsub", "internal/sandbox/traffic", "internal/sandbox/worldtest", "plugins/sdk/providertest"}},
 	"plugins/outlook": {floor: 7, imports: []string{"plugins/outlook/msgraph", "plugins/sdk/check", "plugins/sdk/header", "plugins/sdk/mail", "plugins/sdk/oauth", "plugins/sdk/pace", "plugins/sdk/provider", "plugins/sdk/session", "plugins/sdk/settings"},
-		tests: []string{"internal/plugintest", "internal/sandbox", "internal/sandbox/cloud", "internal/sandbox/microsoft/graph", "internal/sandbox/microsoft/identity", "internal/sandbox/traffic", "plugins/sdk/providertest"}},
+		tests: []string{"internal/plugintest", "internal/sandbox", "internal/sandbox/cloud", "internal/sandbox/microsoft/graph", "internal/sandbox/microsoft/identity", "internal/sandbox/traffic", "internal/sandbox/worldtest", "plugins/sdk/providertest"}},
 	"plugins/outlook/msgraph": {floor: 7, imports: []string{"plugins/sdk/mail", "plugins/sdk/pace"}},
 
 	"internal/sandbox": {floor: 7, imports: []string{"internal/sandbox/certs", "internal/sandbox/cloud", "internal/sandbox/directory", "internal/sandbox/google", "internal/sandbox/google/oauth", "internal/sandbox/mailfile", "internal/sandbox/microsoft",
-		"internal/sandbox/microsoft/identity", "internal/sandbox/seed", "internal/sandbox/traffic"}},
+		"internal/sandbox/microsoft/identity", "internal/sandbox/seed", "internal/sandbox/traffic"}, tests: []string{"internal/sandbox/worldtest"}},
 	"internal/sandbox/certs":              {floor: 7},
 	"internal/sandbox/cloud":              {floor: 7},
 	"internal/sandbox/directory":          {floor: 7, imports: []string{"internal/sandbox/cloud"}},

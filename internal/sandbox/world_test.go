@@ -2,21 +2,19 @@ package sandbox_test
 
 import (
 	"context"
-	"crypto/rand"
-	"crypto/rsa"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/postern-mail/postern/internal/sandbox"
 	"github.com/postern-mail/postern/internal/sandbox/cloud"
 	"github.com/postern-mail/postern/internal/sandbox/traffic"
+	"github.com/postern-mail/postern/internal/sandbox/worldtest"
 )
 
 const (
@@ -24,16 +22,6 @@ const (
 	grace    = "grace@contoso.example"
 	callback = "http://localhost:8080/oauth/outlook/callback"
 )
-
-// signingKey signs the tokens of all worlds: making one takes longer than most
-// tests do.
-var signingKey = sync.OnceValue(func() *rsa.PrivateKey {
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		panic(err)
-	}
-	return key
-})
 
 // world drives a sandbox from outside, as its users do.
 type world struct {
@@ -45,7 +33,7 @@ type world struct {
 func start(t *testing.T, opts sandbox.Options) *world {
 	t.Helper()
 	if opts.Key == nil {
-		opts.Key = signingKey()
+		opts.Key = worldtest.Key(t)
 	}
 	sb, err := sandbox.Start(context.Background(), opts)
 	if err != nil {

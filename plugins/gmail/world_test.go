@@ -15,6 +15,7 @@ import (
 	"github.com/postern-mail/postern/internal/sandbox/cloud"
 	"github.com/postern-mail/postern/internal/sandbox/google"
 	"github.com/postern-mail/postern/internal/sandbox/traffic"
+	"github.com/postern-mail/postern/internal/sandbox/worldtest"
 	"github.com/postern-mail/postern/plugins/gmail"
 	"github.com/postern-mail/postern/plugins/sdk/mail"
 	"github.com/postern-mail/postern/plugins/sdk/provider"
@@ -40,7 +41,7 @@ type world struct {
 // startSandbox starts one, without mail, and ends it with the test.
 func startSandbox(t *testing.T, change ...func(*sandbox.Options)) *sandbox.Sandbox {
 	t.Helper()
-	opts := sandbox.Options{NoSeed: true, GoogleSettings: google.Settings{RedirectURIs: []string{redirect, conformanceRedirect}}}
+	opts := sandbox.Options{NoSeed: true, Key: worldtest.Key(t), GoogleSettings: google.Settings{RedirectURIs: []string{redirect, conformanceRedirect}}}
 	for _, f := range change {
 		f(&opts)
 	}

@@ -3,8 +3,6 @@ package outlook_test
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
-	"crypto/rsa"
 	"errors"
 	"fmt"
 	"io"
@@ -22,6 +20,7 @@ import (
 	"github.com/postern-mail/postern/internal/sandbox"
 	"github.com/postern-mail/postern/internal/sandbox/cloud"
 	"github.com/postern-mail/postern/internal/sandbox/traffic"
+	"github.com/postern-mail/postern/internal/sandbox/worldtest"
 	"github.com/postern-mail/postern/plugins/outlook"
 	"github.com/postern-mail/postern/plugins/sdk/mail"
 	"github.com/postern-mail/postern/plugins/sdk/provider"
@@ -32,16 +31,6 @@ const (
 	grace    = "grace@contoso.example"
 	redirect = "http://localhost:8080/oauth/outlook/callback"
 )
-
-// signingKey signs the tokens of all worlds: making one takes longer than most
-// tests do.
-var signingKey = sync.OnceValue(func() *rsa.PrivateKey {
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		panic(err)
-	}
-	return key
-})
 
 // world is a sandbox, a provider that is configured for it, and a host.
 type world struct {
@@ -67,7 +56,7 @@ func newWorld(t *testing.T, change ...func(*sandbox.Options)) *world {
 	w.p = outlook.New(outlook.Options{Now: w.clock.now, MaxAnswer: 8 << 20})
 	w.notify = httptest.NewTLSServer(http.HandlerFunc(w.serveNotify))
 	t.Cleanup(w.notify.Close)
-	opts := sandbox.Options{NoSeed: true, Key: signingKey()}
+	opts := sandbox.Options{NoSeed: true, Key: worldtest.Key(t)}
 	pool := w.notify.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
 	opts.NotifyRoots = pool
 	opts.Settings.Push.BatchWindow = time.Millisecond
