@@ -100,7 +100,9 @@ func TestListenRests(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		p.Provider = memory.New(memory.Options{})
-		svc := New(w.store, nil, &named{p: p}, Options{})
+		there := &named{}
+		there.p.Store(p)
+		svc := New(w.store, nil, there, Options{})
 		svc.SetMirror(w)
 		ended := make(chan struct{})
 		go func() { svc.listen(ctx); close(ended) }()
@@ -116,11 +118,11 @@ func TestListenRests(t *testing.T) {
 		if n := p.tries.Load() - before; n != 1 {
 			t.Errorf("listened %d times after new settings", n)
 		}
-		svc.providers = &named{}
+		there.p.Store(nil)
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		before = p.tries.Load()
-		svc.providers = &named{p: p}
+		there.p.Store(p)
 		time.Sleep(time.Hour)
 		if n := p.tries.Load() - before; n != 0 {
 			t.Errorf("listened %d times to a provider that is gone", n)
@@ -136,20 +138,21 @@ func TestListenRests(t *testing.T) {
 }
 
 // named has one provider, or none.
-type named struct{ p provider.Provider }
+type named struct{ p atomic.Pointer[listening] }
 
 func (n *named) Provider(string) (provider.Provider, error) {
-	if n.p == nil {
-		return nil, &mail.Error{Kind: mail.KindNotFound}
+	if p := n.p.Load(); p != nil {
+		return p, nil
 	}
-	return n.p, nil
+	return nil, &mail.Error{Kind: mail.KindNotFound}
 }
 
 func (n *named) Info(string) (*provider.Info, error) {
-	if n.p == nil {
-		return nil, &mail.Error{Kind: mail.KindNotFound}
+	p, err := n.Provider("")
+	if err != nil {
+		return nil, err
 	}
-	return n.p.Describe(context.Background())
+	return p.Describe(context.Background())
 }
 
 // mute is a provider whose settings give it no way to push.
