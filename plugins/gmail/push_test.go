@@ -278,16 +278,14 @@ func TestListen(t *testing.T) {
 	})
 	channel := w.watch(provider.WatchRequest{})
 	w.deliver(alan, "before")
-	refused, hints := make(chan provider.Hint, 100), make(chan provider.Hint, 1000)
-	end := w.hear(func(h *provider.Hint) error {
-		refused <- *h
+	err := w.p.Listen(t.Context(), &provider.ListenRequest{}, func(*provider.Hint) error {
 		return mail.Errorf(mail.KindInternal, "take a hint", "not now")
 	})
-	next(t, refused)
-	if err := end(); mail.KindOf(err) != mail.KindInternal {
+	if mail.KindOf(err) != mail.KindInternal {
 		t.Errorf("a hint that was refused: %v", err)
 	}
-	end = w.hear(func(h *provider.Hint) error { hints <- *h; return nil })
+	hints := make(chan provider.Hint, 1000)
+	end := w.hear(func(h *provider.Hint) error { hints <- *h; return nil })
 	if h := next(t, hints); h.LookupKey != channel.LookupKeys[0] || h.Kind != provider.HintChanged {
 		t.Errorf("hint %+v", h)
 	}
