@@ -269,6 +269,25 @@ func (w *world) hear(take func(*provider.Hint) error) (end func() error) {
 	return end
 }
 
+// publish puts messages into the topic, whatever they say.
+func (w *world) publish(data ...string) {
+	w.t.Helper()
+	var messages []map[string]any
+	for _, d := range data {
+		messages = append(messages, map[string]any{"data": []byte(d)})
+	}
+	st := w.sandbox.State()
+	for { // a fault is met by whoever comes first
+		err := pubsub(w.t.Context(), st, http.MethodPost, st.GoogleTopic+":publish", map[string]any{"messages": messages})
+		if err == nil {
+			return
+		}
+		if !strings.Contains(err.Error(), "503") {
+			w.t.Fatal(err)
+		}
+	}
+}
+
 // TestListen: what Gmail publishes is pulled, also what was published while
 // nobody listened, and what was not taken comes again.
 func TestListen(t *testing.T) {
@@ -276,8 +295,7 @@ func TestListen(t *testing.T) {
 		o.GoogleSettings.Mail.NotifyEvery = -1
 		o.GoogleSettings.PubSub.AckDeadline = 50 * time.Millisecond
 	})
-	channel := w.watch(provider.WatchRequest{})
-	w.deliver(alan, "before")
+	w.publish(`{"emailAddress":"refused@gmail.example","historyId":1}`)
 	err := w.p.Listen(t.Context(), &provider.ListenRequest{}, func(*provider.Hint) error {
 		return mail.Errorf(mail.KindInternal, "take a hint", "not now")
 	})
@@ -286,7 +304,11 @@ func TestListen(t *testing.T) {
 	}
 	hints := make(chan provider.Hint, 1000)
 	end := w.hear(func(h *provider.Hint) error { hints <- *h; return nil })
-	if h := next(t, hints); h.LookupKey != channel.LookupKeys[0] || h.Kind != provider.HintChanged {
+	if h := next(t, hints); h.LookupKey != "refused@gmail.example" {
+		t.Errorf("hint %+v", h)
+	}
+	channel := w.watch(provider.WatchRequest{})
+	if h := next(t, hints); h.LookupKey != channel.LookupKeys[0] || h.Kind != provider.HintChanged || h.Account != "" {
 		t.Errorf("hint %+v", h)
 	}
 	if err := end(); err != nil {
@@ -301,33 +323,16 @@ func TestListenRubbish(t *testing.T) {
 		o.GoogleSettings.Mail.NotifyEvery = -1
 		o.GoogleSettings.PubSub.AckDeadline = 50 * time.Millisecond
 	})
-	st := w.sandbox.State()
 	w.fault(traffic.Fault{Match: "/v1/projects/", Status: http.StatusServiceUnavailable, Times: 2})
 	hints := make(chan provider.Hint, 1000)
 	w.hear(func(h *provider.Hint) error { hints <- *h; return nil })
-	publish := func(data ...string) {
-		t.Helper()
-		var messages []map[string]any
-		for _, d := range data {
-			messages = append(messages, map[string]any{"data": []byte(d)})
-		}
-		for { // the fault is met by whoever comes first
-			err := pubsub(t.Context(), st, http.MethodPost, st.GoogleTopic+":publish", map[string]any{"messages": messages})
-			if err == nil {
-				return
-			}
-			if !strings.Contains(err.Error(), "503") {
-				t.Fatal(err)
-			}
-		}
-	}
-	publish("rubbish", `{"emailAddress":"`, `{"emailAddress":"Nobody@gmail.example","historyId":"12"}`)
+	w.publish("rubbish", `{"emailAddress":"`, `{"emailAddress":"Nobody@gmail.example","historyId":"12"}`)
 	if h := next(t, hints); h.LookupKey != "nobody@gmail.example" {
 		t.Errorf("hint %+v", h)
 	}
 	// Were the rubbish not acknowledged, it would come again and again; what
 	// comes next is heard all the same.
-	publish(`{"emailAddress":"somebody@gmail.example","historyId":13}`)
+	w.publish(`{"emailAddress":"somebody@gmail.example","historyId":13}`)
 	for next(t, hints).LookupKey != "somebody@gmail.example" {
 	}
 }
