@@ -25,8 +25,9 @@ const (
 	pubsubScope = "https://www.googleapis.com/auth/pubsub"
 	// pullBatch is how many messages one pull asks for.
 	pullBatch = 100
-	// pullTimeout is longer than Pub/Sub holds a pull that has nothing to tell.
-	pullTimeout = 2 * time.Minute
+	// pullTimeout is longer than Pub/Sub holds a pull that has nothing to tell,
+	// and shorter than the client waits for a header.
+	pullTimeout = 100 * time.Second
 	// maxPull bounds the answer to a pull.
 	maxPull = 16 << 20
 )
