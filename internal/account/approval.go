@@ -50,7 +50,9 @@ func (s *Service) awaitApproval(ctx context.Context, c *store.Connect, err error
 	}
 	werr := s.store.Update(ctx, func(tx store.Tx) error {
 		return tx.PutConnect(&store.Connect{
-			Link: hash("approval\x00" + c.Link), State: stateLink(approvalState(c.Link)), Provider: c.Provider,
+			// No link that is handed out is kept under such a name: nobody can
+			// sign in by what waits for an administrator.
+			Link: c.Link + approvalMark, State: stateLink(approvalState(c.Link)), Provider: c.Provider,
 			ReturnURL: c.ReturnURL, ExpiresAt: s.now().Add(approvalLife),
 		})
 	})

@@ -61,8 +61,15 @@ func TestApproval(t *testing.T) {
 func TestForgedApprovals(t *testing.T) {
 	w := newWorld(t)
 	w.cloud.RequireApproval(true)
-	f, err := w.svc.Callback(w.ctx, "memory", browser, w.approve(w.link(ConnectInput{}), ann, true))
+	token := w.link(ConnectInput{})
+	f, err := w.svc.Callback(w.ctx, "memory", browser, w.approve(token, ann, true))
 	w.must(err)
+	// What waits for an administrator is no link: nobody signs in by it.
+	for _, guess := range []string{"approval\x00" + hash(token), hash("approval\x00" + hash(token)), approvalState(hash(token))} {
+		if _, err := w.svc.OpenLink(w.ctx, guess, browser); code(err) != "link_unknown" {
+			t.Errorf("opened as the link %q: %v", guess, err)
+		}
+	}
 	answer, err := w.cloud.Approve(f.ApprovalURL, true)
 	w.must(err)
 	state := answer.Get("state")
