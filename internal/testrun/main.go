@@ -95,7 +95,7 @@ func run(packages []string, noSkip bool) int {
 	race, why := raceable()
 	env := os.Environ()
 	if race {
-		args, env = append(args, "-race"), append(env, "CGO_ENABLED=1")
+		args, env = append(args, "-race"), append(env, "CGO_ENABLED=1", "GORACE="+raceOptions(os.Getenv("GORACE")))
 	}
 	fmt.Printf("race detector: %s\n", why)
 	cmd := exec.Command("go", append(args, ordered(packages)...)...)
@@ -195,6 +195,16 @@ func (t *tally) report() {
 		fmt.Fprintln(t.w, "skip:", s)
 	}
 	fmt.Fprintf(t.w, "%d tests run: %d passed, %d failed; %d skipped\n", t.passed+t.failed, t.passed, t.failed, len(t.skips))
+}
+
+// raceOptions adds to the race detector's options. Every program that it is in
+// sleeps at its end for a second, unless told otherwise, so that what still runs
+// may be found out. Tests start such programs by the hundred.
+func raceOptions(have string) string {
+	if strings.Contains(have, "atexit_sleep_ms") {
+		return have
+	}
+	return strings.TrimSpace(have + " atexit_sleep_ms=50")
 }
 
 // raceable reports whether the race detector can be used here: it needs cgo

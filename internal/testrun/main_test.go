@@ -67,3 +67,13 @@ func TestOrdered(t *testing.T) {
 		t.Errorf("the order is %v, want %v", got, want)
 	}
 }
+
+func TestRaceOptions(t *testing.T) {
+	for have, want := range map[string]string{
+		"": "atexit_sleep_ms=50", "halt_on_error=1": "halt_on_error=1 atexit_sleep_ms=50", "atexit_sleep_ms=9": "atexit_sleep_ms=9",
+	} {
+		if got := raceOptions(have); got != want {
+			t.Errorf("options %q become %q, want %q", have, got, want)
+		}
+	}
+}
