@@ -82,7 +82,7 @@ func (c *call) append(ctx context.Context, req *provider.AppendRequest, l *lette
 		made, err = c.insert(ctx, req, l)
 	}
 	if mail.KindOf(err) == mail.KindOutcomeUnknown && ctx.Err() == nil {
-		found, lookErr := c.landed(ctx, since, l, same)
+		found, _, lookErr := c.landed(ctx, since, l, same)
 		if lookErr == nil && found != "" {
 			made, err = operation{message: found, since: since}, nil
 		}
@@ -164,38 +164,47 @@ func (c *call) again(ctx context.Context, id string, l *letter, mailbox string, 
 		return operation{}, nil
 	}
 	op, known := c.acct.made.get(id)
-	switch {
-	case known && op.message != "":
+	if known && op.message != "" {
 		return op, nil
-	case known:
-		found, err := c.landed(ctx, op.since, l, same)
-		if err == nil && found != "" {
-			op.message = found
-			c.acct.made.put(id, op)
-		}
-		return op, err
 	}
+	sure := false
+	if known {
+		var err error
+		if op.message, sure, err = c.landed(ctx, op.since, l, same); err != nil {
+			return op, err
+		}
+	}
+	if op.message == "" && !sure {
+		var err error
+		if op.message, err = c.named(ctx, l, mailbox, same); err != nil {
+			return op, err
+		}
+	}
+	if op.message != "" {
+		c.acct.made.put(id, op)
+	}
+	return op, nil
+}
+
+// named looks for a message in a mailbox by its Message-ID.
+func (c *call) named(ctx context.Context, l *letter, mailbox string, same func([]byte) bool) (string, error) {
 	query, ok := idQuery(l.messageID())
 	if !ok {
-		return operation{}, nil
+		return "", nil
 	}
 	label := mailbox
 	if mailbox == mailboxAll {
 		label = ""
 	}
-	ids, err := c.search(ctx, query, label)
+	ids, err := c.search(ctx, query, label, hiddenLabel(mailbox))
 	if mail.KindOf(err) == mail.KindInvalid || mail.KindOf(err) == mail.KindNotFound {
-		return operation{}, c.noLabel(err, mailbox)
+		return "", c.noLabel(err, mailbox)
 	}
 	if err != nil {
-		return operation{}, err
+		return "", err
 	}
-	found, err := c.match(ctx, ids, l, same)
-	if found != "" {
-		op.message = found
-		c.acct.made.put(id, op)
-	}
-	return op, err
+	found, _, err := c.match(ctx, ids, l, same)
+	return found, err
 }
 
 // noLabel: a search in a label that is not there is refused.
@@ -207,29 +216,38 @@ func (c *call) noLabel(err error, mailbox string) error {
 }
 
 // landed looks for a message among those that came since. The history is
-// exact, and lags less than the search.
-func (c *call) landed(ctx context.Context, since uint64, l *letter, same func([]byte) bool) (string, error) {
+// exact, and lags less than the search; sure is false where it has forgotten
+// that moment, or so much has come that not all was looked at.
+func (c *call) landed(ctx context.Context, since uint64, l *letter, same func([]byte) bool) (found string, sure bool, err error) {
 	var ids []string
-	c.since(ctx, since, func(h *gmailapi.History) {
+	complete, err := c.since(ctx, since, func(h *gmailapi.History) {
 		for _, e := range h.MessagesAdded {
 			if e.Message != nil && e.Message.Id != "" && !slices.Contains(ids, e.Message.Id) {
 				ids = append(ids, e.Message.Id)
 			}
 		}
 	})
+	if k := mail.KindOf(err); err != nil && k != mail.KindNotFound && k != mail.KindInvalid {
+		return "", false, err
+	}
 	slices.Reverse(ids) // ours came late
-	return c.match(ctx, ids, l, same)
+	found, sure, err = c.match(ctx, ids, l, same)
+	return found, sure && complete, err
 }
 
 // match gives the message of some that is the letter, and no other operation's.
-// Of a large one the header has to do.
-func (c *call) match(ctx context.Context, ids []string, l *letter, same func([]byte) bool) (string, error) {
-	for _, id := range ids[:min(len(ids), maxCandidates)] {
+// Of a large one the header has to do. all tells whether it has looked at each
+// of them.
+func (c *call) match(ctx context.Context, ids []string, l *letter, same func([]byte) bool) (found string, all bool, err error) {
+	looked := 0
+	for _, id := range ids {
 		if c.acct.made.owner(id) != "" {
 			continue
 		}
+		if looked++; looked > maxCandidates {
+			return "", false, nil
+		}
 		is := false
-		var err error
 		if l.whole() {
 			var stored []byte
 			stored, err = c.raw(ctx, id)
@@ -239,12 +257,12 @@ func (c *call) match(ctx context.Context, ids []string, l *letter, same func([]b
 		}
 		switch {
 		case is:
-			return id, nil
-		case err != nil && endsCall(err):
-			return "", err
+			return id, true, nil
+		case err != nil && mail.KindOf(err) != mail.KindNotFound && codeOf(err) != codeUndecodable:
+			return "", false, err // it may be ours
 		}
 	}
-	return "", nil
+	return "", true, nil
 }
 
 func (l *letter) sameBytes(stored []byte) bool { return bytes.Equal(stored, l.head) }

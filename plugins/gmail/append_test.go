@@ -120,6 +120,62 @@ func TestAppendLostAnswer(t *testing.T) {
 	}
 }
 
+// TestAppendLostAmongOthers: what was stored without an answer is found also
+// when much has come since, when the history says nothing for good, and when it
+// cannot be read for a moment: nobody stores it twice then.
+func TestAppendLostAmongOthers(t *testing.T) {
+	for name, tc := range map[string]struct {
+		others int
+		fault  traffic.Fault
+		err    mail.Kind
+	}{
+		"others came":                  {25, traffic.Fault{}, ""},
+		"the history is gone":          {0, traffic.Fault{Match: "/history", Status: 404, Times: 1}, ""},
+		"the history is not to be had": {0, traffic.Fault{Match: "/history", Status: 409, Times: 1}, mail.KindConflict},
+		"a message cannot be read":     {0, traffic.Fault{Match: "GET /gmail/v1/users/me/messages/{id}", Status: 409, Times: 1}, mail.KindConflict},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := connected(t)
+			raw := letter(joan, alan, "lost")
+			w.fault(traffic.Fault{Match: uploads, CutAfter: true, Times: 1})
+			w.fault(traffic.Fault{Match: "/history", Status: 404, Times: 1})
+			_, err := w.appendTo("INBOX", "op", raw)
+			wantErr(t, "the first call", err, mail.KindOutcomeUnknown)
+			for i := range tc.others {
+				w.deliver(alan, fmt.Sprintf("other-%d", i))
+			}
+			if tc.fault.Match != "" {
+				w.fault(tc.fault)
+			}
+			_, err = w.appendTo("INBOX", "op", raw)
+			wantErr(t, "the second call", err, tc.err)
+			w.mustAppend("INBOX", "op", raw)
+			if in := w.in(alan, "INBOX"); len(in) != 1+tc.others {
+				t.Errorf("the inbox holds %d messages, want %d", len(in), 1+tc.others)
+			}
+		})
+	}
+}
+
+// TestAppendBesideTrash: a message of the same bytes in the trash is another
+// one, whatever labels it has kept there.
+func TestAppendBesideTrash(t *testing.T) {
+	w := connected(t)
+	label := w.label("kept")
+	raw := letter(joan, alan, "trashed")
+	old := w.mustAppend(label, "old", raw)
+	if _, err := w.p.Delete(t.Context(), &provider.DeleteRequest{Call: w.call(), IDs: []string{old.ProviderID}}); err != nil {
+		t.Fatal(err)
+	}
+	w.another()
+	for i, mailbox := range []string{"ALL", label} {
+		m := w.mustAppend(mailbox, fmt.Sprint("new-", i), raw)
+		if m.ProviderID == old.ProviderID || !slices.Contains(m.Mailboxes, mailbox) {
+			t.Errorf("%s: %s in %v, the trashed one is %s", mailbox, m.ProviderID, m.Mailboxes, old.ProviderID)
+		}
+	}
+}
+
 // TestAppendLarge: 30 MB are uploaded in pieces and come back to the byte; what
 // breaks off is not stored.
 func TestAppendLarge(t *testing.T) {

@@ -104,11 +104,12 @@ func (c *call) settle(ctx context.Context, parts []part, answers []answer) error
 				again = append(again, i)
 				continue
 			}
-			answers[i].err = r.mailError(c.op, false)
+			merr := r.mailError(c.op, false)
+			answers[i].err = merr
 			if d, ok := r.again(false, round); ok {
 				again, wait = append(again, i), max(wait, d)
 				if r.kind == mail.KindThrottled {
-					c.acct.limiter.Pause(d)
+					c.hush(false, merr, d)
 				}
 			}
 		}

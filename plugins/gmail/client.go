@@ -47,13 +47,14 @@ const (
 // The error is a *mail.Error. A method that must not be repeated ends with
 // mail.KindOutcomeUnknown where it may have been carried out.
 func (c *call) do(ctx context.Context, m method, fn func(ctx context.Context, s *gmailapi.Service) error) error {
-	return c.retry(ctx, job{units: c.conf.cost(m), weight: 1, once: m.once, run: func(ctx context.Context) error { return fn(ctx, c.gmail) }})
+	return c.retry(ctx, job{units: c.conf.cost(m), weight: 1, once: m.once, mails: m.mails, run: func(ctx context.Context) error { return fn(ctx, c.gmail) }})
 }
 
 // job is what is tried.
 type job struct {
 	units, weight int
 	once          bool
+	mails         bool
 	// limit is the largest answer that is read, Options.MaxAnswer where it is 0.
 	limit int64
 	run   func(ctx context.Context) error
@@ -97,9 +98,7 @@ func (c *call) retry(ctx context.Context, j job) error {
 		}
 		merr.RetryAfter = max(merr.RetryAfter, wait)
 		if r.kind == mail.KindThrottled {
-			// What is sent while Gmail wants silence counts against the quota:
-			// all calls of the account wait.
-			c.acct.limiter.Pause(wait)
+			c.hush(j.mails, merr, wait)
 		}
 		if attempt >= maxAttempts || wait > maxWait || attempt >= maxFaults && r.kind == mail.KindUnavailable {
 			return merr
@@ -111,9 +110,22 @@ func (c *call) retry(ctx context.Context, j job) error {
 	}
 }
 
+// hush lets all calls of the account wait: what is sent while Gmail wants silence
+// counts against the quota.
+func (c *call) hush(mails bool, err *mail.Error, wait time.Duration) {
+	if wait > maxWait {
+		c.acct.silences.begin(mails, err, c.p.now(), wait)
+		return
+	}
+	c.acct.limiter.Pause(wait)
+}
+
 // try sends a request one time. sent tells whether any of it may have reached
 // Gmail.
 func (c *call) try(ctx context.Context, j job) (token string, sent bool, err error) {
+	if err := c.acct.silences.refusal(j.mails, c.p.now()); err != nil {
+		return "", false, err
+	}
 	// Who waits for a token does so before taking a slot, so that all who wait
 	// share one renewal and its outcome. By the time the slot is there the
 	// token may be another one.
@@ -125,6 +137,9 @@ func (c *call) try(ctx context.Context, j job) (token string, sent bool, err err
 		return "", false, cancelled(c.op, ctx)
 	}
 	defer release()
+	if err := c.acct.silences.refusal(j.mails, c.p.now()); err != nil {
+		return "", false, err // others have met it meanwhile
+	}
 	token, err = c.acct.tokens.Token(ctx)
 	if err != nil {
 		return "", false, err

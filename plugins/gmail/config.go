@@ -131,6 +131,7 @@ func (p *Provider) Configure(_ context.Context, req *provider.ConfigureRequest) 
 	for _, a := range p.accounts {
 		a.limiter.SetMax(conf.maxConcurrent)
 		a.limiter.SetQuota(conf.quota())
+		a.silences.end()
 	}
 	return &provider.ConfigureResponse{Warnings: warnings}, nil
 }

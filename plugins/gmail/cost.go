@@ -16,6 +16,8 @@ type method struct {
 	// once marks a method that must not be repeated when it may have been
 	// carried out already.
 	once bool
+	// mails marks a method that sends mail, of which there is a cap a day.
+	mails bool
 }
 
 // Methods and their costs.
@@ -37,7 +39,7 @@ var (
 	draftsGet           = method{units: 20, oldUnits: 5}
 	draftsCreate        = method{units: 10, oldUnits: 10, once: true}
 	draftsDelete        = method{units: 10, oldUnits: 10}
-	draftsSend          = method{units: 100, oldUnits: 100, once: true}
+	draftsSend          = method{units: 100, oldUnits: 100, once: true, mails: true}
 	historyList         = method{units: 2, oldUnits: 2}
 	watchStart          = method{units: 100, oldUnits: 100}
 	watchStop           = method{units: 50, oldUnits: 50}

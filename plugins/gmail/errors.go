@@ -35,6 +35,8 @@ const (
 	codeNotEnabled   = "mail_service_not_enabled"
 	// codeBadAnswer is an answer that is not what it should be.
 	codeBadAnswer = "bad_answer"
+	// codeUndecodable are bytes of a message that are not what they should be.
+	codeUndecodable = "undecodable_raw"
 )
 
 // reasons are what errors[].reason and ErrorInfo.reason say beyond the status.

@@ -117,7 +117,7 @@ func (c *call) raw(ctx context.Context, id string) ([]byte, error) {
 	}
 	raw, ok := decodeRaw(g.Raw)
 	if !ok || len(raw) == 0 {
-		return nil, &mail.Error{Kind: mail.KindInvalid, Op: c.op, Code: "undecodable_raw", Message: "Gmail's bytes of the message cannot be decoded"}
+		return nil, &mail.Error{Kind: mail.KindInvalid, Op: c.op, Code: codeUndecodable, Message: "Gmail's bytes of the message cannot be decoded"}
 	}
 	return raw, nil
 }

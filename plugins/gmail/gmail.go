@@ -108,9 +108,10 @@ type account struct {
 	tokens  *oauth.Source[*grant]
 	limiter *pace.Limiter
 	// proven is set once a cursor was seen to be of the account's history.
-	proven  atomic.Bool
-	senders senders
-	made    operations
+	proven   atomic.Bool
+	senders  senders
+	made     operations
+	silences silences
 
 	mu sync.Mutex
 	// service is the client of the settings in conf.

@@ -218,11 +218,12 @@ func idQuery(messageID string) (q string, ok bool) {
 	return "rfc822msgid:" + messageID, true
 }
 
-// search lists messages of a query, newest first, no more than a page.
-func (c *call) search(ctx context.Context, query string, label string) ([]string, error) {
+// search lists messages of a query, newest first, no more than a page. What is in
+// Trash or Spam keeps its labels, and is found under them where hidden is set.
+func (c *call) search(ctx context.Context, query, label string, hidden bool) ([]string, error) {
 	var page *gmailapi.ListMessagesResponse
 	err := c.do(ctx, messagesList, func(ctx context.Context, s *gmailapi.Service) (err error) {
-		list := s.Users.Messages.List("me").Q(query).MaxResults(20).IncludeSpamTrash(true).Fields("messages/id,resultSizeEstimate")
+		list := s.Users.Messages.List("me").Q(query).MaxResults(20).IncludeSpamTrash(hidden).Fields("messages/id,resultSizeEstimate")
 		if label != "" {
 			list.LabelIds(label)
 		}

@@ -221,7 +221,8 @@ func (c *call) modifyBatches(ctx context.Context, w *work, r *relabelling) (open
 		}
 	}
 	confirmed := map[string]bool{}
-	c.since(ctx, profile.HistoryId, func(h *gmailapi.History) {
+	// A history that is not to be had only costs the requests that it would save.
+	_, _ = c.since(ctx, profile.HistoryId, func(h *gmailapi.History) {
 		for _, m := range labelled(h) {
 			if i, ours := index[m.Id]; ours && batched[m.Id] && r.holds(m.LabelIds) {
 				confirmed[m.Id] = true
@@ -248,9 +249,9 @@ func labelled(h *gmailapi.History) (out []*gmailapi.Message) {
 	return slices.DeleteFunc(out, func(m *gmailapi.Message) bool { return m == nil || m.LabelIds == nil })
 }
 
-// since gives what the history says since a moment, and whether it said all. It
-// is asked to save other requests, so that a failure only costs these.
-func (c *call) since(ctx context.Context, from uint64, each func(*gmailapi.History)) (complete bool) {
+// since gives what the history says since a moment, and whether it said all:
+// more than some pages are not read. The error is that of reading it.
+func (c *call) since(ctx context.Context, from uint64, each func(*gmailapi.History)) (complete bool, err error) {
 	var trail pace.Trail
 	token := ""
 	for range confirmPages {
@@ -260,17 +261,17 @@ func (c *call) since(ctx context.Context, from uint64, each func(*gmailapi.Histo
 			return err
 		})
 		if err != nil {
-			return false
+			return false, err
 		}
 		for _, h := range page.History {
 			each(h)
 		}
 		if token = page.NextPageToken; token == "" {
-			return true
+			return true, nil
 		}
-		if trail.Follow(c.op, token, len(page.History)) != nil {
-			return false
+		if err := trail.Follow(c.op, token, len(page.History)); err != nil {
+			return false, err
 		}
 	}
-	return false
+	return false, nil
 }

@@ -110,7 +110,7 @@ func (c *call) findDraft(ctx context.Context, req *provider.PrepareRequest, l *l
 	case req.OperationID == "", known && op.draft != "":
 		return op, nil
 	case known:
-		found, err := c.landed(ctx, op.since, l, same)
+		found, _, err := c.landed(ctx, op.since, l, same)
 		if err != nil || found == "" {
 			return op, err
 		}
@@ -172,7 +172,7 @@ func (c *call) makeDraft(ctx context.Context, req *provider.PrepareRequest, l *l
 	c.acct.made.put(req.OperationID, operation{since: since})
 	made, err := c.createDraft(ctx, l, req.ThreadID)
 	if mail.KindOf(err) == mail.KindOutcomeUnknown && ctx.Err() == nil {
-		found, lookErr := c.landed(ctx, since, l, func(stored []byte) bool { return sameContent(stored, l.head) })
+		found, _, lookErr := c.landed(ctx, since, l, func(stored []byte) bool { return sameContent(stored, l.head) })
 		if lookErr == nil && found != "" {
 			made, err = c.asDraft(ctx, operation{message: found})
 		}
@@ -219,7 +219,7 @@ func (c *call) prepared(ctx context.Context, req *provider.PrepareRequest, l *le
 	}
 	if query, ok := idQuery(st.MessageID); ok && !strings.HasPrefix(st.MessageID, req.OperationID+"@") {
 		// It may be of a message that was sent before, which proves nothing.
-		if st.Before, err = c.search(ctx, query, labelSent); err != nil {
+		if st.Before, err = c.search(ctx, query, labelSent, true); err != nil {
 			return nil, err
 		}
 	}

@@ -84,7 +84,7 @@ func (c *call) probe(ctx context.Context, prep *provider.Prepared) (*provider.Pr
 	}
 	t := &trace{st: &st, draft: prep.ProviderID}
 	if st.Since != 0 {
-		t.complete = c.since(ctx, st.Since, t.record)
+		t.complete, _ = c.since(ctx, st.Since, t.record) // or the search tells
 	}
 	ids := t.candidates
 	for _, id := range []string{st.MessageID, st.Original} {
@@ -92,7 +92,7 @@ func (c *call) probe(ctx context.Context, prep *provider.Prepared) (*provider.Pr
 		if !ok {
 			continue
 		}
-		found, err := c.search(ctx, query, labelSent)
+		found, err := c.search(ctx, query, labelSent, true)
 		if err != nil {
 			return nil, err
 		}

@@ -373,4 +373,15 @@ func TestSendRefused(t *testing.T) {
 	if got := w.in(alan, "DRAFT"); len(got) != 1 {
 		t.Errorf("drafts are %v", got)
 	}
+	// That is about sending: mail is read all the same.
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if _, err := w.p.Mailboxes(ctx, &provider.MailboxesRequest{Call: w.call()}); err != nil {
+		t.Error("reading, over the cap:", err)
+	}
+	// And sending waits for nothing: it is said at once when to come back.
+	_, err = w.p.Send(ctx, &provider.SendRequest{Call: w.call(), Prepared: p})
+	if wantErr(t, "sending again", err, mail.KindThrottled); mail.RetryAfter(err) < 3000*time.Second {
+		t.Errorf("come back after %v", mail.RetryAfter(err))
+	}
 }

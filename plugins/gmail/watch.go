@@ -45,8 +45,10 @@ func (p *Provider) Watch(ctx context.Context, req *provider.WatchRequest) (*prov
 		return nil, &mail.Error{Kind: mail.KindInvalid, Op: c.op, Code: "no_topic", Message: "without a topic, and a subscription of it, nothing can be told"}
 	}
 	answer, err := c.watch(ctx)
-	if onlyOneWatch(err) {
-		// One of another topic, as of other settings, is in the way.
+	replaced := onlyOneWatch(err)
+	if replaced {
+		// One of another topic, as of other settings, is in the way, and heard
+		// what we did not.
 		if err = c.stop(ctx); err == nil {
 			answer, err = c.watch(ctx)
 		}
@@ -61,7 +63,7 @@ func (p *Provider) Watch(ctx context.Context, req *provider.WatchRequest) (*prov
 	}
 	st.ID = st.Topic + "@" + strconv.FormatUint(answer.HistoryId, 10)
 	var old watchState
-	if req.ID != "" && json.Unmarshal(req.State, &old) == nil && old.Version == 1 && old.ID == req.ID && old.Topic == st.Topic && old.Until.After(now) {
+	if !replaced && req.ID != "" && json.Unmarshal(req.State, &old) == nil && old.Version == 1 && old.ID == req.ID && old.Topic == st.Topic && old.Until.After(now) {
 		st.ID = old.ID
 	}
 	state, err := json.Marshal(st)

@@ -93,6 +93,12 @@ func TestWatchOtherTopic(t *testing.T) {
 	if second.ID == first.ID || !strings.Contains(second.ID, other) {
 		t.Errorf("the watch of another topic has the id %s", second.ID)
 	}
+	w.deliver(alan, "unheard")
+	// Back again: what the other topic was told meanwhile we have not heard.
+	w.set(map[string]string{"topic": w.sandbox.State().GoogleTopic})
+	if third := w.watch(provider.WatchRequest{ID: first.ID, State: first.State}); third.ID == first.ID {
+		t.Error("a watch that another one was in the way of goes on under its id")
+	}
 	w.set(map[string]string{"topic": "projects/somebody-else/topics/gmail"})
 	_, err = w.p.Watch(t.Context(), &provider.WatchRequest{Call: w.call()})
 	if mail.KindOf(err) != mail.KindMisconfigured || !strings.Contains(err.Error(), "project") {
