@@ -2,10 +2,19 @@ package gmail
 
 import (
 	"context"
+	"time"
 
 	"github.com/postern-mail/postern/plugins/sdk/mail"
 	"github.com/postern-mail/postern/plugins/sdk/pace"
 	"github.com/postern-mail/postern/plugins/sdk/provider"
+)
+
+const (
+	// quickPull is a pull that was not held: Pub/Sub waits for a message, and
+	// who stands in for it may not.
+	quickPull = time.Second
+	// quickRest bounds the pause after quick pulls that told nothing.
+	quickRest = 5 * time.Second
 )
 
 // Listen pulls the subscription that Gmail's notifications end up in: no public
@@ -44,7 +53,8 @@ func (p *Provider) listen(ctx context.Context, each func(*provider.Hint) error) 
 		return nil
 	}
 	from := conf.pull.puller(ctx)
-	for failures := 0; ; {
+	for failures, quick := 0, 0; ; {
+		began := p.now()
 		messages, err := from.pull(ctx)
 		if err == nil {
 			err = p.handOver(ctx, from, messages, each)
@@ -54,6 +64,14 @@ func (p *Provider) listen(ctx context.Context, each func(*provider.Hint) error) 
 			return nil
 		case err == nil:
 			failures = 0
+			if len(messages) > 0 || p.now().Sub(began).Abs() >= quickPull {
+				quick = 0
+				continue
+			}
+			quick++
+			if pace.Sleep(ctx, min(pace.Backoff(quick), quickRest)) != nil {
+				return nil
+			}
 			continue
 		case kind == mail.KindThrottled, kind == mail.KindUnavailable:
 			failures++
