@@ -39,6 +39,8 @@ type flags struct {
 	AllowHTTPNotifications bool          `name:"allow-http-notifications" help:"Take notification URLs without https."`
 	TokenLifetime          time.Duration `help:"Lifetime of access tokens." default:"1h"`
 	StrictRotation         bool          `help:"Make a refresh token of Microsoft worthless once it was used."`
+	GoogleUnits            int64         `help:"Quota units that an app may spend on one Gmail user in a minute; -1: any number." default:"6000" placeholder:"N"`
+	GoogleNotifyEvery      time.Duration `help:"How often a watch at Google is told of changes at most; what is more is dropped. -1s for every one." default:"1s"`
 
 	ParentPipe bool   `help:"End when standard input does: no sandbox outlives the program that started it."`
 	LogLevel   string `help:"Log from this level on: debug, info, warn or error." enum:"debug,info,warn,error" default:"info"`
@@ -104,6 +106,11 @@ func (f *flags) run(ctx context.Context, stdin io.Reader, stderr io.Writer) erro
 		opts.GoogleSettings.OAuth.AccessTokenLifetime = f.TokenLifetime
 	}
 	opts.Settings.Identity.StrictRotation = f.StrictRotation
+	quota := &opts.GoogleSettings.Mail.Quota
+	if quota.UserUnits = f.GoogleUnits; f.GoogleUnits < 0 {
+		quota.ProjectUnits, quota.DailyUnits = -1, -1
+	}
+	opts.GoogleSettings.Mail.NotifyEvery = f.GoogleNotifyEvery
 	s, err := sandbox.Start(ctx, opts)
 	if err != nil {
 		return err
