@@ -36,13 +36,14 @@ const CodeNotPermitted = "from_not_permitted"
 type senders struct {
 	wake chan struct{}
 	mu   sync.Mutex
-	// asked is when the provider was asked last, by account.
-	asked  map[string]time.Time
-	wanted map[string]bool
+	// asked is when the provider was asked last, failed when it last gave no
+	// answer, by account.
+	asked, failed map[string]time.Time
+	wanted        map[string]bool
 }
 
 func newSenders() *senders {
-	return &senders{wake: make(chan struct{}, 1), asked: map[string]time.Time{}, wanted: map[string]bool{}}
+	return &senders{wake: make(chan struct{}, 1), asked: map[string]time.Time{}, failed: map[string]time.Time{}, wanted: map[string]bool{}}
 }
 
 // due has an account's identities asked for, if they were not for a while.
@@ -93,9 +94,29 @@ func (n *senders) justAsked(account string, now time.Time) bool {
 	return known && now.Sub(last).Abs() < identitiesAgain
 }
 
+// answered notes whether an answer came.
+func (n *senders) answered(account string, now time.Time, err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if err != nil {
+		n.failed[account] = now
+	} else {
+		delete(n.failed, account)
+	}
+}
+
+// justFailed reports whether no answer came a moment ago.
+func (n *senders) justFailed(account string, now time.Time) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	last, known := n.failed[account]
+	return known && now.Sub(last).Abs() < identitiesAgain
+}
+
 func (n *senders) forget(account string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	delete(n.failed, account)
 	delete(n.asked, account)
 	delete(n.wanted, account)
 }
@@ -138,7 +159,11 @@ func (s *Service) Identities(ctx context.Context, a *store.Account) ([]mail.Iden
 	if len(a.Identities) > 0 {
 		return a.Identities, nil
 	}
-	list, _, err := s.askIdentities(ctx, a, provider.Interactive)
+	var list []mail.Identity
+	var err error
+	if !s.senders.justFailed(a.ID, s.now()) { // who reads on waits once for a provider that is away
+		list, _, err = s.askIdentities(ctx, a, provider.Interactive)
+	}
 	if err != nil || len(list) == 0 {
 		if err != nil && ctx.Err() == nil {
 			s.log.DebugContext(ctx, "identities not read", "account", a.ID, "error", err)
@@ -195,6 +220,7 @@ func (s *Service) askIdentities(ctx context.Context, a *store.Account, p provide
 	asking, cancel := context.WithTimeout(ctx, identitiesWait)
 	defer cancel()
 	resp, err := plugin.Identities(asking, &provider.IdentitiesRequest{Call: provider.Call{Account: a.ID, Priority: p}})
+	s.senders.answered(a.ID, s.now(), err)
 	if err != nil {
 		return nil, false, err
 	}

@@ -2,6 +2,7 @@ package account
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -82,8 +83,20 @@ func TestIdentities(t *testing.T) {
 	if err := w.svc.MaySend(w.ctx, w.account(other), sales); mail.KindOf(err) != mail.KindUnavailable {
 		t.Errorf("of an account whose identities nobody knows: %v", err)
 	}
-	if got := w.senders(other); !slices.Equal(got, []string{bob}) {
-		t.Errorf("it shows %v", got)
+	*n = 0
+	away := errors.New("away")
+	w.cloud.OnCall(func(context.Context, string, string) error { *n++; return away })
+	for range 3 {
+		if got := w.senders(other); !slices.Equal(got, []string{bob}) {
+			t.Errorf("it shows %v", got)
+		}
+	}
+	if *n != 0 {
+		t.Errorf("who reads asked %d times a moment after nobody answered", *n)
+	}
+	w.advance(identitiesAgain)
+	if w.senders(other); *n != 1 {
+		t.Errorf("later it was asked %d times", *n)
 	}
 }
 
