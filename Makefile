@@ -46,7 +46,7 @@ verify: ## Check that generated files are current
 fidelity: ## Hold the sandbox against what the providers document and answer
 	$(GO) test -count=1 -v -run 'TestFidelity' ./internal/sandbox/fidelity/
 
-bench: ## Measure every path against its reference (ONLY=outbox,hang measures some, RUNS=1 is quicker; outbox alone takes a minute or two, all ten groups many)
+bench: ## Measure every path against its reference (ONLY=outbox,hang measures some, RUNS=1 is quicker; outbox alone takes a minute or two, all eleven groups many)
 	@$(GO) run ./internal/bench $(if $(ONLY),-only $(ONLY)) $(if $(RUNS),-runs $(RUNS))
 
 .PHONY: help build demo test soak race lint generate verify fidelity bench

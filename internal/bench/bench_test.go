@@ -30,7 +30,7 @@ func TestRows(t *testing.T) {
 	}
 	for _, path := range []string{
 		"outbox, 1 producer, p50", "outbox, 64 producers", "outbox, 512 producers", "healthy endpoint while", "recovery of",
-		"notification to webhook, p99", "notification to subscriber, p99", "first sync of", "GraphQL, list of 50",
+		"notification to webhook, p99", "notification to subscriber, p99", "first sync of", "first sync of 50 messages of Gmail, units spent", "new mail of Gmail, pulled, to webhook, p99", "GraphQL, list of 50",
 		"one new mail at", "memory with", "a plugin's death", "new mail of one account",
 	} {
 		if !strings.Contains(table, "\n"+path) {

@@ -57,6 +57,7 @@ func groups() []group {
 		{"recovery", "a backlog after an outage", recoveryRows},
 		{"notification", "a notification on its way to a webhook and a subscriber", notificationRows},
 		{"sync", "the first sync of an account", syncRows},
+		{"units", "first sync and notification at a provider that counts units", unitsRows},
 		{"list", "a list of mail by GraphQL", listRows},
 		{"growth", "new mail in mailboxes of several sizes", growthRows},
 		{"idle", "memory of accounts where nothing happens", idleRows},

@@ -19,11 +19,15 @@ import (
 const bareUser = "bare@contoso.example"
 
 // mailWorld is a world with an endpoint at the sink.
-func (b *bench) mailWorld(ctx context.Context) (w *world, secret string, err error) {
-	if w, err = b.world(ctx); err != nil {
+func (b *bench) mailWorld(ctx context.Context) (*world, string, error) {
+	return b.mailWorldAt(ctx, usual(), bareUser)
+}
+
+func (b *bench) mailWorldAt(ctx context.Context, at cloud, bare string) (w *world, secret string, err error) {
+	if w, err = b.worldAt(ctx, at); err != nil {
 		return nil, "", err
 	}
-	if err = w.user(ctx, bareUser); err == nil {
+	if err = w.user(ctx, bare); err == nil {
 		_, secret, err = w.endpoint(ctx, b.sink.url+"/hook")
 	}
 	if err != nil {
@@ -37,7 +41,7 @@ func (b *bench) mailWorld(ctx context.Context) (w *world, secret string, err err
 // minutes, so that each run has one of its own.
 func (w *world) mailbox(ctx context.Context, messages int) (address string, err error) {
 	w.users++
-	address = fmt.Sprintf("mail%d@contoso.example", w.users)
+	address = fmt.Sprintf("mail%d@%s", w.users, w.at.domain)
 	if err := w.user(ctx, address); err != nil {
 		return "", err
 	}
@@ -129,12 +133,17 @@ func (b *bench) notified(ctx context.Context, w *world, secret string, n int) (g
 	if len(hooks) < n/2 {
 		return nil, fmt.Errorf("of %d messages %d were told by a notification", n, len(hooks))
 	}
+	return toBoth(hooks, subs), b.sink.check(ctx, n)
+}
+
+// toBoth are how long it took to webhook and subscriber.
+func toBoth(hooks, subs []time.Duration) figures {
 	slices.Sort(hooks)
 	slices.Sort(subs)
 	return figures{
 		"webhook p50": milliseconds(percentile(hooks, 50)), "webhook p99": milliseconds(percentile(hooks, 99)),
 		"subscriber p50": milliseconds(percentile(subs, 50)), "subscriber p99": milliseconds(percentile(subs, 99)),
-	}, b.sink.check(ctx, n)
+	}
 }
 
 func (b *bench) notifiedBare(ctx context.Context, w *world, d *direct, body []byte, n int) (figures, error) {

@@ -17,35 +17,42 @@ type direct struct {
 	token string
 }
 
-// direct signs a user in for the bench itself (RFC 6749, 4.1).
 func (w *world) direct(ctx context.Context, address string) (*direct, error) {
-	ask := url.Values{"client_id": {w.state.ClientID}, "response_type": {"code"}, "redirect_uri": {returnURL}, "state": {"bench"},
-		"scope": {"offline_access openid User.Read Mail.ReadWrite"}, "response_mode": {"query"}}
-	at, err := visit(ctx, w.provider, w.state.Authority+"/oauth2/v2.0/authorize?"+ask.Encode(), url.Values{"user": {address}, "decision": {"approve"}})
+	token, err := w.signIn(ctx, address, w.state.Authority+"/oauth2/v2.0/authorize", w.state.Authority+"/oauth2/v2.0/token",
+		w.state.ClientID, w.state.ClientSecret, "offline_access openid User.Read Mail.ReadWrite")
+	return &direct{w, token}, err
+}
+
+// signIn signs a user in for the bench itself (RFC 6749, 4.1) and gives the
+// access token.
+func (w *world) signIn(ctx context.Context, address, authorize, tokens, client, secret, scope string) (string, error) {
+	ask := url.Values{"client_id": {client}, "response_type": {"code"}, "redirect_uri": {returnURL}, "state": {"bench"},
+		"scope": {scope}, "response_mode": {"query"}}
+	at, err := visit(ctx, w.provider, authorize+"?"+ask.Encode(), url.Values{"user": {address}, "decision": {"approve"}})
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	code := at.Query().Get("code")
 	if code == "" {
-		return nil, fmt.Errorf("sign in: no code in %s", at.Redacted())
+		return "", fmt.Errorf("sign in: no code in %s", at.Redacted())
 	}
 	form := url.Values{"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {returnURL},
-		"client_id": {w.state.ClientID}, "client_secret": {w.state.ClientSecret}, "scope": ask["scope"]}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, w.state.Authority+"/oauth2/v2.0/token", strings.NewReader(form.Encode()))
+		"client_id": {client}, "client_secret": {secret}, "scope": {scope}}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, tokens, strings.NewReader(form.Encode()))
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	var got struct {
 		AccessToken string `json:"access_token"`
 	}
 	if err := callWith(w.provider, req, &got); err != nil {
-		return nil, err
+		return "", err
 	}
 	if got.AccessToken == "" {
-		return nil, errors.New("sign in: no token was given")
+		return "", errors.New("sign in: no token was given")
 	}
-	return &direct{w, got.AccessToken}, nil
+	return got.AccessToken, nil
 }
 
 // get reads an address of the provider, or a path below its version.

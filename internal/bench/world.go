@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/cookiejar"
@@ -28,8 +29,20 @@ import (
 // browser stops in front of it.
 const returnURL = "http://127.0.0.1:9/done"
 
+// cloud is the provider that a world has its accounts at.
+type cloud struct {
+	provider, domain string
+	// flags are the sandbox's, settings the plugin's beside what the sandbox says.
+	flags    []string
+	settings map[string]string
+}
+
+// usual is where accounts are unless a row is about another provider.
+func usual() cloud { return cloud{provider: "outlook", domain: "contoso.example"} }
+
 // world is a gateway with its plugin and a sandbox, as programs of their own.
 type world struct {
+	at       cloud
 	dir      string
 	keep     bool
 	users    int
@@ -48,15 +61,37 @@ type sandboxState struct {
 	ClientID                  string `json:"client_id"`
 	ClientSecret              string `json:"client_secret"`
 	CAFile                    string `json:"ca_file"`
+	Providers                 []providerState
 }
 
-// world starts one. Its accounts are connected by connect.
-func (b *bench) world(ctx context.Context) (w *world, err error) {
+// providerState is how a provider of the sandbox is configured.
+type providerState struct {
+	Name, Plugin, URL string
+	Push              bool
+	Settings          map[string]string
+	Files             map[string]string // settings that name files, with their text
+	App               map[string]any
+}
+
+// providerState gives the state of the one that the world is measured with.
+func (w *world) providerState() (*providerState, error) {
+	for i := range w.state.Providers {
+		if p := &w.state.Providers[i]; p.Name == w.at.provider {
+			return p, nil
+		}
+	}
+	return nil, fmt.Errorf("the sandbox plays no %s", w.at.provider)
+}
+
+// world starts one at the usual place. Its accounts are connected by connect.
+func (b *bench) world(ctx context.Context) (*world, error) { return b.worldAt(ctx, usual()) }
+
+func (b *bench) worldAt(ctx context.Context, at cloud) (w *world, err error) {
 	bin, err := b.programs(ctx)
 	if err != nil {
 		return nil, err
 	}
-	w = &world{keep: b.keep}
+	w = &world{at: at, keep: b.keep}
 	if w.dir, err = b.folder(); err != nil {
 		return nil, err
 	}
@@ -68,8 +103,8 @@ func (b *bench) world(ctx context.Context) (w *world, err error) {
 	starting, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	ready, ca := filepath.Join(w.dir, "sandbox.json"), filepath.Join(w.dir, "ca.pem")
-	w.sandbox, err = startProcess(w.dir, "sandbox", filepath.Join(bin, "postern-sandbox"), "--ports", "free",
-		"--user", "first@contoso.example", "--no-seed", "--ca-out", ca, "--ready-file", ready, "--allow-http-notifications", "--log-level", "warn")
+	w.sandbox, err = startProcess(w.dir, "sandbox", filepath.Join(bin, "postern-sandbox"), append([]string{"--ports", "free",
+		"--user", "first@" + at.domain, "--no-seed", "--ca-out", ca, "--ready-file", ready, "--allow-http-notifications", "--log-level", "warn"}, at.flags...)...)
 	if err != nil {
 		return w, err
 	}
@@ -120,10 +155,19 @@ func (w *world) serve(ctx context.Context, bin string) error {
 		cfg.Log.Level = "debug"
 	}
 	cfg.Webhooks.Allow, cfg.Webhooks.AllowHTTP = []string{"127.0.0.0/8"}, true
-	cfg.Providers["outlook"] = config.Provider{Plugin: "outlook", Push: true, Settings: map[string]string{
-		"client_id": w.state.ClientID, "client_secret": w.state.ClientSecret,
-		"authority": w.state.Authority, "graph_url": w.state.Graph, "ca_file": w.state.CAFile,
-	}}
+	p, err := w.providerState()
+	if err != nil {
+		return err
+	}
+	set := maps.Clone(p.Settings)
+	maps.Copy(set, w.at.settings)
+	for name, text := range p.Files {
+		set[name] = filepath.Join(w.dir, name)
+		if err := os.WriteFile(set[name], []byte(text), 0o600); err != nil {
+			return err
+		}
+	}
+	cfg.Providers[p.Name] = config.Provider{Plugin: p.Plugin, Push: p.Push, Settings: set}
 	text, err := yaml.Marshal(cfg)
 	if err != nil {
 		return err
@@ -132,8 +176,8 @@ func (w *world) serve(ctx context.Context, bin string) error {
 	if err := os.WriteFile(file, text, 0o600); err != nil {
 		return err
 	}
-	app := map[string]any{"client_id": w.state.ClientID, "name": "Postern",
-		"redirect_uris": []string{w.relay.url + "/oauth/outlook/callback", returnURL}, "secrets": []map[string]any{{"value": w.state.ClientSecret}}}
+	app := maps.Clone(p.App)
+	app["name"], app["redirect_uris"] = "Postern", []string{w.relay.url + "/oauth/" + p.Name + "/callback", returnURL}
 	if err := w.control(ctx, http.MethodPost, "/control/apps", app, nil); err != nil {
 		return err
 	}
@@ -249,14 +293,14 @@ func (w *world) query(ctx context.Context, query string, vars map[string]any, da
 
 // user adds a user to the sandbox.
 func (w *world) user(ctx context.Context, address string) error {
-	return w.control(ctx, http.MethodPost, "/control/users", map[string]string{"cloud": "microsoft", "address": address}, nil)
+	return w.control(ctx, http.MethodPost, "/control/users", map[string]string{"address": address}, nil)
 }
 
 // connect plays an owner at the provider's sign-in page and gives the account.
 func (w *world) connect(ctx context.Context, address string) (account string, err error) {
 	var got struct{ BeginConnect struct{ URL string } }
 	err = w.query(ctx, `mutation($in: BeginConnectInput!) { beginConnect(input: $in) { url } }`,
-		map[string]any{"in": map[string]any{"provider": "outlook", "redirectUrl": returnURL}}, &got)
+		map[string]any{"in": map[string]any{"provider": w.at.provider, "redirectUrl": returnURL}}, &got)
 	if err != nil {
 		return "", err
 	}
