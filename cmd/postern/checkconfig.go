@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/subtle"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -50,7 +51,10 @@ func (c checkConfigCmd) Run(e *env) error {
 		}
 		failed += n
 	}
-	if failed > 0 {
+	switch {
+	case failed == 1:
+		return errors.New("one check failed")
+	case failed > 1:
 		return fmt.Errorf("%d checks failed", failed)
 	}
 	fmt.Fprintln(e.stdout, "The settings are sound.")

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -128,13 +127,14 @@ func (a accountsListCmd) Run(e *env) error {
 		return e.printJSON(rows)
 	}
 	w := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "ADDRESS\tPROVIDER\tSTATE\tMESSAGES\tLAST SYNC\tID")
+	fmt.Fprintln(w, "ADDRESS\tPROVIDER\tSTATE\tMESSAGES\tLAST SYNC\tID\tNOTE")
 	for _, r := range rows {
 		synced := "never"
 		if !r.SyncedAt.IsZero() {
 			synced = r.SyncedAt.Local().Format(time.DateTime)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\n", r.Address, r.Provider, strings.TrimSpace(r.State+" "+cmp.Or(r.Reason, r.Ends)), r.Messages, synced, r.ID)
+		// A sentence, so it comes last and widens no column.
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%s\n", r.Address, r.Provider, r.State, r.Messages, synced, r.ID, cmp.Or(r.Reason, r.Ends))
 	}
 	return w.Flush()
 }

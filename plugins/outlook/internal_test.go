@@ -66,7 +66,7 @@ func TestFaultsNameWhatIsWrong(t *testing.T) {
 		`{"error":"invalid_client","error_codes":[7000215]}`:                     "client secret: it is wrong",
 		`{"error":"invalid_client","error_codes":[7000222]}`:                     "client secret: it has expired",
 		`{"error":"invalid_grant","error_description":"AADSTS7000222: expired"}`: "client secret: it has expired",
-		`{"error":"unauthorized_client","error_codes":[700016]}`:                 "client_id or tenant",
+		`{"error":"unauthorized_client","error_codes":[700016]}`:                 "client_id or authority",
 		`{"error":"invalid_client"}`:                                             "client id or the client secret",
 		`{"error":"invalid_scope","error_codes":[70011]}`:                        "its registration or the settings",
 	} {

@@ -122,13 +122,13 @@ func (r *tokenRefusal) verdict() verdict {
 var faults = map[int]string{
 	500011:  "the sign-in service refuses the application: the resource is unknown in the tenant",
 	50011:   "the sign-in service refuses the application: its registration does not have the redirect URL",
-	50194:   "the sign-in service refuses the application: it is registered for one tenant, which the setting tenant must name",
-	70001:   "the sign-in service does not know the application in this tenant: the setting client_id or tenant is wrong",
-	700016:  "the sign-in service does not know the application in this tenant: the setting client_id or tenant is wrong",
+	50194:   "the sign-in service refuses the application: it is registered for one tenant, which the setting authority must name",
+	70001:   "the sign-in service does not know the application in this tenant: the setting client_id or authority is wrong",
+	700016:  "the sign-in service does not know the application in this tenant: the setting client_id or authority is wrong",
 	700025:  "the sign-in service refuses the client secret: the application is registered as one that has none",
 	7000215: "the sign-in service refuses the client secret: it is wrong (the secret's value is needed, not its id)",
 	7000222: "the sign-in service refuses the client secret: it has expired, and the registration needs a new one",
-	90002:   "the sign-in service does not know the tenant: the setting tenant is wrong",
+	90002:   "the sign-in service does not know the tenant: the setting authority is wrong",
 }
 
 // fault says in words what the operator has to correct.
