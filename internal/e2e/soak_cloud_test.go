@@ -29,10 +29,15 @@ type kinds struct {
 	// changes ask what happened, token gets new tokens, draft makes a draft,
 	// send sends it, write changes messages.
 	changes, token, draft, send, write func(r *http.Request, body string) bool
+	// settings are what a run needs beside what the sandbox says.
+	settings map[string]string
 	// holds are the keywords that the provider has a place for. It is the
 	// gateway that keeps the others.
 	holds func(keyword string) bool
 }
+
+// soakUnits is the quota of a user and minute, where there is one.
+const soakUnits = "60000"
 
 func path(method, end string) func(*http.Request, string) bool {
 	return func(r *http.Request, _ string) bool { return r.Method == method && strings.HasSuffix(r.URL.Path, end) }
@@ -59,10 +64,12 @@ func kindsOf(cloud string) kinds {
 		}
 	case "google":
 		return kinds{
-			changes: path("GET", "/history"),
-			token:   path("POST", "/token"),
-			draft:   path("POST", "/drafts"),
-			send:    path("POST", "/drafts/send"),
+			// A minute's units are spent in seconds here.
+			settings: map[string]string{"quota_units": soakUnits},
+			changes:  path("GET", "/history"),
+			token:    path("POST", "/token"),
+			draft:    path("POST", "/drafts"),
+			send:     path("POST", "/drafts/send"),
 			write: func(r *http.Request, _ string) bool {
 				for _, end := range []string{"/modify", "/batchModify", "/batchDelete", "/trash", "/untrash"} {
 					if strings.HasSuffix(r.URL.Path, end) {
@@ -130,6 +137,7 @@ func (s *soak) interpose(sandboxCA []byte) {
 		for name, value := range p.Settings {
 			p.Settings[name] = strings.Replace(value, p.URL, p.proxy.srv.URL, 1)
 		}
+		maps.Copy(p.Settings, p.kinds.settings)
 		p.Settings["ca_file"] = s.info.Sandbox.CAFile
 		for name, text := range p.Files {
 			p.Settings[name] = filepath.Join(s.dir, p.Name+"-"+name)

@@ -18,6 +18,7 @@ const soakFaults = `[
 	{"match": "POST /drafts/send", "rate": 0.333, "cut_after": true},
 	{"rate": 0.05, "status": 503},
 	{"rate": 0.053, "status": 429, "retry_after": 0.2},
+	{"cloud": "google", "match": "/gmail/v1/", "rate": 0.03, "status": 403, "retry_after": 0.2},
 	{"rate": 0.022, "cut_after": true},
 	{"rate": 0.2, "notifications": {"drop": true}},
 	{"rate": 0.25, "notifications": {"double": true}},

@@ -155,7 +155,7 @@ func (s *soak) startSandbox() {
 	var err error
 	s.sandbox, err = launch(filepath.Join(s.dir, "sandbox.log"), program("postern-sandbox"), "--ports", "free",
 		"--no-seed", "--user", "nobody@contoso.example", "--seed", strconv.FormatUint(s.plan.seed>>1, 10), "--ca-out", ca, "--ready-file", ready,
-		"--allow-http-notifications", "--parent-pipe", "--log-level", "warn")
+		"--allow-http-notifications", "--google-units", soakUnits, "--parent-pipe", "--log-level", "warn")
 	if err != nil {
 		s.t.Fatal(err)
 	}
