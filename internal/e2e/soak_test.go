@@ -30,7 +30,7 @@ type plan struct {
 
 // reduced is what `make test` runs, full what `make soak` does.
 func reduced(seed uint64) plan {
-	p := plan{seed: seed, deliveries: 260, edits: 120, submissions: 24, large: 1, forgets: 2, workers: 8, cuts: 20}
+	p := plan{seed: seed, deliveries: 260, edits: 120, submissions: 24, large: 1, forgets: 1, workers: 8, cuts: 20}
 	p.least.unavailable, p.least.throttled, p.least.cut, p.least.dropped, p.least.doubled = 10, 10, 4, 20, 20
 	return p
 }

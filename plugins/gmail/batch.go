@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"google.golang.org/api/googleapi"
 
@@ -93,7 +94,7 @@ func (c *call) settle(ctx context.Context, parts []part, answers []answer) error
 			return err
 		}
 		var again []int
-		var wait = pace.Backoff(round)
+		var wait time.Duration // as long as Gmail says, where it does
 		for _, i := range pending {
 			if answers[i].err == nil {
 				continue
@@ -101,7 +102,7 @@ func (c *call) settle(ctx context.Context, parts []part, answers []answer) error
 			r := refusalOf(answers[i].err, c.p.now())
 			if r == nil {
 				answers[i].err = c.transportError(ctx, answers[i].err, false)
-				again = append(again, i)
+				again, wait = append(again, i), max(wait, pace.Backoff(round))
 				continue
 			}
 			merr := r.mailError(c.op, false)
