@@ -28,7 +28,10 @@ const (
 	// pullTimeout is longer than Pub/Sub holds a pull that has nothing to tell,
 	// and shorter than the client waits for a header.
 	pullTimeout = 100 * time.Second
-	// maxPull bounds the answer to a pull.
+	// ackTimeout bounds an acknowledgement: one that is not answered comes to
+	// nothing, and the messages again.
+	ackTimeout = 30 * time.Second
+	// maxPull bounds the answer to a pull, in bytes.
 	maxPull = 16 << 20
 )
 
@@ -153,6 +156,8 @@ func (p *puller) pull(ctx context.Context) ([]received, error) {
 }
 
 func (p *puller) acknowledge(ctx context.Context, ids []string) error {
+	ctx, cancel := context.WithTimeout(ctx, ackTimeout)
+	defer cancel()
 	return p.call(ctx, "acknowledge", map[string]any{"ackIds": ids}, nil)
 }
 
