@@ -22,10 +22,11 @@ const pipeGrace = 2 * time.Second
 // process is go-plugin's runner.Runner of ours: a child whose standard input
 // is a pipe that ends with the host, and which on Linux dies with it.
 type process struct {
-	cmd            *exec.Cmd
-	stdout, stderr *os.File // our ends
-	childEnds      []*os.File
-	lifeline       io.Closer
+	cmd       *exec.Cmd
+	stdout    *os.File   // our end
+	stderr    *lastWords // our end
+	childEnds []*os.File
+	lifeline  io.Closer
 
 	mu     sync.Mutex
 	child  *os.Process // nil before it has started
@@ -55,7 +56,7 @@ func newProcess(path string, env []string) (*process, error) {
 	if err != nil {
 		return nil, errors.Join(err, outR.Close(), outW.Close())
 	}
-	p.stdout, p.stderr, p.childEnds = outR, errR, []*os.File{outW, errW}
+	p.stdout, p.stderr, p.childEnds = outR, newLastWords(errR), []*os.File{outW, errW}
 	p.cmd.Stdout, p.cmd.Stderr = outW, errW
 	return p, nil
 }
@@ -143,8 +144,13 @@ func (p *process) pid() int {
 	return p.child.Pid
 }
 
+// Diagnose follows go-plugin's words on what it read in place of a handshake.
 func (p *process) Diagnose(context.Context) string {
-	return fmt.Sprintf("%s does not speak the plugin handshake; it may be built for another system", p.cmd.Path)
+	why := "it may be built for another system"
+	if line := p.stderr.line(); line != "" {
+		why = "the last line of its standard error: " + line
+	}
+	return fmt.Sprintf("(%s does not speak the plugin handshake; %s)", p.cmd.Path, why)
 }
 
 // PluginToHost and HostToPlugin: both ends are on one machine.
