@@ -71,8 +71,9 @@ func DecodeText(v string) string {
 // ParseAddresses reads a field of addresses; ok is false where it cannot be
 // read with certainty.
 func ParseAddresses(v string) (list []*stdmail.Address, ok bool) {
-	if v == "" || strings.HasSuffix(strings.TrimSpace(v), ":;") {
-		return nil, true // "undisclosed-recipients:;"
+	name, none := strings.CutSuffix(strings.TrimSpace(v), ":;")
+	if v == "" || none && !strings.ContainsAny(name, "@,;:") {
+		return nil, true // "undisclosed-recipients:;", and nobody before it
 	}
 	parser := stdmail.AddressParser{WordDecoder: wordDecoder}
 	list, err := parser.ParseList(v)

@@ -20,6 +20,8 @@ func TestForEnvelope(t *testing.T) {
 		{"header only", "To: A <a@x>,\r\n B <b@x>\r\nCc: c@x\r\n", []string{"a@x"}, "To: \"A\" <a@x>\r\n" + rest},
 		{"Bcc of the header", "To: a@x\r\nBcc: b@x, c@x\r\n", []string{"a@x", "c@x"}, "To: a@x\r\nSubject: s\r\nBcc: <c@x>\r\n\r\nbody\r\n.\r\n"},
 		{"undisclosed", "To: undisclosed-recipients:;\r\n", []string{"a@x"}, "To: undisclosed-recipients:;\r\nSubject: s\r\nBcc: <a@x>\r\n\r\nbody\r\n.\r\n"},
+		{"undisclosed and disclosed", "To: b@x, undisclosed-recipients:;\r\n", []string{"a@x"}, "Subject: s\r\nBcc: <a@x>\r\n\r\nbody\r\n.\r\n"},
+		{"a group before none", "To: some: b@x;, none:;\r\n", []string{"a@x"}, "Subject: s\r\nBcc: <a@x>\r\n\r\nbody\r\n.\r\n"},
 		{"unreadable", "To: a@x b@x <<>>\r\n", []string{"a@x"}, "Subject: s\r\nBcc: <a@x>\r\n\r\nbody\r\n.\r\n"},
 		{"encoded name", "To: =?utf-8?q?J=C3=BCrgen?= <a@x>\r\nX: y\r\n z\r\n", []string{"a@x"}, "To: =?utf-8?q?J=C3=BCrgen?= <a@x>\r\nX: y\r\n z\r\n" + rest},
 	} {
