@@ -136,12 +136,15 @@ func (c *call) history(ctx context.Context, cur cursor, each func(*mail.Batch) e
 		if b.Items, err = c.told(ctx, page.History); err != nil {
 			return err
 		}
-		next := cursor{Version: cursorVersion, History: cur.History, Page: page.NextPageToken}
+		if page.HistoryId == 0 {
+			return badAnswer(c.op, "Gmail's answer has no history id")
+		}
+		next := cursor{Version: cursorVersion, History: cur.History, End: cur.End, Page: page.NextPageToken}
+		if next.End == 0 || page.HistoryId < next.End {
+			next.End = page.HistoryId
+		}
 		if b.Done {
-			if page.HistoryId == 0 {
-				return badAnswer(c.op, "Gmail's answer has no history id")
-			}
-			next.History = page.HistoryId
+			next.History, next.End = next.End, 0
 		}
 		b.Next = next.encode()
 		if err := each(b); err != nil || b.Done {

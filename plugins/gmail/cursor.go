@@ -16,6 +16,10 @@ type cursor struct {
 	Listing bool `json:"list,omitempty"`
 	// History is the id from which on changes are to be told.
 	History uint64 `json:"h,string"`
+	// End is what the history's first page said of its end, which is where the
+	// next one begins: what changes from page to page is told once more rather
+	// than never, should the pages be of the moment of the first.
+	End uint64 `json:"end,omitempty,string"`
 	// Page is the token of the next page, of the listing or of the history.
 	Page string `json:"page,omitempty"`
 }
