@@ -65,7 +65,20 @@ func (b *builder) from() sdk.Address {
 	if b.msg.From != nil && b.msg.From.Email != "" {
 		return *b.msg.From
 	}
-	return sdk.Address{Name: b.acct.Name, Email: b.acct.Address}
+	return ownAddress(b.acct)
+}
+
+// ownAddress is who an account is where nobody says who a message is from. The
+// name is the one that the owner gave the address for mail: a provider may tell
+// none with the sign-in.
+func ownAddress(acct *store.Account) sdk.Address {
+	own := sdk.Address{Name: acct.Name, Email: acct.Address}
+	for _, i := range acct.Identities {
+		if i.Name != "" && strings.EqualFold(i.Email, acct.Address) {
+			own.Name = i.Name
+		}
+	}
+	return own
 }
 
 func setAddresses(h *gomail.Header, key string, list []sdk.Address) {

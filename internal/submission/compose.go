@@ -192,7 +192,7 @@ func composeRaw(acct *store.Account, in Input, now time.Time) (*store.Submission
 		h.SetDate(now)
 	}
 	if h.Get("From") == "" {
-		h.SetAddressList("From", []*gomail.Address{{Name: acct.Name, Address: acct.Address}})
+		setAddresses(&h, "From", []sdk.Address{ownAddress(acct)})
 	}
 	subject, _ := h.Subject()
 	var buf bytes.Buffer

@@ -58,3 +58,23 @@ func TestMaySend(t *testing.T) {
 		t.Errorf("%d submissions were taken, want 6", n)
 	}
 }
+
+// TestOwnAddress: a message that says nothing of its sender has the name that the
+// provider shows for the account's address, and else the account's.
+func TestOwnAddress(t *testing.T) {
+	for want, acct := range map[string]store.Account{
+		"Ann":     {Name: "Ann", Identities: []mail.Identity{{Email: ann}, {Email: "sales@example.com", Name: "Sales", Default: true}}},
+		"Ann Lee": {Identities: []mail.Identity{{Email: strings.ToUpper(ann), Name: "Ann Lee"}}},
+		"":        {},
+	} {
+		acct.ID, acct.Address = "account-1", ann
+		if got := ownAddress(&acct); got != (mail.Address{Name: want, Email: ann}) {
+			t.Errorf("it is %+v, want the name %q", got, want)
+		}
+		b := builder{acct: &acct, msg: Message{To: []mail.Address{{Email: bob}}, Subject: "x"}}
+		built, err := b.build()
+		if err != nil || !strings.Contains(string(built), want) || !strings.Contains(string(built), ann) {
+			t.Errorf("%q: %v\n%s", want, err, built)
+		}
+	}
+}
