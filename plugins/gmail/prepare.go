@@ -110,20 +110,24 @@ func (c *call) findDraft(ctx context.Context, req *provider.PrepareRequest, l *l
 	case req.OperationID == "", known && op.draft != "":
 		return op, nil
 	case known:
-		found, _, err := c.landed(ctx, op.since, l, same)
-		if err != nil || found == "" {
+		found, sure, err := c.landed(ctx, op.since, l, same)
+		switch {
+		case err != nil:
 			return op, err
+		case found != "":
+			return c.asDraft(ctx, operation{message: found, since: op.since})
+		case sure:
+			return op, nil
 		}
-		return c.asDraft(ctx, operation{message: found, since: op.since})
 	}
 	messageID := header.BareID(req.MessageID)
 	query, ok := idQuery(messageID)
 	if !ok {
-		return operation{}, nil
+		return op, nil
 	}
 	drafts, err := c.drafts(ctx, query)
 	if err != nil {
-		return operation{}, err
+		return op, err
 	}
 	ours := strings.HasPrefix(messageID, req.OperationID+"@")
 	for message, draft := range drafts {
@@ -135,9 +139,9 @@ func (c *call) findDraft(ctx context.Context, req *provider.PrepareRequest, l *l
 		case mail.KindOf(err) == mail.KindNotFound:
 			continue
 		case err != nil:
-			return operation{}, err
+			return op, err
 		case same(stored):
-			op = operation{message: message, draft: draft}
+			op = operation{message: message, draft: draft, since: op.since}
 			c.acct.made.put(req.OperationID, op)
 			return op, nil
 		}
@@ -146,11 +150,11 @@ func (c *call) findDraft(ctx context.Context, req *provider.PrepareRequest, l *l
 				return s.Users.Drafts.Delete("me", draft).Context(ctx).Do()
 			})
 			if err != nil && mail.KindOf(err) != mail.KindNotFound {
-				return operation{}, err
+				return op, err
 			}
 		}
 	}
-	return operation{}, nil
+	return op, nil
 }
 
 // asDraft finds the draft that a message is.

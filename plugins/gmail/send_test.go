@@ -252,6 +252,21 @@ func TestPrepareAgain(t *testing.T) {
 	}
 }
 
+// TestPrepareLostHistory: a draft whose answer was lost is found without a
+// history, too.
+func TestPrepareLostHistory(t *testing.T) {
+	w := connected(t)
+	raw := letter(alan, joan, "lost")
+	w.fault(traffic.Fault{Match: "/upload/gmail/v1/users/me/drafts", CutAfter: true, Times: 1})
+	w.fault(traffic.Fault{Match: "/history", Status: http.StatusNotFound, Times: 2})
+	_, err := w.p.Prepare(t.Context(), w.prepareRequest(raw, joan), bytes.NewReader(raw))
+	wantErr(t, "the first call", err, mail.KindUnavailable)
+	p := w.prepare(raw, joan)
+	if drafts := w.in(alan, "DRAFT"); len(drafts) != 1 || drafts[0] != p.ProviderID {
+		t.Errorf("drafts are %v, prepared is %s", drafts, p.ProviderID)
+	}
+}
+
 // TestPrepareInTheWay: a Message-ID that begins with the operation is nobody
 // else's, and what is left of that, and says something else, goes.
 func TestPrepareInTheWay(t *testing.T) {
