@@ -23,7 +23,7 @@ import (
 	"github.com/postern-mail/postern/plugins/sdk/pace"
 )
 
-// batchRounds is how often the parts that were refused are sent again.
+// batchRounds is how often a part is sent.
 const batchRounds = 6
 
 // part is one GET inside a batch.
@@ -53,75 +53,99 @@ func (a *answer) decode(op string, into any) error {
 
 // batch sends parts by the batch endpoint ("Batching requests", Gmail API), no
 // more at a time than may run at once, for each part counts as a request of its
-// own, in units and among those that run. The answers are in the order of the
-// parts. The error is that of a batch as a whole, which ends the call.
+// own, in units and among those that run. A part that is refused goes with a
+// later batch, once its time has come, and holds up no other. The answers are in
+// the order of the parts. The error is that of a batch as a whole, which ends
+// the call.
 func (c *call) batch(ctx context.Context, parts []part) ([]answer, error) {
 	answers := make([]answer, len(parts))
-	quota, _ := c.conf.quota()
-	for start := 0; start < len(parts); {
-		end, units := start, 0
-		for end < len(parts) && end-start < c.conf.batchSize {
-			cost := c.conf.cost(parts[end].cost)
-			if end > start && units+cost > quota/2 {
-				break
+	queue := make([]queued, len(parts))
+	for i := range queue {
+		queue[i].part = i
+	}
+	for len(queue) > 0 {
+		pending, rest, wait := c.choose(parts, queue)
+		if len(pending) == 0 {
+			if pace.Wait(ctx, wait) != nil {
+				return answers, nil // the parts keep the refusals that they have
 			}
-			units += cost
-			end++
+			for i := range rest { // whatever the clock says, this time is over
+				rest[i].from = rest[i].from.Add(-wait)
+			}
+			queue = rest
+			continue
 		}
-		if err := c.settle(ctx, parts[start:end], answers[start:end]); err != nil {
+		units, ids := 0, make([]int, len(pending))
+		for i, q := range pending {
+			units, ids[i] = units+c.conf.cost(parts[q.part].cost), q.part
+		}
+		err := c.retry(ctx, job{units: units, weight: len(ids), run: func(ctx context.Context) error {
+			return c.send(ctx, parts, ids, answers)
+		}})
+		if err != nil {
 			return nil, err
 		}
-		start = end
+		queue = append(c.refused(ctx, pending, answers), rest...)
 	}
 	return answers, nil
 }
 
-// settle sends parts until each has an answer that is worth keeping.
-func (c *call) settle(ctx context.Context, parts []part, answers []answer) error {
-	pending := make([]int, len(parts))
-	for i := range pending {
-		pending[i] = i
+// queued is a part that waits to be sent, not before its time.
+type queued struct {
+	part, sent int
+	from       time.Time
+}
+
+// choose takes the parts that go next, and says how long to wait where none may.
+func (c *call) choose(parts []part, queue []queued) (pending, rest []queued, wait time.Duration) {
+	quota, _ := c.conf.quota()
+	units, now, wait := 0, c.p.now(), maxWait
+	for _, q := range queue {
+		cost := c.conf.cost(parts[q.part].cost)
+		early := q.from.Sub(now)
+		if early > 0 {
+			wait = min(wait, early)
+		}
+		if early > 0 || len(pending) >= c.conf.batchSize || len(pending) > 0 && units+cost > quota/2 {
+			rest = append(rest, q)
+			continue
+		}
+		units += cost
+		pending = append(pending, q)
 	}
-	for round := 1; ; round++ {
-		units := 0
-		for _, i := range pending {
-			units += c.conf.cost(parts[i].cost)
+	return pending, rest, wait
+}
+
+// refused gives the parts that are to be sent again; the others have an answer
+// that is worth keeping.
+func (c *call) refused(ctx context.Context, sent []queued, answers []answer) (again []queued) {
+	for _, q := range sent {
+		q.sent++
+		a := &answers[q.part]
+		if a.err == nil {
+			continue
 		}
-		err := c.retry(ctx, job{units: units, weight: len(pending), run: func(ctx context.Context) error {
-			return c.send(ctx, parts, pending, answers)
-		}})
-		if err != nil {
-			return err
-		}
-		var again []int
-		var wait time.Duration // as long as Gmail says, where it does
-		for _, i := range pending {
-			if answers[i].err == nil {
-				continue
-			}
-			r := refusalOf(answers[i].err, c.p.now())
-			if r == nil {
-				answers[i].err = c.transportError(ctx, answers[i].err, false)
-				again, wait = append(again, i), max(wait, pace.Backoff(round))
-				continue
-			}
+		var wait time.Duration
+		if r := refusalOf(a.err, c.p.now()); r == nil {
+			a.err = c.transportError(ctx, a.err, false)
+			wait = pace.Backoff(q.sent)
+		} else {
 			merr := r.mailError(c.op, false)
-			answers[i].err = merr
-			if d, ok := r.again(false, round); ok {
-				again, wait = append(again, i), max(wait, d)
-				if r.kind == mail.KindThrottled {
-					c.hush(false, merr, d)
-				}
+			a.err = merr
+			d, ok := r.again(false, q.sent)
+			if !ok {
+				continue
+			}
+			if wait = d; r.kind == mail.KindThrottled {
+				c.hush(false, merr, d)
 			}
 		}
-		if len(again) == 0 || round >= batchRounds || wait > maxWait {
-			return nil
+		if q.sent < batchRounds && wait <= maxWait {
+			q.from = c.p.now().Add(wait)
+			again = append(again, q)
 		}
-		if pace.Wait(ctx, wait) != nil {
-			return nil // the parts keep the refusals that they have
-		}
-		pending = again
 	}
+	return again
 }
 
 // send sends the pending parts in one request and files their answers. A part
