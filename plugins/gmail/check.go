@@ -68,7 +68,7 @@ func (c *config) registrations() []provider.Registration {
 	}
 	if c.pull != nil {
 		out = append(out, provider.Registration{Kind: "reader of the subscription", Value: c.pull.account.Email,
-			Note: "Pub/Sub, " + c.subscription + ", Permissions: role Pub/Sub Subscriber"})
+			Note: "Pub/Sub, " + c.subscription + ", Permissions: roles Pub/Sub Subscriber and Pub/Sub Viewer"})
 	}
 	if c.push != nil && c.notificationURL != "" {
 		out = append(out, provider.Registration{Kind: provider.RegisterNotification, Value: c.notificationURL,

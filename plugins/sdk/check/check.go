@@ -116,9 +116,13 @@ func (r *Run) Guarded(ctx context.Context, name string, client *http.Client, add
 
 // Redirect checks the shape that providers take redirect URIs of: https by the
 // name of a host, or plain http to this machine alone; no fragment (RFC 6749,
-// 3.1.2), no credentials, no query.
+// 3.1.2), no credentials, no query. Providers tell nobody but an owner's browser
+// whether a URI is registered.
 func (r *Run) Redirect(redirect, providerName string) {
-	const name = "redirect URI"
+	const (
+		name       = "redirect URI"
+		registered = "whether it is registered shows at the first sign-in"
+	)
 	u, err := url.Parse(redirect)
 	if err != nil || u.Host == "" || u.Fragment != "" || u.User != nil || strings.ContainsAny(redirect, "*?") {
 		r.Failed(name, redirect+" is no address that "+providerName+" takes", "set public_url to the address of the gateway alone, such as https://mail.example.com")
@@ -128,9 +132,9 @@ func (r *Run) Redirect(redirect, providerName string) {
 	case u.Scheme == "https" && net.ParseIP(host) != nil && !Loopback(host):
 		r.Failed(name, redirect+" names a number in place of a host", "give the gateway a name, and set public_url to it")
 	case u.Scheme == "https":
-		r.Passed(name, redirect)
+		r.Passed(name, redirect+" has the right form; "+registered)
 	case u.Scheme == "http" && Loopback(host):
-		r.Passed(name, redirect+" (plain http is taken for this machine alone: owners must sign in on it)")
+		r.Passed(name, redirect+" has the right form (plain http is taken for this machine alone: owners must sign in on it); "+registered)
 	default:
 		r.Failed(name, redirect+" is not https, which "+providerName+" wants of every host but localhost", "put TLS in front of the gateway, and set public_url to its https address")
 	}
