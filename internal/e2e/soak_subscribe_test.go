@@ -140,9 +140,10 @@ func (u *subscriber) saw(e *toldEvent) {
 	if len(u.ids) < u.cutAt || u.via.count() >= u.s.plan.cuts {
 		return
 	}
-	// As many cuts as wanted before half of what will be told.
+	// As many cuts as wanted before a third of what will be told: the rest may
+	// come in few large pieces.
 	p := u.s.plan
-	apart := max(2, (p.deliveries+3*p.submissions)/2/p.cuts)
+	apart := max(2, (p.deliveries+3*p.submissions)/3/p.cuts)
 	u.cutAt = len(u.ids) + 1 + u.rng.IntN(2*apart-1)
 	u.via.arm(u.rng.IntN(1500))
 }
