@@ -101,7 +101,7 @@ func (c *Client) batch(ctx context.Context, op string, p pace.Priority, items []
 			if d, ok := e.again(items[i].Once, round); ok {
 				again, wait = append(again, i), max(wait, d)
 				if e.Status == http.StatusTooManyRequests {
-					c.o.Limiter.Pause(d)
+					c.o.Limiter.Pause(min(d, maxWait))
 				}
 			}
 		}

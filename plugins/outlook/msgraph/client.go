@@ -230,8 +230,9 @@ func (c *Client) run(ctx context.Context, r *Request, consume func(*http.Respons
 		merr.RetryAfter = max(merr.RetryAfter, wait)
 		if failure.Status == http.StatusTooManyRequests {
 			// What is sent while Graph wants silence counts against the quota:
-			// all calls of the account wait.
-			c.o.Limiter.Pause(wait)
+			// all calls of the account wait, unless it is so long that each had
+			// better be told.
+			c.o.Limiter.Pause(min(wait, maxWait))
 		}
 		if attempt >= maxAttempts || wait > maxWait || (attempt >= maxFaults && failure.Status >= 500) {
 			return nil, merr
