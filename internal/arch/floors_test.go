@@ -114,7 +114,7 @@ var packages = map[string]pkg{
 	"cmd/postern-provider-outlook": {floor: 8, imports: []string{"plugins/outlook", "plugins/sdk/provider"}},
 	"cmd/postern-sandbox":          {floor: 8, imports: []string{"internal/sandbox/program"}},
 	"internal/arch":                {floor: 8},
-	"internal/e2e":                 {floor: 8, tests: []string{"internal/event", "internal/sandbox", "internal/sandbox/cloud", "internal/sandbox/google/gmail", "internal/sandbox/traffic", "plugins/sdk/mail", "plugins/sdk/provider", "plugins/sdk/providertest/memory"}}, // drives the programs from outside
+	"internal/e2e":                 {floor: 8, tests: []string{"internal/event", "internal/sandbox", "internal/sandbox/cloud", "internal/sandbox/google/gmail", "internal/sandbox/microsoft/graph", "internal/sandbox/traffic", "plugins/sdk/mail", "plugins/sdk/provider", "plugins/sdk/providertest/memory"}}, // drives the programs from outside
 	"internal/testrun":             {floor: 8},
 	"internal/bench": {floor: 8, imports: []string{"internal/config", "internal/event", "internal/journal", "internal/outbox", "internal/seal", "internal/webhook",
 		"plugins/sdk/mail", "store", "store/bolt"}},

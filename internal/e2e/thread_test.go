@@ -11,6 +11,7 @@ import (
 
 	"github.com/postern-mail/postern/internal/sandbox"
 	"github.com/postern-mail/postern/internal/sandbox/google/gmail"
+	"github.com/postern-mail/postern/internal/sandbox/microsoft/graph"
 )
 
 // written is a message as a conversation has it.
@@ -57,13 +58,16 @@ func (s *scene) conversation(id string) (thread string, all []written) {
 
 // TestOneThreadAcross: a mail from one provider to the other, the answer and the
 // answer to that are one thread on both sides, told to subscribers of both in
-// order; also where a provider gives what is sent another Message-ID.
+// order; also where both providers give what is sent another Message-ID.
 func TestOneThreadAcross(t *testing.T) {
 	t.Parallel()
 	for name, policy := range map[string]gmail.MessageIDPolicy{"kept": gmail.MessageIDsAcceptable, "replaced": gmail.MessageIDsReplaced} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newScene(t, func(o *sandbox.Options, _ settings) { o.GoogleSettings.Mail.MessageIDs = policy })
+			s := newScene(t, func(o *sandbox.Options, _ settings) {
+				o.GoogleSettings.Mail.MessageIDs = policy
+				o.Settings.Mail = func(g *graph.Settings) { g.KeepMessageID = policy != gmail.MessageIDsReplaced }
+			})
 			accounts := map[string]string{ada: s.join(ada), alanAtGmail: s.join(alanAtGmail)}
 			followers := map[string]*follower{}
 			for address, id := range accounts {
