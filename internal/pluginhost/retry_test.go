@@ -121,7 +121,7 @@ func TestWhatIsRepeated(t *testing.T) {
 			t.Errorf("%s is repeated after a plain error", verb)
 		}
 	}
-	if verbs != 28 {
+	if verbs != 30 {
 		t.Errorf("%d verbs", verbs)
 	}
 	if mayRepeat(provider.VerbMailboxes, &mail.Error{Kind: mail.KindUnavailable, Code: codeStopped}) {
