@@ -184,8 +184,8 @@ func (e *env) printChecks(name string, list []provider.CheckResult) (failed int,
 	return failed, w.Flush()
 }
 
-// tryPublicURL asks public_url, on the provider's way, for what this gateway
-// alone can answer.
+// tryPublicURL asks public_url, on the way of the provider or of its owners, for
+// what this gateway alone can answer.
 func tryPublicURL(ctx context.Context, cfg *config.Config, name string) []provider.CheckResult {
 	const (
 		what   = "public URL"

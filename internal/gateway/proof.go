@@ -61,6 +61,7 @@ func Proving(ctx context.Context, cfg *config.Config) (prove func(nonce string) 
 	}
 	p, mux := newProver(), http.NewServeMux()
 	mux.HandleFunc("GET /notify/{provider}"+httpd.ProofPath, httpd.Proof(p.prove))
+	mux.HandleFunc("GET /oauth/{provider}"+httpd.ProofPath, httpd.Proof(p.prove))
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {
@@ -70,9 +71,14 @@ func Proving(ctx context.Context, cfg *config.Config) (prove func(nonce string) 
 	return func(nonce string) (string, error) { return p.prove(nonce), nil }, func() { cancel(); <-done }, nil
 }
 
-// ProofURL is where an instance's provider would come by, asked for a proof.
+// ProofURL is where an instance's provider would come by, asked for a proof; where
+// it pushes nothing, where owners come back from it.
 func ProofURL(cfg *config.Config, instance, nonce string) string {
-	u := cfg.Public().JoinPath("notify", instance, httpd.ProofPath)
+	way := "oauth"
+	if cfg.Pushes(instance) {
+		way = "notify"
+	}
+	u := cfg.Public().JoinPath(way, instance, httpd.ProofPath)
 	u.RawQuery = url.Values{"nonce": {nonce}}.Encode()
 	return u.String()
 }

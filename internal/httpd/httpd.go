@@ -80,6 +80,7 @@ func (s *server) handler() http.Handler {
 	page("/notify/{provider}/{rest...}", "notify", s.notify)
 	if o.Prove != nil {
 		page("GET /notify/{provider}"+ProofPath, "proof", Proof(o.Prove))
+		page("GET /oauth/{provider}"+ProofPath, "proof", Proof(o.Prove))
 	}
 	page("GET /healthz", "health", s.healthz)
 	page("GET /readyz", "health", s.readyz)

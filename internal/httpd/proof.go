@@ -6,8 +6,9 @@ import (
 	"regexp"
 )
 
-// ProofPath follows a provider's notification URL: what is asked there is
-// answered by the gateway itself, to show that an address leads to it.
+// ProofPath follows a provider's notification URL, and the folder of its redirect
+// URI: what is asked there is answered by the gateway itself, to show that an
+// address leads to it.
 const ProofPath = "/.well-known/postern"
 
 // nonces are what a proof is asked for with.

@@ -16,6 +16,9 @@ func TestProof(t *testing.T) {
 		return w
 	}
 	const nonce = "ABCDEFGHIJKLMNOP234567"
+	if w := ask("/oauth/example" + ProofPath + "?nonce=" + nonce); w.Code != 200 || w.Body.String() != "proof of "+nonce {
+		t.Errorf("on the owners' way: %d %s", w.Code, w.Body)
+	}
 	if w := ask("/notify/example" + ProofPath + "?nonce=" + nonce); w.Code != 200 || w.Body.String() != "proof of "+nonce || w.Header().Get("Cache-Control") != "no-store" {
 		t.Errorf("%d %q %v", w.Code, w.Body, w.Header())
 	}
