@@ -230,16 +230,49 @@ func (t *Source[G]) renew(ctx context.Context, settings any) (Token, error) {
 }
 
 // save hands a grant to the host. It is kept until the host has it, and
-// dropped when another grant came from outside meanwhile.
+// dropped when another grant came from outside meanwhile, which the host then
+// keeps.
 func (t *Source[G]) save(ctx context.Context, g G, generation int) error {
 	t.mu.Lock()
 	if t.generation != generation {
 		t.mu.Unlock()
-		return &mail.Error{Kind: mail.KindUnavailable, Op: opRenew, Code: "grant_replaced", Message: "the grant was replaced meanwhile"}
+		return errReplaced()
 	}
 	t.unsaved = &g
 	t.mu.Unlock()
 
+	err := t.store(ctx, g)
+	for {
+		t.mu.Lock()
+		if t.generation == generation {
+			if err == nil {
+				t.grant, t.unsaved = g, nil
+			}
+			t.mu.Unlock()
+			return err
+		}
+		// The host was given another grant meanwhile, and may have this one in
+		// its place now: it shall keep the newer one.
+		newest, at := t.grant, t.generation
+		t.mu.Unlock()
+		if err := t.store(ctx, newest); err != nil {
+			return err
+		}
+		t.mu.Lock()
+		settled := t.generation == at
+		t.mu.Unlock()
+		if settled {
+			return errReplaced()
+		}
+	}
+}
+
+func errReplaced() error {
+	return &mail.Error{Kind: mail.KindUnavailable, Op: opRenew, Code: "grant_replaced", Message: "the grant was replaced meanwhile"}
+}
+
+// store has the host store a grant.
+func (t *Source[G]) store(ctx context.Context, g G) error {
 	data, err := t.o.Bytes(g)
 	if err != nil {
 		return &mail.Error{Kind: mail.KindInternal, Op: opRenew, Message: "encode grant"}
@@ -250,11 +283,6 @@ func (t *Source[G]) save(ctx context.Context, g G, generation int) error {
 	}
 	if err != nil {
 		return &mail.Error{Kind: mail.KindUnavailable, Op: opRenew, Code: "grant_not_stored", Message: "the new grant could not be stored", Err: err}
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.generation == generation {
-		t.grant, t.unsaved = g, nil
 	}
 	return nil
 }

@@ -28,6 +28,7 @@ type world struct {
 	saved    []string
 	failing  error
 	refused  []error
+	storing  func() // while a grant is being stored
 }
 
 func newWorld() *world {
@@ -64,6 +65,9 @@ type testHost struct {
 }
 
 func (h *testHost) SaveGrant(_ context.Context, _ string, grant []byte) error {
+	if h.w.storing != nil {
+		h.w.storing()
+	}
 	h.w.mu.Lock()
 	defer h.w.mu.Unlock()
 	if h.w.failing == nil {
@@ -225,6 +229,27 @@ func TestAGrantFromOutsideWinsOverOneThatIsBeingRenewed(t *testing.T) {
 			t.Errorf("the renewal of the old one: %v", err)
 		}
 		if len(w.saved) != 0 || w.source.Grant() != "grant 2" {
+			t.Errorf("saved %q, in use %q", w.saved, w.source.Grant())
+		}
+	})
+}
+
+// TestAGrantFromOutsideIsStoredLast: what was renewed of the former grant may
+// reach the host after the new one did, and is not to be what it keeps.
+func TestAGrantFromOutsideIsStoredLast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.answer = func(r *oauth.Renewal[string]) (oauth.Token, error) {
+			return w.token("t1", time.Hour), r.Save(t.Context(), "grant 1b")
+		}
+		w.storing = func() {
+			w.storing = nil
+			w.source.Replace("grant 2") // the owner has connected again
+		}
+		if _, err := w.source.Token(t.Context()); mail.KindOf(err) != mail.KindUnavailable {
+			t.Errorf("the renewal of the old one: %v", err)
+		}
+		if n := len(w.saved); n == 0 || w.saved[n-1] != "grant 2" || w.source.Grant() != "grant 2" {
 			t.Errorf("saved %q, in use %q", w.saved, w.source.Grant())
 		}
 	})
