@@ -8,7 +8,9 @@
 //     (plugins/sdk/oauth).
 //   - Within no minute more quota units are spent than the settings allow, and
 //     never more requests run at once on one mailbox than Gmail takes, the
-//     parts of batches included (client.go, batch.go).
+//     parts of batches included (client.go, batch.go). While Gmail wants silence
+//     for longer than anybody waits, all are told so at once; a cap of what may
+//     be sent is about sending alone (silence.go).
 //   - The cursor of a listing is older than the listing: what changes meanwhile
 //     is told by the history that follows (changes.go).
 //   - Raw bytes go out and come back as they were stored (fetch.go).
