@@ -3132,7 +3132,7 @@ type Mutation {
     "What to change; what is left out stays."
     input: RenameMailboxInput!
   ): Mailbox!
-  "Deletes a mailbox, as the provider does: with what is in it. Gives its id."
+  "Deletes a mailbox, as the provider does: with what is in it. A label comes off its messages, which stay. Gives its id."
   deleteMailbox(
     "Id of the mailbox."
     id: ID!
@@ -3362,7 +3362,7 @@ type Account {
   ): ThreadConnection!
   "The provider's own search."
   search(
-    "What to search for, as the provider's own users would type it."
+    "Words to search for, all of which are to be found. They are words alone: operators of the provider's own (subject: or in:, say) are not taken for any."
     query: String!
     "How many, at most 500."
     first: Int = 50
