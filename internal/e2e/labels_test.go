@@ -55,7 +55,9 @@ func TestLabelsAreMirrored(t *testing.T) {
 		t.Helper()
 		vars["ids"] = []string{id}
 		var got map[string]struct {
-			Results []struct{ Error *struct{ Code, Message string } }
+			Results []struct {
+				Error *struct{ Code, Message string }
+			}
 		}
 		d.query(mutation, vars, &got)
 		for name, m := range got {

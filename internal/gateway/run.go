@@ -99,7 +99,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 		Secure:  g.cfg.Public().Scheme == "https",
 		GraphQL: g.graph.Handler(), Blobs: g.graph.Blobs(), Messages: g.graph.Messages(), GraphiQL: g.graphiQL(listener.Addr()),
 		WebhookKeys: g.hooks.PublicKeys(), Prove: g.prover.prove,
-		Metrics:     promhttp.HandlerFor(g.registry, promhttp.HandlerOpts{Registry: g.registry}), Ready: g.ready, Warnings: g.warnings,
+		Metrics: promhttp.HandlerFor(g.registry, promhttp.HandlerOpts{Registry: g.registry}), Ready: g.ready, Warnings: g.warnings,
 	})
 	doors := start(ctx, "doors", fail,
 		func(ctx context.Context) error {

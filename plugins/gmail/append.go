@@ -13,6 +13,7 @@ import (
 
 	"github.com/postern-mail/postern/plugins/sdk/header"
 	"github.com/postern-mail/postern/plugins/sdk/mail"
+	"github.com/postern-mail/postern/plugins/sdk/pace"
 	"github.com/postern-mail/postern/plugins/sdk/provider"
 )
 
@@ -88,6 +89,9 @@ func (c *call) append(ctx context.Context, req *provider.AppendRequest, l *lette
 		}
 	}
 	made.since = since
+	if err != nil {
+		c.acct.made.put(req.OperationID, operation{since: since, open: c.p.now()})
+	}
 	if err != nil || !draft {
 		return made, err
 	}
@@ -170,7 +174,7 @@ func (c *call) again(ctx context.Context, id string, l *letter, mailbox string, 
 	sure := false
 	if known {
 		var err error
-		if op.message, sure, err = c.landed(ctx, op.since, l, same); err != nil {
+		if op.message, sure, err = c.landedByNow(ctx, op, l, same); err != nil {
 			return op, err
 		}
 	}
@@ -213,6 +217,24 @@ func (c *call) noLabel(err error, mailbox string) error {
 		return unknownMailbox(c.op, mailbox)
 	}
 	return err
+}
+
+// historyLag is how long the history may take to show what was done. Nothing is
+// said of it, and nothing slower was seen.
+const historyLag = 2 * time.Second
+
+// landedByNow is landed, once the history must show what an earlier attempt of
+// the operation has stored.
+func (c *call) landedByNow(ctx context.Context, op operation, l *letter, same func([]byte) bool) (found string, sure bool, err error) {
+	found, sure, err = c.landed(ctx, op.since, l, same)
+	early := historyLag - c.p.now().Sub(op.open)
+	if err != nil || found != "" || !sure || early <= 0 {
+		return found, sure, err
+	}
+	if pace.Wait(ctx, early) != nil {
+		return "", false, &mail.Error{Kind: mail.KindUnavailable, Op: c.op, Message: "what became of an earlier attempt is not known yet", RetryAfter: early}
+	}
+	return c.landed(ctx, op.since, l, same)
 }
 
 // landed looks for a message among those that came since. The history is

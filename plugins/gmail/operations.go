@@ -1,6 +1,9 @@
 package gmail
 
-import "sync"
+import (
+	"sync"
+	"time"
+)
 
 // maxOperations is how many operations of an account are remembered.
 const maxOperations = 10_000
@@ -12,6 +15,8 @@ type operation struct {
 	message, draft string
 	// since is the mailbox's history before its first attempt.
 	since uint64
+	// open is when its last attempt ended without an answer.
+	open time.Time
 }
 
 // operations remembers what the operations of an account have made: Gmail has no

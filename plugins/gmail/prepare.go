@@ -110,7 +110,7 @@ func (c *call) findDraft(ctx context.Context, req *provider.PrepareRequest, l *l
 	case req.OperationID == "", known && op.draft != "":
 		return op, nil
 	case known:
-		found, sure, err := c.landed(ctx, op.since, l, same)
+		found, sure, err := c.landedByNow(ctx, op, l, same)
 		switch {
 		case err != nil:
 			return op, err
@@ -185,6 +185,9 @@ func (c *call) makeDraft(ctx context.Context, req *provider.PrepareRequest, l *l
 		err = badAnswer(c.op, "Gmail's draft has no id")
 	}
 	made.since = since
+	if err != nil {
+		c.acct.made.put(req.OperationID, operation{since: since, open: c.p.now()})
+	}
 	return made, err
 }
 

@@ -400,3 +400,28 @@ func TestSendRefused(t *testing.T) {
 		t.Errorf("come back after %v", mail.RetryAfter(err))
 	}
 }
+
+// TestLostWhileHistoryLags: what was stored without an answer is not stored
+// again because the history does not show it yet.
+func TestLostWhileHistoryLags(t *testing.T) {
+	w := connected(t)
+	w.sandbox.Google().SetDeltaLag(400 * time.Millisecond)
+	raw := letter(alan, joan, "late")
+	w.fault(traffic.Fault{Match: "/upload/gmail/v1/users/me/drafts", CutAfter: true, Times: 1})
+	if _, err := w.p.Prepare(t.Context(), w.prepareRequest(raw, joan), bytes.NewReader(raw)); err != nil {
+		wantErr(t, "prepare", err, mail.KindUnavailable)
+	}
+	p := w.prepare(raw, joan)
+	if drafts := w.in(alan, "DRAFT"); len(drafts) != 1 || drafts[0] != p.ProviderID {
+		t.Errorf("drafts are %v, prepared is %s", drafts, p.ProviderID)
+	}
+	raw = letter(joan, alan, "late too")
+	w.fault(traffic.Fault{Match: uploads, CutAfter: true, Times: 1})
+	if _, err := w.appendTo("INBOX", "late", raw); err != nil {
+		wantErr(t, "append", err, mail.KindOutcomeUnknown)
+	}
+	m := w.mustAppend("INBOX", "late", raw)
+	if in := w.in(alan, "INBOX"); len(in) != 1 || in[0] != m.ProviderID {
+		t.Errorf("the inbox holds %v, stored is %s", in, m.ProviderID)
+	}
+}
