@@ -182,7 +182,7 @@ func TestAppendLarge(t *testing.T) {
 	w := connected(t, unlimited)
 	head := letter(joan, alan, "large")
 	line := []byte("0123456789012345678901234567890123456789012345678901234567890123456789\r\n")
-	raw := append(slices.Clone(head), bytes.Repeat(line, 30_000_000/len(line))...)
+	raw := append(slices.Clone(head), bytes.Repeat(line, 18_000_000/len(line))...)
 	m := w.mustAppend("INBOX", "large", raw, mail.Seen)
 	if got := w.fetch(provider.FetchRaw, m.ProviderID).Raws[m.ProviderID]; !bytes.Equal(got, raw) {
 		t.Errorf("%d bytes come back of %d, or others", len(got), len(raw))
@@ -192,9 +192,9 @@ func TestAppendLarge(t *testing.T) {
 		size int64
 		kind mail.Kind
 	}{
-		"broken off": {io.MultiReader(bytes.NewReader(raw[:20_000_000]), broken{}), int64(len(raw)), mail.KindUnavailable},
-		"too short":  {bytes.NewReader(raw[:20_000_000]), int64(len(raw)), mail.KindInvalid},
-		"too long":   {bytes.NewReader(raw), 20_000_000, mail.KindInvalid},
+		"broken off": {io.MultiReader(bytes.NewReader(raw[:17_000_000]), broken{}), int64(len(raw)), mail.KindUnavailable},
+		"too short":  {bytes.NewReader(raw[:17_000_000]), int64(len(raw)), mail.KindInvalid},
+		"too long":   {bytes.NewReader(raw), 17_000_000, mail.KindInvalid},
 		"too large":  {bytes.NewReader(raw), 200 << 20, mail.KindTooLarge},
 	} {
 		_, err := w.p.Append(t.Context(), &provider.AppendRequest{Call: w.call(), OperationID: name, Mailbox: "INBOX", Size: tc.size}, tc.body)

@@ -30,8 +30,8 @@ const (
 	maxWait = 2 * time.Minute
 	// stall is how long an answer may be silent in its middle.
 	stall = 2 * time.Minute
-	// maxRaw is more than a raw message has: the largest in base64 with what is
-	// around it.
+	// maxRaw is Options.MaxRaw by default: the largest message in base64 with
+	// what is around it.
 	maxRaw = 256 << 20
 	// smallAnswer is what an answer may have without waiting for its turn among
 	// those that are large.

@@ -108,7 +108,7 @@ func (c *call) fetchRaw(ctx context.Context, ids []string, sink provider.FetchSi
 // raw reads the bytes of a message as they are stored.
 func (c *call) raw(ctx context.Context, id string) ([]byte, error) {
 	var g *gmailapi.Message
-	err := c.retry(ctx, job{units: c.conf.cost(messagesGet), weight: 1, limit: maxRaw, run: func(ctx context.Context) (err error) {
+	err := c.retry(ctx, job{units: c.conf.cost(messagesGet), weight: 1, limit: c.p.largestRaw, run: func(ctx context.Context) (err error) {
 		g, err = c.gmail.Users.Messages.Get("me", id).Format("raw").Fields("id,raw").Context(ctx).Do()
 		return err
 	}})

@@ -56,6 +56,9 @@ type Options struct {
 	// MaxAnswer is the largest answer that is read, in bytes, raw messages
 	// apart; 64 MiB where it is 0.
 	MaxAnswer int64
+	// MaxRaw is the largest answer with a raw message, in bytes; 256 MiB where
+	// it is 0, which is more than Gmail has.
+	MaxRaw int64
 }
 
 // Provider implements provider.Provider for Gmail. One serves one instance, any
@@ -77,8 +80,8 @@ type Provider struct {
 	// the big answers.
 	large, answers chan struct{}
 	echoes         echoes
-	// largest is Options.MaxAnswer.
-	largest int64
+	// largest is Options.MaxAnswer, largestRaw Options.MaxRaw.
+	largest, largestRaw int64
 
 	mu       sync.Mutex
 	accounts map[string]*account
@@ -89,10 +92,13 @@ func New(o Options) *Provider {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.MaxRaw == 0 {
+		o.MaxRaw = maxRaw
+	}
 	if o.MaxAnswer == 0 {
 		o.MaxAnswer = 64 << 20
 	}
-	return &Provider{now: o.Now, logger: o.Log, largest: o.MaxAnswer, large: make(chan struct{}, 2), answers: make(chan struct{}, 4), accounts: make(map[string]*account)}
+	return &Provider{now: o.Now, logger: o.Log, largest: o.MaxAnswer, largestRaw: o.MaxRaw, large: make(chan struct{}, 2), answers: make(chan struct{}, 4), accounts: make(map[string]*account)}
 }
 
 // log is asked for at each use: the default logger is set after New.

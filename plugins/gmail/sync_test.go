@@ -81,7 +81,7 @@ func TestFirstSyncSpendsLittle(t *testing.T) {
 // TestPacing reads more than a window of the quota takes, from many calls at
 // once. (By the second, as projects with the old table are held to it.)
 func TestPacing(t *testing.T) {
-	const n = 400
+	const n = 160
 	w := connected(t, func(o *sandbox.Options) {
 		q := &o.GoogleSettings.Mail.Quota
 		q.OldTable, q.UserUnits, q.UserWindow, q.ProjectUnits = true, 1000, time.Second, -1

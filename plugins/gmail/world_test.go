@@ -77,7 +77,7 @@ func newWorld(t *testing.T, change ...func(*sandbox.Options)) *world {
 	t.Helper()
 	t.Parallel()
 	w := &world{t: t, sandbox: startSandbox(t, change...)}
-	w.p = gmail.New(gmail.Options{Now: w.clock.Now, MaxAnswer: 8 << 20})
+	w.p = gmail.New(gmail.Options{Now: w.clock.Now, MaxAnswer: 8 << 20, MaxRaw: 32 << 20})
 	if _, ok := w.sandbox.Google().UserByAddress(joan); !ok {
 		if _, err := w.sandbox.Google().AddUser(joan, "Joan Clarke"); err != nil {
 			t.Fatal(err)

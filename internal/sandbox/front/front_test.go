@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -24,7 +25,7 @@ type world struct {
 	t        *testing.T
 	f        *front.Front
 	server   *httptest.Server
-	executed int
+	executed atomic.Int64
 }
 
 // newWorld is a small cloud: a list at /list, and a batch of two of them.
@@ -48,7 +49,7 @@ func newWorld(t *testing.T) *world {
 		},
 	}
 	list := http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
-		w.executed++
+		w.executed.Add(1)
 		_, _ = io.WriteString(rw, `{"value":[{"id":"a","date":"today","n":1},{"id":"b","date":"today","n":2}]}`)
 	})
 	known := func(next http.Handler) http.Handler {
@@ -87,7 +88,7 @@ func (w *world) fault(f traffic.Fault) {
 	w.t.Helper()
 	w.f.Faults.Clear()
 	w.f.Counters.Reset()
-	w.executed = 0
+	w.executed.Store(0)
 	if err := w.f.Faults.Put(f); err != nil {
 		w.t.Fatal(err)
 	}
@@ -98,8 +99,8 @@ func (w *world) fault(f traffic.Fault) {
 func TestSpoiled(t *testing.T) {
 	w := newWorld(t)
 	w.fault(traffic.Fault{Match: "list", Status: 503, Times: 1})
-	if code, _, err := w.post("/list"); code != 503 || err != nil || w.executed != 0 {
-		t.Errorf("refused: %d %v, executed %d", code, err, w.executed)
+	if code, _, err := w.post("/list"); code != 503 || err != nil || w.executed.Load() != 0 {
+		t.Errorf("refused: %d %v, executed %d", code, err, w.executed.Load())
 	}
 	if code, _, err := w.post("/list"); code != 200 || err != nil {
 		t.Errorf("after it: %d %v", code, err)
@@ -108,8 +109,8 @@ func TestSpoiled(t *testing.T) {
 		t.Errorf("counted %+v", r)
 	}
 	w.fault(traffic.Fault{Match: "list", CutAfter: true})
-	if code, text, err := w.post("/list"); err == nil || w.executed != 1 {
-		t.Errorf("cut: %d %q, executed %d", code, text, w.executed)
+	if code, text, err := w.post("/list"); err == nil || w.executed.Load() != 1 {
+		t.Errorf("cut: %d %q, executed %d", code, text, w.executed.Load())
 	}
 	if r := w.f.Counters.Report("small", alan.Address); len(r.Requests) != 1 || r.Requests[0].Status != 0 {
 		t.Errorf("counted %+v", r)
@@ -131,8 +132,8 @@ func TestBatch(t *testing.T) {
 		t.Errorf("counted %+v", r)
 	}
 	w.fault(traffic.Fault{Match: "POST", CutAfter: true, Times: 1})
-	if code, text, err := w.post("/batch"); err == nil || w.executed != 2 {
-		t.Errorf("cut: %d %q, executed %d", code, text, w.executed)
+	if code, text, err := w.post("/batch"); err == nil || w.executed.Load() != 2 {
+		t.Errorf("cut: %d %q, executed %d", code, text, w.executed.Load())
 	}
 }
 
@@ -146,8 +147,8 @@ func TestRubbish(t *testing.T) {
 		traffic.BodyCycleOfFolders: `"parent":"b"`, traffic.BodyLongID: `"id":"AAAAAAAA`, traffic.BodyGarbage: "\xff{\x00]",
 	} {
 		w.fault(traffic.Fault{Match: "list", Body: way})
-		if _, text, err := w.post("/list"); err != nil || !strings.Contains(text, want) || w.executed != 1 {
-			t.Errorf("%s: %v %.200q, executed %d", way, err, text, w.executed)
+		if _, text, err := w.post("/list"); err != nil || !strings.Contains(text, want) || w.executed.Load() != 1 {
+			t.Errorf("%s: %v %.200q, executed %d", way, err, text, w.executed.Load())
 		}
 	}
 	w.server.Client().Transport = &http.Transport{MaxResponseHeaderBytes: 1 << 20}
