@@ -97,6 +97,11 @@ func newScene(t *testing.T, change func(*sandbox.Options, settings), names ...st
 	}
 	s := &scene{demo: d, world: world, cfg: cfg}
 	s.start()
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("the gateway's log:\n%s", s.run.lines)
+		}
+	})
 	return s
 }
 

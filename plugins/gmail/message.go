@@ -40,6 +40,12 @@ func (c *config) message(g *gmailapi.Message) mail.Message {
 	if g.Payload != nil {
 		m.HasAttachments = hasAttachments(g.Payload)
 		envelope(&m, g.Payload.Headers)
+		// A draft is known by the Message-ID that it was to have, also where Gmail
+		// has replaced it: by that the core tells the drafts of submissions, which
+		// it shows to nobody, before it has heard how they were stored.
+		if original := header.BareID(headerOf(g, originalID)); original != "" && m.HasKeyword(mail.Draft) {
+			m.MessageID = original
+		}
 	}
 	return m
 }

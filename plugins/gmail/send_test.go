@@ -136,6 +136,10 @@ func TestSendMessageID(t *testing.T) {
 			w := connected(t, func(o *sandbox.Options) { o.GoogleSettings.Mail.MessageIDs = policy })
 			raw := letter(alan, joan, "named")
 			p := w.prepare(raw, joan)
+			// The draft is known by what it was to have: the core hides it by that.
+			if m := w.fetch(provider.FetchMetadata, p.ProviderID).Messages[p.ProviderID]; m.MessageID != messageID(raw) {
+				t.Errorf("the draft is known as %q, not %q", m.MessageID, messageID(raw))
+			}
 			if replaced := policy == sandboxgmail.MessageIDsReplaced; replaced != (p.MessageID != "") || p.MessageID == messageID(raw) {
 				t.Errorf("prepared with Message-ID %q", p.MessageID)
 			}
