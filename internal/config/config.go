@@ -25,6 +25,9 @@ type Config struct {
 	// MasterKey says where the key comes from that seals everything else.
 	MasterKey MasterKey `yaml:"master_key"`
 	HTTP      HTTP      `yaml:"http"`
+	IMAP      IMAP      `yaml:"imap"`
+	SMTP      SMTP      `yaml:"smtp"`
+	TLS       TLS       `yaml:"tls"`
 	Log       Log       `yaml:"log"`
 	Plugins   Plugins   `yaml:"plugins"`
 	// Providers are the provider instances by name; the name stands in URLs.
@@ -168,6 +171,9 @@ func Default() *Config {
 		Disk:      Disk{MinFree: 1 << 30},
 		MasterKey: MasterKey{Env: "POSTERN_MASTER_KEY", Command: []string{}, Old: []string{}},
 		HTTP:      HTTP{Listen: "127.0.0.1:8080", MaxBody: 40 << 20},
+		IMAP:      IMAP{Listen: "127.0.0.1:1143", MaxConnections: 4000, MaxPerAccount: 2000, IdleTimeout: 35 * time.Minute, Expunge: ExpungeTrash},
+		SMTP:      SMTP{Listen: "127.0.0.1:1587", MaxConnections: 500, Wait: 10 * time.Second, From: FromStrict},
+		TLS:       TLS{Names: []string{}},
 		Log:       Log{Level: "info", Format: "text"},
 		Providers: map[string]Provider{},
 		Sync:      Sync{Workers: 8, PollWatched: 10 * time.Minute, Poll: 30 * time.Second, PollListened: 10 * time.Second},

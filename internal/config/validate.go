@@ -37,6 +37,7 @@ func Validate(c *Config) error {
 	if c.HTTP.MaxBody < 1<<10 {
 		bad("http.max_body", "must be at least 1024")
 	}
+	validateDoors(c, bad)
 	switch c.Log.Level {
 	case "debug", "info", "warn", "error":
 	default:
@@ -57,7 +58,8 @@ func Validate(c *Config) error {
 			bad(path+".sha256", "must be 64 hexadecimal digits")
 		}
 	}
-	for path, n := range map[string]int{"sync.workers": c.Sync.Workers, "webhooks.workers": c.Webhooks.Workers, "webhooks.rejected": c.Webhooks.Rejected} {
+	for path, n := range map[string]int{"sync.workers": c.Sync.Workers, "webhooks.workers": c.Webhooks.Workers, "webhooks.rejected": c.Webhooks.Rejected,
+		"imap.max_connections": c.IMAP.MaxConnections, "imap.max_per_account": c.IMAP.MaxPerAccount, "smtp.max_connections": c.SMTP.MaxConnections} {
 		if n < 1 || n > 10000 {
 			bad(path, "must be from 1 to 10000")
 		}
@@ -66,6 +68,7 @@ func Validate(c *Config) error {
 		"sync.poll_watched": c.Sync.PollWatched, "sync.poll": c.Sync.Poll, "sync.poll_listened": c.Sync.PollListened,
 		"webhooks.timeout": c.Webhooks.Timeout, "webhooks.key_overlap": c.Webhooks.KeyOverlap, "webhooks.order_wait": c.Webhooks.OrderWait, "keep.journal": c.Keep.Journal, "keep.attempts": c.Keep.Attempts,
 		"keep.dead_letters": c.Keep.DeadLetters, "keep.submissions": c.Keep.Submissions, "connect.link_life": c.Connect.LinkLife,
+		"smtp.wait": c.SMTP.Wait,
 	} {
 		if d < 100*time.Millisecond {
 			bad(path, "must be at least 100ms")
