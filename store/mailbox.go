@@ -34,6 +34,24 @@ type Mailbox struct {
 	// progress.
 	ProviderTotal int64
 	CreatedAt     time.Time
+	// Subscription is whether mail programs list it among the subscribed ones.
+	Subscription Subscription
+}
+
+// Subscription is what a mail program said of a mailbox (RFC 9051, 6.3.7).
+type Subscription uint8
+
+// Subscriptions. Where nothing was said, all but the hidden ones count as
+// subscribed.
+const (
+	SubscribedByDefault Subscription = 0
+	Subscribed          Subscription = 1
+	Unsubscribed        Subscription = 2
+)
+
+// Subscribed reports whether a mailbox is among the subscribed ones.
+func (m *Mailbox) Subscribed() bool {
+	return m.Subscription == Subscribed || m.Subscription == SubscribedByDefault && !m.Hidden
 }
 
 // UID is one row of a mailbox's UID table: what FETCH FLAGS needs.
@@ -45,6 +63,10 @@ type UID struct {
 	// Deleted is IMAP's \Deleted, which stays with us.
 	Deleted bool
 	ModSeq  uint64
+	// Size and Date are the message's Size and ReceivedAt. Size is 0 while it
+	// is not known.
+	Size int64
+	Date time.Time
 }
 
 // Mailboxes is the noun of mailboxes and their UIDs.
@@ -73,4 +95,11 @@ type Mailboxes interface {
 	UIDs(mailbox string, first, last uint32, limit int) ([]UID, error)
 	// SetDeleted sets IMAP's \Deleted on a row.
 	SetDeleted(mailbox string, uid uint32, deleted bool, modSeq uint64) error
+
+	// SubscribedNames lists names of mailboxes that mail programs subscribed to
+	// though the account has none of that name, in order; RFC 9051, 6.3.7, wants
+	// them kept.
+	SubscribedNames(account string) ([]string, error)
+	PutSubscribedName(account, name string) error
+	DeleteSubscribedName(account, name string) error
 }

@@ -79,6 +79,8 @@ type Tx interface {
 	Journal
 	Syncs
 	Outbox
+	Derived
+	AppPasswords
 	Submissions
 	Jobs
 	Settings

@@ -13,7 +13,7 @@ func EncodeMailbox(m *store.Mailbox) ([]byte, error) {
 		Account: text(m.Account), ProviderId: text(m.ProviderID), Parent: text(m.Parent),
 		ParentProviderId: text(m.ParentProviderID), Name: text(m.Name), Role: text(string(m.Role)),
 		Kind: text(string(m.Kind)), Hidden: m.Hidden, UidValidity: m.UIDValidity,
-		ProviderTotal: m.ProviderTotal, CreatedAt: putTime(m.CreatedAt),
+		ProviderTotal: m.ProviderTotal, CreatedAt: putTime(m.CreatedAt), Subscription: uint32(m.Subscription),
 	})
 }
 
@@ -27,7 +27,7 @@ func DecodeMailbox(id string, b []byte) (*store.Mailbox, error) {
 		ID: id, Account: r.Account, ProviderID: r.ProviderId, Parent: r.Parent,
 		ParentProviderID: r.ParentProviderId, Name: r.Name, Role: mail.Role(r.Role),
 		Kind: mail.MailboxKind(r.Kind), Hidden: r.Hidden, UIDValidity: r.UidValidity,
-		ProviderTotal: r.ProviderTotal, CreatedAt: getTime(r.CreatedAt),
+		ProviderTotal: r.ProviderTotal, CreatedAt: getTime(r.CreatedAt), Subscription: store.Subscription(r.Subscription),
 	}, nil
 }
 
@@ -61,6 +61,7 @@ func DecodeMailboxState(b []byte) (MailboxState, error) {
 func EncodeUID(u *store.UID) ([]byte, error) {
 	return encode(&recordpb.Uid{
 		Message: text(u.Message), Keywords: texts(u.Keywords), Deleted: u.Deleted, ModSeq: u.ModSeq,
+		Size: u.Size, Date: putSecond(u.Date),
 	})
 }
 
@@ -70,5 +71,8 @@ func DecodeUID(uid uint32, b []byte) (store.UID, error) {
 	if err := decode(b, &r); err != nil {
 		return store.UID{}, err
 	}
-	return store.UID{UID: uid, Message: r.Message, Keywords: r.Keywords, Deleted: r.Deleted, ModSeq: r.ModSeq}, nil
+	return store.UID{
+		UID: uid, Message: r.Message, Keywords: r.Keywords, Deleted: r.Deleted, ModSeq: r.ModSeq,
+		Size: r.Size, Date: getSecond(r.Date),
+	}, nil
 }

@@ -69,6 +69,28 @@ func getNano(n int64) time.Time {
 	return time.Unix(0, n).UTC()
 }
 
+// putSecond encodes a time in seconds. 0 is the zero time, so what is at or
+// after 1970 moves up by one.
+func putSecond(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	if n := t.Unix(); n < 0 {
+		return n
+	}
+	return t.Unix() + 1
+}
+
+func getSecond(n int64) time.Time {
+	switch {
+	case n == 0:
+		return time.Time{}
+	case n > 0:
+		n--
+	}
+	return time.Unix(n, 0).UTC()
+}
+
 func putAddresses(list []mail.Address) []*recordpb.Address {
 	if len(list) == 0 {
 		return nil

@@ -87,6 +87,14 @@ const (
 	bJobDone    // t done, job
 	bJobOf      // account, job
 
+	bDerived // L, kind, key -> sealed
+
+	bAppPassword   // app password -> sealed
+	bAppPasswordOf // L, app password -> M(hash)
+	bAppPasswordBy // M(hash) -> app password
+
+	bSubscribed // L, M(name) -> sealed
+
 	bBlob     // L, M(digest) -> segment, offset, lengths
 	bPackItem // segment, offset -> L, M(digest)
 	bPack     // segment -> live bytes
@@ -116,6 +124,8 @@ var bucketNames = [buckets]string{
 	bSubmissionDone: "submission_done", bSubmissionKey: "submission_key",
 	bSubmissionMsgID: "submission_msgid", bSubmissionDraft: "submission_draft",
 	bJob: "job", bJobAt: "job_at", bJobRunning: "job_running", bJobDone: "job_done", bJobOf: "job_of",
+	bDerived: "derived", bAppPassword: "app_password", bAppPasswordOf: "app_password_of", bAppPasswordBy: "app_password_by",
+	bSubscribed: "subscribed",
 	bBlob: "blob", bPackItem: "pack_item", bPack: "pack", bBlobKept: "blob_kept",
 }
 

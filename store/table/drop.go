@@ -67,9 +67,10 @@ func (tx *Tx) dropLife(l uint64, left *int) error {
 		{bThreadOf, func(p Pair) error { return tx.dropOwned(bThread, p.Key[8+timeSize:], l) }},
 		{bMailboxOf, func(p Pair) error { return tx.dropOwned(bMailbox, p.Key[8:], l) }},
 		{bSubmissionOf, func(p Pair) error { return tx.dropSubmission(l, p) }},
+		{bAppPasswordOf, func(p Pair) error { return tx.dropAppPassword(l, p) }},
 		{bBlob, func(p Pair) error { return tx.dropBlob(p) }},
 		{bByMailbox, nil}, {bByThread, nil}, {bMailboxState, nil}, {bUID, nil}, {bUIDWait, nil},
-		{bCount, nil}, {bScope, nil}, {bAbsence, nil}, {bBlobKept, nil},
+		{bCount, nil}, {bScope, nil}, {bAbsence, nil}, {bBlobKept, nil}, {bDerived, nil}, {bSubscribed, nil},
 		{bSubmissionKey, nil}, {bSubmissionMsgID, nil}, {bSubmissionDraft, nil},
 	}
 	for _, ix := range indexes {

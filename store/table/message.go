@@ -101,6 +101,11 @@ func (tx *Tx) PutMessage(m *store.Message) error {
 			return err
 		}
 	}
+	if !fresh && old.Blob != "" && old.Blob != msg.Blob {
+		if err := tx.dropDerived(l, msg.ID); err != nil {
+			return err
+		}
+	}
 	if fresh {
 		if err := tx.addCount(l, 1); err != nil {
 			return err
@@ -170,6 +175,9 @@ func (tx *Tx) DeleteMessage(id string, modSeq uint64) error {
 		return err
 	}
 	if err := tx.leaveThread(l, old); err != nil {
+		return err
+	}
+	if err := tx.dropDerived(l, id); err != nil {
 		return err
 	}
 	return tx.del(bMessage, key(id))

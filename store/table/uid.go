@@ -51,7 +51,7 @@ func (tx *Tx) giveUID(m *box, msg *store.Message, modSeq uint64) error {
 	if err := tx.put(bByMailbox, m.dateKey(msg.ReceivedAt, msg.ID), putUID(uid)); err != nil {
 		return err
 	}
-	return tx.putUIDRow(m, &store.UID{UID: uid, Message: msg.ID, Keywords: msg.AllKeywords(), ModSeq: modSeq})
+	return tx.putUIDRow(m, &store.UID{UID: uid, Message: msg.ID, Keywords: msg.AllKeywords(), ModSeq: modSeq, Size: msg.Size, Date: msg.ReceivedAt})
 }
 
 // enter puts a message into a mailbox.
@@ -122,7 +122,7 @@ func (tx *Tx) stay(m *box, old, msg *store.Message) error {
 		}
 	}
 	keywords := msg.AllKeywords()
-	if uid == 0 || (old.ModSeq == msg.ModSeq && slices.Equal(old.AllKeywords(), keywords)) {
+	if uid == 0 || (old.ModSeq == msg.ModSeq && old.Size == msg.Size && old.ReceivedAt.Equal(msg.ReceivedAt) && slices.Equal(old.AllKeywords(), keywords)) {
 		return nil
 	}
 	row, err := tx.uidRow(m, uid)
@@ -130,6 +130,7 @@ func (tx *Tx) stay(m *box, old, msg *store.Message) error {
 		return err
 	}
 	row.Keywords, row.ModSeq = keywords, max(row.ModSeq, msg.ModSeq)
+	row.Size, row.Date = msg.Size, msg.ReceivedAt
 	return tx.putUIDRow(m, &row)
 }
 

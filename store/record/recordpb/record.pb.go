@@ -692,6 +692,7 @@ type Mailbox struct {
 	UidValidity      uint32                 `protobuf:"varint,9,opt,name=uid_validity,json=uidValidity,proto3" json:"uid_validity,omitempty"`
 	ProviderTotal    int64                  `protobuf:"varint,10,opt,name=provider_total,json=providerTotal,proto3" json:"provider_total,omitempty"`
 	CreatedAt        *Time                  `protobuf:"bytes,11,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	Subscription     uint32                 `protobuf:"varint,12,opt,name=subscription,proto3" json:"subscription,omitempty"`
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
@@ -803,6 +804,13 @@ func (x *Mailbox) GetCreatedAt() *Time {
 	return nil
 }
 
+func (x *Mailbox) GetSubscription() uint32 {
+	if x != nil {
+		return x.Subscription
+	}
+	return 0
+}
+
 // MailboxState is what the store counts; numbers only, not sealed.
 type MailboxState struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -881,11 +889,14 @@ func (x *MailboxState) GetModSeq() uint64 {
 }
 
 type Uid struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Message       string                 `protobuf:"bytes,1,opt,name=message,proto3" json:"message,omitempty"`
-	Keywords      []string               `protobuf:"bytes,2,rep,name=keywords,proto3" json:"keywords,omitempty"`
-	Deleted       bool                   `protobuf:"varint,3,opt,name=deleted,proto3" json:"deleted,omitempty"`
-	ModSeq        uint64                 `protobuf:"varint,4,opt,name=mod_seq,json=modSeq,proto3" json:"mod_seq,omitempty"`
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Message  string                 `protobuf:"bytes,1,opt,name=message,proto3" json:"message,omitempty"`
+	Keywords []string               `protobuf:"bytes,2,rep,name=keywords,proto3" json:"keywords,omitempty"`
+	Deleted  bool                   `protobuf:"varint,3,opt,name=deleted,proto3" json:"deleted,omitempty"`
+	ModSeq   uint64                 `protobuf:"varint,4,opt,name=mod_seq,json=modSeq,proto3" json:"mod_seq,omitempty"`
+	Size     int64                  `protobuf:"varint,5,opt,name=size,proto3" json:"size,omitempty"`
+	// Date is seconds since 1970, one more from there on; 0 is the zero time.
+	Date          int64 `protobuf:"zigzag64,6,opt,name=date,proto3" json:"date,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -948,6 +959,120 @@ func (x *Uid) GetModSeq() uint64 {
 	return 0
 }
 
+func (x *Uid) GetSize() int64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *Uid) GetDate() int64 {
+	if x != nil {
+		return x.Date
+	}
+	return 0
+}
+
+type AppPassword struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Account       string                 `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Scopes        []string               `protobuf:"bytes,3,rep,name=scopes,proto3" json:"scopes,omitempty"`
+	HideCaps      []string               `protobuf:"bytes,4,rep,name=hide_caps,json=hideCaps,proto3" json:"hide_caps,omitempty"`
+	Hash          []byte                 `protobuf:"bytes,5,opt,name=hash,proto3" json:"hash,omitempty"`
+	CreatedAt     *Time                  `protobuf:"bytes,6,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	LastUsedAt    *Time                  `protobuf:"bytes,7,opt,name=last_used_at,json=lastUsedAt,proto3" json:"last_used_at,omitempty"`
+	Revoked       *Time                  `protobuf:"bytes,8,opt,name=revoked,proto3" json:"revoked,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AppPassword) Reset() {
+	*x = AppPassword{}
+	mi := &file_store_record_recordpb_record_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AppPassword) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AppPassword) ProtoMessage() {}
+
+func (x *AppPassword) ProtoReflect() protoreflect.Message {
+	mi := &file_store_record_recordpb_record_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AppPassword.ProtoReflect.Descriptor instead.
+func (*AppPassword) Descriptor() ([]byte, []int) {
+	return file_store_record_recordpb_record_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *AppPassword) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+func (x *AppPassword) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *AppPassword) GetScopes() []string {
+	if x != nil {
+		return x.Scopes
+	}
+	return nil
+}
+
+func (x *AppPassword) GetHideCaps() []string {
+	if x != nil {
+		return x.HideCaps
+	}
+	return nil
+}
+
+func (x *AppPassword) GetHash() []byte {
+	if x != nil {
+		return x.Hash
+	}
+	return nil
+}
+
+func (x *AppPassword) GetCreatedAt() *Time {
+	if x != nil {
+		return x.CreatedAt
+	}
+	return nil
+}
+
+func (x *AppPassword) GetLastUsedAt() *Time {
+	if x != nil {
+		return x.LastUsedAt
+	}
+	return nil
+}
+
+func (x *AppPassword) GetRevoked() *Time {
+	if x != nil {
+		return x.Revoked
+	}
+	return nil
+}
+
 type Message struct {
 	state            protoimpl.MessageState `protogen:"open.v1"`
 	Account          string                 `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
@@ -989,7 +1114,7 @@ type Message struct {
 
 func (x *Message) Reset() {
 	*x = Message{}
-	mi := &file_store_record_recordpb_record_proto_msgTypes[10]
+	mi := &file_store_record_recordpb_record_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1001,7 +1126,7 @@ func (x *Message) String() string {
 func (*Message) ProtoMessage() {}
 
 func (x *Message) ProtoReflect() protoreflect.Message {
-	mi := &file_store_record_recordpb_record_proto_msgTypes[10]
+	mi := &file_store_record_recordpb_record_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1014,7 +1139,7 @@ func (x *Message) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Message.ProtoReflect.Descriptor instead.
 func (*Message) Descriptor() ([]byte, []int) {
-	return file_store_record_recordpb_record_proto_rawDescGZIP(), []int{10}
+	return file_store_record_recordpb_record_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Message) GetAccount() string {
@@ -1260,7 +1385,7 @@ type Thread struct {
 
 func (x *Thread) Reset() {
 	*x = Thread{}
-	mi := &file_store_record_recordpb_record_proto_msgTypes[11]
+	mi := &file_store_record_recordpb_record_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1272,7 +1397,7 @@ func (x *Thread) String() string {
 func (*Thread) ProtoMessage() {}
 
 func (x *Thread) ProtoReflect() protoreflect.Message {
-	mi := &file_store_record_recordpb_record_proto_msgTypes[11]
+	mi := &file_store_record_recordpb_record_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1285,7 +1410,7 @@ func (x *Thread) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Thread.ProtoReflect.Descriptor instead.
 func (*Thread) Descriptor() ([]byte, []int) {
-	return file_store_record_recordpb_record_proto_rawDescGZIP(), []int{11}
+	return file_store_record_recordpb_record_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Thread) GetLastAt() *Time {
@@ -1342,7 +1467,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_store_record_recordpb_record_proto_msgTypes[12]
+	mi := &file_store_record_recordpb_record_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1354,7 +1479,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_store_record_recordpb_record_proto_msgTypes[12]
+	mi := &file_store_record_recordpb_record_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1367,7 +1492,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_store_record_recordpb_record_proto_rawDescGZIP(), []int{12}
+	return file_store_record_recordpb_record_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Event) GetId() string {
@@ -1515,7 +1640,7 @@ type EventContent struct {
 
 func (x *EventContent) Reset() {
 	*x = EventContent{}
-	mi := &file_store_record_recordpb_record_proto_msgTypes[13]
+	mi := &file_store_record_recordpb_record_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1527,7 +1652,7 @@ func (x *EventContent) String() string {
 func (*EventContent) ProtoMessage() {}
 
 func (x *EventContent) ProtoReflect() protoreflect.Message {
-	mi := &file_store_record_recordpb_record_proto_msgTypes[13]
+	mi := &file_store_record_recordpb_record_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1540,7 +1665,7 @@ func (x *EventContent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventContent.ProtoReflect.Descriptor instead.
 func (*EventContent) Descriptor() ([]byte, []int) {
-	return file_store_record_recordpb_record_proto_rawDescGZIP(), []int{13}
+	return file_store_record_recordpb_record_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *EventContent) GetAddedKeywords() []string {
@@ -1593,7 +1718,7 @@ type Snapshot struct {
 
 func (x *Snapshot) Reset() {
 	*x = Snapshot{}
-	mi := &file_store_record_recordpb_record_proto_msgTypes[14]
+	mi := &file_store_record_recordpb_record_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1605,7 +1730,7 @@ func (x *Snapshot) String() string {
 func (*Snapshot) ProtoMessage() {}
 
 func (x *Snapshot) ProtoReflect() protoreflect.Message {
-	mi := &file_store_record_recordpb_record_proto_msgTypes[14]
+	mi := &file_store_record_recordpb_record_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1618,7 +1743,7 @@ func (x *Snapshot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Snapshot.ProtoReflect.Descriptor instead.
 func (*Snapshot) Descriptor() ([]byte, []int) {
-	return file_store_record_recordpb_record_proto_rawDescGZIP(), []int{14}
+	return file_store_record_recordpb_record_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Snapshot) GetProviderId() string {
@@ -1732,7 +1857,7 @@ type Scope struct {
 
 func (x *Scope) Reset() {
 	*x = Scope{}
-	mi := &file_store_record_recordpb_record_proto_msgTypes[15]
+	mi := &file_store_record_recordpb_record_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1744,7 +1869,7 @@ func (x *Scope) String() string {
 func (*Scope) ProtoMessage() {}
 
 func (x *Scope) ProtoReflect() protoreflect.Message {
-	mi := &file_store_record_recordpb_record_proto_msgTypes[15]
+	mi := &file_store_record_recordpb_record_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1757,7 +1882,7 @@ func (x *Scope) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Scope.ProtoReflect.Descriptor instead.
 func (*Scope) Descriptor() ([]byte, []int) {
-	return file_store_record_recordpb_record_proto_rawDescGZIP(), []int{15}
+	return file_store_record_recordpb_record_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Scope) GetName() string {
@@ -1816,7 +1941,7 @@ type Endpoint struct {
 
 func (x *Endpoint) Reset() {
 	*x = Endpoint{}
-	mi := &file_store_record_recordpb_record_proto_msgTypes[16]
+	mi := &file_store_record_recordpb_record_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1828,7 +1953,7 @@ func (x *Endpoint) String() string {
 func (*Endpoint) ProtoMessage() {}
 
 func (x *Endpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_store_record_recordpb_record_proto_msgTypes[16]
+	mi := &file_store_record_recordpb_record_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1841,7 +1966,7 @@ func (x *Endpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Endpoint.ProtoReflect.Descriptor instead.
 func (*Endpoint) Descriptor() ([]byte, []int) {
-	return file_store_record_recordpb_record_proto_rawDescGZIP(), []int{16}
+	return file_store_record_recordpb_record_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Endpoint) GetConfig() []byte {
@@ -1938,7 +2063,7 @@ type Body struct {
 
 func (x *Body) Reset() {
 	*x = Body{}
-	mi := &file_store_record_recordpb_record_proto_msgTypes[17]
+	mi := &file_store_record_recordpb_record_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1950,7 +2075,7 @@ func (x *Body) String() string {
 func (*Body) ProtoMessage() {}
 
 func (x *Body) ProtoReflect() protoreflect.Message {
-	mi := &file_store_record_recordpb_record_proto_msgTypes[17]
+	mi := &file_store_record_recordpb_record_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1963,7 +2088,7 @@ func (x *Body) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Body.ProtoReflect.Descriptor instead.
 func (*Body) Descriptor() ([]byte, []int) {
-	return file_store_record_recordpb_record_proto_rawDescGZIP(), []int{17}
+	return file_store_record_recordpb_record_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Body) GetAccount() string {
@@ -2019,7 +2144,7 @@ type Delivery struct {
 
 func (x *Delivery) Reset() {
 	*x = Delivery{}
-	mi := &file_store_record_recordpb_record_proto_msgTypes[18]
+	mi := &file_store_record_recordpb_record_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2031,7 +2156,7 @@ func (x *Delivery) String() string {
 func (*Delivery) ProtoMessage() {}
 
 func (x *Delivery) ProtoReflect() protoreflect.Message {
-	mi := &file_store_record_recordpb_record_proto_msgTypes[18]
+	mi := &file_store_record_recordpb_record_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2044,7 +2169,7 @@ func (x *Delivery) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Delivery.ProtoReflect.Descriptor instead.
 func (*Delivery) Descriptor() ([]byte, []int) {
-	return file_store_record_recordpb_record_proto_rawDescGZIP(), []int{18}
+	return file_store_record_recordpb_record_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Delivery) GetEndpoint() string {
@@ -2237,7 +2362,7 @@ type Attempt struct {
 
 func (x *Attempt) Reset() {
 	*x = Attempt{}
-	mi := &file_store_record_recordpb_record_proto_msgTypes[19]
+	mi := &file_store_record_recordpb_record_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2249,7 +2374,7 @@ func (x *Attempt) String() string {
 func (*Attempt) ProtoMessage() {}
 
 func (x *Attempt) ProtoReflect() protoreflect.Message {
-	mi := &file_store_record_recordpb_record_proto_msgTypes[19]
+	mi := &file_store_record_recordpb_record_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2262,7 +2387,7 @@ func (x *Attempt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attempt.ProtoReflect.Descriptor instead.
 func (*Attempt) Descriptor() ([]byte, []int) {
-	return file_store_record_recordpb_record_proto_rawDescGZIP(), []int{19}
+	return file_store_record_recordpb_record_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Attempt) GetNumber() int64 {
@@ -2395,7 +2520,7 @@ type Submission struct {
 
 func (x *Submission) Reset() {
 	*x = Submission{}
-	mi := &file_store_record_recordpb_record_proto_msgTypes[20]
+	mi := &file_store_record_recordpb_record_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2407,7 +2532,7 @@ func (x *Submission) String() string {
 func (*Submission) ProtoMessage() {}
 
 func (x *Submission) ProtoReflect() protoreflect.Message {
-	mi := &file_store_record_recordpb_record_proto_msgTypes[20]
+	mi := &file_store_record_recordpb_record_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2420,7 +2545,7 @@ func (x *Submission) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Submission.ProtoReflect.Descriptor instead.
 func (*Submission) Descriptor() ([]byte, []int) {
-	return file_store_record_recordpb_record_proto_rawDescGZIP(), []int{20}
+	return file_store_record_recordpb_record_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Submission) GetAccount() string {
@@ -2620,7 +2745,7 @@ type Job struct {
 
 func (x *Job) Reset() {
 	*x = Job{}
-	mi := &file_store_record_recordpb_record_proto_msgTypes[21]
+	mi := &file_store_record_recordpb_record_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2632,7 +2757,7 @@ func (x *Job) String() string {
 func (*Job) ProtoMessage() {}
 
 func (x *Job) ProtoReflect() protoreflect.Message {
-	mi := &file_store_record_recordpb_record_proto_msgTypes[21]
+	mi := &file_store_record_recordpb_record_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2645,7 +2770,7 @@ func (x *Job) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Job.ProtoReflect.Descriptor instead.
 func (*Job) Descriptor() ([]byte, []int) {
-	return file_store_record_recordpb_record_proto_rawDescGZIP(), []int{21}
+	return file_store_record_recordpb_record_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Job) GetState() string {
@@ -2870,7 +2995,7 @@ const file_store_record_recordpb_record_proto_rawDesc = "" +
 	"\n" +
 	"expires_at\x18\t \x01(\v2\x17.postern.record.v1.TimeR\texpiresAt\x120\n" +
 	"\aused_at\x18\n" +
-	" \x01(\v2\x17.postern.record.v1.TimeR\x06usedAt\"\xe0\x02\n" +
+	" \x01(\v2\x17.postern.record.v1.TimeR\x06usedAt\"\x84\x03\n" +
 	"\aMailbox\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x1f\n" +
 	"\vprovider_id\x18\x02 \x01(\tR\n" +
@@ -2885,19 +3010,33 @@ const file_store_record_recordpb_record_proto_rawDesc = "" +
 	"\x0eprovider_total\x18\n" +
 	" \x01(\x03R\rproviderTotal\x126\n" +
 	"\n" +
-	"created_at\x18\v \x01(\v2\x17.postern.record.v1.TimeR\tcreatedAt\"\x8f\x01\n" +
+	"created_at\x18\v \x01(\v2\x17.postern.record.v1.TimeR\tcreatedAt\x12\"\n" +
+	"\fsubscription\x18\f \x01(\rR\fsubscription\"\x8f\x01\n" +
 	"\fMailboxState\x12\x19\n" +
 	"\buid_next\x18\x01 \x01(\rR\auidNext\x12\x1d\n" +
 	"\n" +
 	"uid_listed\x18\x02 \x01(\bR\tuidListed\x12\x14\n" +
 	"\x05total\x18\x03 \x01(\x03R\x05total\x12\x16\n" +
 	"\x06unread\x18\x04 \x01(\x03R\x06unread\x12\x17\n" +
-	"\amod_seq\x18\x05 \x01(\x04R\x06modSeq\"n\n" +
+	"\amod_seq\x18\x05 \x01(\x04R\x06modSeq\"\x96\x01\n" +
 	"\x03Uid\x12\x18\n" +
 	"\amessage\x18\x01 \x01(\tR\amessage\x12\x1a\n" +
 	"\bkeywords\x18\x02 \x03(\tR\bkeywords\x12\x18\n" +
 	"\adeleted\x18\x03 \x01(\bR\adeleted\x12\x17\n" +
-	"\amod_seq\x18\x04 \x01(\x04R\x06modSeq\"\x99\t\n" +
+	"\amod_seq\x18\x04 \x01(\x04R\x06modSeq\x12\x12\n" +
+	"\x04size\x18\x05 \x01(\x03R\x04size\x12\x12\n" +
+	"\x04date\x18\x06 \x01(\x12R\x04date\"\xaa\x02\n" +
+	"\vAppPassword\x12\x18\n" +
+	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
+	"\x06scopes\x18\x03 \x03(\tR\x06scopes\x12\x1b\n" +
+	"\thide_caps\x18\x04 \x03(\tR\bhideCaps\x12\x12\n" +
+	"\x04hash\x18\x05 \x01(\fR\x04hash\x126\n" +
+	"\n" +
+	"created_at\x18\x06 \x01(\v2\x17.postern.record.v1.TimeR\tcreatedAt\x129\n" +
+	"\flast_used_at\x18\a \x01(\v2\x17.postern.record.v1.TimeR\n" +
+	"lastUsedAt\x121\n" +
+	"\arevoked\x18\b \x01(\v2\x17.postern.record.v1.TimeR\arevoked\"\x99\t\n" +
 	"\aMessage\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x16\n" +
 	"\x06thread\x18\x02 \x01(\tR\x06thread\x12\x0e\n" +
@@ -3136,7 +3275,7 @@ func file_store_record_recordpb_record_proto_rawDescGZIP() []byte {
 	return file_store_record_recordpb_record_proto_rawDescData
 }
 
-var file_store_record_recordpb_record_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_store_record_recordpb_record_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_store_record_recordpb_record_proto_goTypes = []any{
 	(*Time)(nil),         // 0: postern.record.v1.Time
 	(*Address)(nil),      // 1: postern.record.v1.Address
@@ -3148,18 +3287,19 @@ var file_store_record_recordpb_record_proto_goTypes = []any{
 	(*Mailbox)(nil),      // 7: postern.record.v1.Mailbox
 	(*MailboxState)(nil), // 8: postern.record.v1.MailboxState
 	(*Uid)(nil),          // 9: postern.record.v1.Uid
-	(*Message)(nil),      // 10: postern.record.v1.Message
-	(*Thread)(nil),       // 11: postern.record.v1.Thread
-	(*Event)(nil),        // 12: postern.record.v1.Event
-	(*EventContent)(nil), // 13: postern.record.v1.EventContent
-	(*Snapshot)(nil),     // 14: postern.record.v1.Snapshot
-	(*Scope)(nil),        // 15: postern.record.v1.Scope
-	(*Endpoint)(nil),     // 16: postern.record.v1.Endpoint
-	(*Body)(nil),         // 17: postern.record.v1.Body
-	(*Delivery)(nil),     // 18: postern.record.v1.Delivery
-	(*Attempt)(nil),      // 19: postern.record.v1.Attempt
-	(*Submission)(nil),   // 20: postern.record.v1.Submission
-	(*Job)(nil),          // 21: postern.record.v1.Job
+	(*AppPassword)(nil),  // 10: postern.record.v1.AppPassword
+	(*Message)(nil),      // 11: postern.record.v1.Message
+	(*Thread)(nil),       // 12: postern.record.v1.Thread
+	(*Event)(nil),        // 13: postern.record.v1.Event
+	(*EventContent)(nil), // 14: postern.record.v1.EventContent
+	(*Snapshot)(nil),     // 15: postern.record.v1.Snapshot
+	(*Scope)(nil),        // 16: postern.record.v1.Scope
+	(*Endpoint)(nil),     // 17: postern.record.v1.Endpoint
+	(*Body)(nil),         // 18: postern.record.v1.Body
+	(*Delivery)(nil),     // 19: postern.record.v1.Delivery
+	(*Attempt)(nil),      // 20: postern.record.v1.Attempt
+	(*Submission)(nil),   // 21: postern.record.v1.Submission
+	(*Job)(nil),          // 22: postern.record.v1.Job
 }
 var file_store_record_recordpb_record_proto_depIdxs = []int32{
 	0,  // 0: postern.record.v1.Account.created_at:type_name -> postern.record.v1.Time
@@ -3174,43 +3314,46 @@ var file_store_record_recordpb_record_proto_depIdxs = []int32{
 	0,  // 9: postern.record.v1.Connect.expires_at:type_name -> postern.record.v1.Time
 	0,  // 10: postern.record.v1.Connect.used_at:type_name -> postern.record.v1.Time
 	0,  // 11: postern.record.v1.Mailbox.created_at:type_name -> postern.record.v1.Time
-	0,  // 12: postern.record.v1.Message.wrote_at:type_name -> postern.record.v1.Time
-	0,  // 13: postern.record.v1.Message.placed_at:type_name -> postern.record.v1.Time
-	1,  // 14: postern.record.v1.Message.from:type_name -> postern.record.v1.Address
-	1,  // 15: postern.record.v1.Message.sender:type_name -> postern.record.v1.Address
-	1,  // 16: postern.record.v1.Message.to:type_name -> postern.record.v1.Address
-	1,  // 17: postern.record.v1.Message.cc:type_name -> postern.record.v1.Address
-	1,  // 18: postern.record.v1.Message.bcc:type_name -> postern.record.v1.Address
-	1,  // 19: postern.record.v1.Message.reply_to:type_name -> postern.record.v1.Address
-	0,  // 20: postern.record.v1.Message.sent_at:type_name -> postern.record.v1.Time
-	0,  // 21: postern.record.v1.Message.received_at:type_name -> postern.record.v1.Time
-	0,  // 22: postern.record.v1.Thread.last_at:type_name -> postern.record.v1.Time
-	0,  // 23: postern.record.v1.Event.time:type_name -> postern.record.v1.Time
-	14, // 24: postern.record.v1.EventContent.snapshot:type_name -> postern.record.v1.Snapshot
-	1,  // 25: postern.record.v1.Snapshot.from:type_name -> postern.record.v1.Address
-	1,  // 26: postern.record.v1.Snapshot.to:type_name -> postern.record.v1.Address
-	1,  // 27: postern.record.v1.Snapshot.cc:type_name -> postern.record.v1.Address
-	0,  // 28: postern.record.v1.Snapshot.sent_at:type_name -> postern.record.v1.Time
-	0,  // 29: postern.record.v1.Snapshot.received_at:type_name -> postern.record.v1.Time
-	0,  // 30: postern.record.v1.Scope.asked:type_name -> postern.record.v1.Time
-	0,  // 31: postern.record.v1.Endpoint.paused_until:type_name -> postern.record.v1.Time
-	0,  // 32: postern.record.v1.Endpoint.failing:type_name -> postern.record.v1.Time
-	0,  // 33: postern.record.v1.Endpoint.last_ok_at:type_name -> postern.record.v1.Time
-	0,  // 34: postern.record.v1.Endpoint.created_at:type_name -> postern.record.v1.Time
-	0,  // 35: postern.record.v1.Submission.send_at:type_name -> postern.record.v1.Time
-	0,  // 36: postern.record.v1.Submission.next_at:type_name -> postern.record.v1.Time
-	0,  // 37: postern.record.v1.Submission.created_at:type_name -> postern.record.v1.Time
-	0,  // 38: postern.record.v1.Submission.done_at:type_name -> postern.record.v1.Time
-	0,  // 39: postern.record.v1.Job.since:type_name -> postern.record.v1.Time
-	0,  // 40: postern.record.v1.Job.until:type_name -> postern.record.v1.Time
-	0,  // 41: postern.record.v1.Job.created_at:type_name -> postern.record.v1.Time
-	0,  // 42: postern.record.v1.Job.done_at:type_name -> postern.record.v1.Time
-	0,  // 43: postern.record.v1.Job.last_at:type_name -> postern.record.v1.Time
-	44, // [44:44] is the sub-list for method output_type
-	44, // [44:44] is the sub-list for method input_type
-	44, // [44:44] is the sub-list for extension type_name
-	44, // [44:44] is the sub-list for extension extendee
-	0,  // [0:44] is the sub-list for field type_name
+	0,  // 12: postern.record.v1.AppPassword.created_at:type_name -> postern.record.v1.Time
+	0,  // 13: postern.record.v1.AppPassword.last_used_at:type_name -> postern.record.v1.Time
+	0,  // 14: postern.record.v1.AppPassword.revoked:type_name -> postern.record.v1.Time
+	0,  // 15: postern.record.v1.Message.wrote_at:type_name -> postern.record.v1.Time
+	0,  // 16: postern.record.v1.Message.placed_at:type_name -> postern.record.v1.Time
+	1,  // 17: postern.record.v1.Message.from:type_name -> postern.record.v1.Address
+	1,  // 18: postern.record.v1.Message.sender:type_name -> postern.record.v1.Address
+	1,  // 19: postern.record.v1.Message.to:type_name -> postern.record.v1.Address
+	1,  // 20: postern.record.v1.Message.cc:type_name -> postern.record.v1.Address
+	1,  // 21: postern.record.v1.Message.bcc:type_name -> postern.record.v1.Address
+	1,  // 22: postern.record.v1.Message.reply_to:type_name -> postern.record.v1.Address
+	0,  // 23: postern.record.v1.Message.sent_at:type_name -> postern.record.v1.Time
+	0,  // 24: postern.record.v1.Message.received_at:type_name -> postern.record.v1.Time
+	0,  // 25: postern.record.v1.Thread.last_at:type_name -> postern.record.v1.Time
+	0,  // 26: postern.record.v1.Event.time:type_name -> postern.record.v1.Time
+	15, // 27: postern.record.v1.EventContent.snapshot:type_name -> postern.record.v1.Snapshot
+	1,  // 28: postern.record.v1.Snapshot.from:type_name -> postern.record.v1.Address
+	1,  // 29: postern.record.v1.Snapshot.to:type_name -> postern.record.v1.Address
+	1,  // 30: postern.record.v1.Snapshot.cc:type_name -> postern.record.v1.Address
+	0,  // 31: postern.record.v1.Snapshot.sent_at:type_name -> postern.record.v1.Time
+	0,  // 32: postern.record.v1.Snapshot.received_at:type_name -> postern.record.v1.Time
+	0,  // 33: postern.record.v1.Scope.asked:type_name -> postern.record.v1.Time
+	0,  // 34: postern.record.v1.Endpoint.paused_until:type_name -> postern.record.v1.Time
+	0,  // 35: postern.record.v1.Endpoint.failing:type_name -> postern.record.v1.Time
+	0,  // 36: postern.record.v1.Endpoint.last_ok_at:type_name -> postern.record.v1.Time
+	0,  // 37: postern.record.v1.Endpoint.created_at:type_name -> postern.record.v1.Time
+	0,  // 38: postern.record.v1.Submission.send_at:type_name -> postern.record.v1.Time
+	0,  // 39: postern.record.v1.Submission.next_at:type_name -> postern.record.v1.Time
+	0,  // 40: postern.record.v1.Submission.created_at:type_name -> postern.record.v1.Time
+	0,  // 41: postern.record.v1.Submission.done_at:type_name -> postern.record.v1.Time
+	0,  // 42: postern.record.v1.Job.since:type_name -> postern.record.v1.Time
+	0,  // 43: postern.record.v1.Job.until:type_name -> postern.record.v1.Time
+	0,  // 44: postern.record.v1.Job.created_at:type_name -> postern.record.v1.Time
+	0,  // 45: postern.record.v1.Job.done_at:type_name -> postern.record.v1.Time
+	0,  // 46: postern.record.v1.Job.last_at:type_name -> postern.record.v1.Time
+	47, // [47:47] is the sub-list for method output_type
+	47, // [47:47] is the sub-list for method input_type
+	47, // [47:47] is the sub-list for extension type_name
+	47, // [47:47] is the sub-list for extension extendee
+	0,  // [0:47] is the sub-list for field type_name
 }
 
 func init() { file_store_record_recordpb_record_proto_init() }
@@ -3224,7 +3367,7 @@ func file_store_record_recordpb_record_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_store_record_recordpb_record_proto_rawDesc), len(file_store_record_recordpb_record_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   22,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
