@@ -1,0 +1,2 @@
+// Package imapd is the IMAP server.
+package imapd
