@@ -22,6 +22,10 @@ demo: ## Build and run everything with a sandbox, no account needed (KEEP=1 goes
 test: ## Run all tests, with the race detector where it can (NO_SKIP=1 fails where one is skipped)
 	@$(GO) run ./internal/testrun $(if $(NO_SKIP),-no-skip)
 
+# YES, SKIP, ONLY and KEEP reach the program through the environment.
+test-clients: build ## Drive real mail programs against a demo (YES=1 installs them without asking, SKIP=aerc,getmail leaves some out, ONLY=mbsync runs some)
+	@$(GO) run ./internal/mailclients -bin $(BIN)
+
 # SEED reaches the tests through the environment.
 soak: ## Run the tests under faults and kills in full, with five fresh seeds (some 20 minutes; SOAK=1 with one in 4, SEED=N repeats one)
 	SOAK=$(or $(SOAK),5) $(GO) test -count=1 -v -timeout 0 -run '^(TestFaults|TestKills)$$' ./internal/e2e/
@@ -49,4 +53,4 @@ fidelity: ## Hold the sandbox against what the providers document and answer
 bench: ## Measure every path against its reference (ONLY=outbox,hang measures some, RUNS=1 is quicker; outbox alone takes a minute or two, all eleven groups many)
 	@$(GO) run ./internal/bench $(if $(ONLY),-only $(ONLY)) $(if $(RUNS),-runs $(RUNS))
 
-.PHONY: help build demo test soak race lint generate verify fidelity bench
+.PHONY: help build demo test test-clients soak race lint generate verify fidelity bench
