@@ -1,0 +1,276 @@
+// Package box keeps the messages of the mailboxes that mail programs look at
+// in memory: one Box per mailbox, shared by all sessions that have it selected.
+//
+// What is kept true. A Box is always what the store's UID table was at one
+// moment: it is read once, and brought forward by the account's journal, where
+// one transaction of the store gives everything up to its end. So a message's
+// row, the UIDs in order and UIDNEXT belong together, new UIDs are greater than
+// all that were there, and none comes twice. After each step the number of rows
+// is compared with the store's count. What changes has a version, a number that
+// grows; who remembers the version that it has seen is told what differs since
+// (Since), at the cost of the changes, not of the mailbox.
+//
+// How it fails. Where the journal has a gap (it was trimmed, or so much
+// happened that reading it is no better), or the counts differ, the table is
+// read anew and compared. A mailbox that is gone, or has no UIDs yet, is an
+// error of CatchUp; rows that are there stay as they were.
+//
+// Where to start: Set.Open, Box.Snapshot and Box.Since, then follow.go.
+package box
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/postern-mail/postern/internal/event"
+)
+
+// Box is the index of one mailbox. All methods may be called at once.
+type Box struct {
+	set     *Set
+	mailbox string
+
+	// Of the Set, under its lock.
+	users    int
+	unfollow func()
+	drop     *time.Timer
+
+	// step is held by whoever brings the Box forward.
+	step sync.Mutex
+
+	mu       sync.RWMutex
+	loaded   bool
+	account  string
+	sequence uint64 // of the account, up to which the rows are
+	rows     []row
+	sets     map[string]*set
+	validity uint32
+	next     uint32
+	modSeq   uint64
+	deleted  int   // rows with \Deleted
+	unsized  int   // rows whose size is not known
+	size     int64 // of all others
+	log      changes
+	// watchers are woken after a change.
+	watchers map[chan struct{}]struct{}
+}
+
+// row is a Row as it is kept: 64 bytes, of which the message's id lies with
+// those of its neighbours.
+type row struct {
+	message string
+	set     *set
+	modSeq  uint64
+	size    int64
+	date    int64
+	uid     uint32
+	deleted bool
+}
+
+func (r *row) public() Row {
+	return Row{UID: r.uid, Message: r.message, Keywords: r.set.keywords, Deleted: r.deleted,
+		ModSeq: r.modSeq, Size: r.size, Date: r.date, set: r.set}
+}
+
+func newBox(s *Set, mailbox string) *Box {
+	return &Box{set: s, mailbox: mailbox, sets: map[string]*set{}, watchers: map[chan struct{}]struct{}{}}
+}
+
+// Release gives the Box back.
+func (b *Box) Release() { b.set.release(b) }
+
+// Mailbox is our id of the mailbox.
+func (b *Box) Mailbox() string { return b.mailbox }
+
+// Watch gives a channel that has a value after every change since it was last
+// received from, until stop.
+func (b *Box) Watch() (woken <-chan struct{}, stop func()) {
+	c := make(chan struct{}, 1)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.watchers[c] = struct{}{}
+	return c, func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		delete(b.watchers, c)
+	}
+}
+
+// wake tells the watchers; the caller holds the lock.
+func (b *Box) wake() {
+	for c := range b.watchers {
+		select {
+		case c <- struct{}{}:
+		default:
+		}
+	}
+}
+
+func (b *Box) wants(e event.Event) bool {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return !b.loaded || e.Account == b.account
+}
+
+// Snapshot is a mailbox at one moment.
+type Snapshot struct {
+	UIDs        []uint32
+	Version     uint64
+	UIDValidity uint32
+	UIDNext     uint32
+	ModSeq      uint64
+	// FirstUnseen is the place of the first message without $seen, from 1; 0
+	// where there is none.
+	FirstUnseen int
+}
+
+// Snapshot gives the mailbox as it is now.
+func (b *Box) Snapshot() Snapshot {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	s := Snapshot{UIDs: make([]uint32, len(b.rows)), Version: b.log.newest,
+		UIDValidity: b.validity, UIDNext: b.next, ModSeq: b.modSeq}
+	for i := range b.rows {
+		s.UIDs[i] = b.rows[i].uid
+		if s.FirstUnseen == 0 && !b.rows[i].set.seen {
+			s.FirstUnseen = i + 1
+		}
+	}
+	return s
+}
+
+// Stats are the counts of a mailbox.
+type Stats struct {
+	Messages, Unseen, Deleted int
+	UIDNext, UIDValidity      uint32
+	ModSeq                    uint64
+	// Size is of all messages whose size is known, Unsized how many are not.
+	Size    int64
+	Unsized int
+}
+
+// Stats counts.
+func (b *Box) Stats() Stats {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	s := Stats{Messages: len(b.rows), Deleted: b.deleted, UIDNext: b.next, UIDValidity: b.validity,
+		ModSeq: b.modSeq, Size: b.size, Unsized: b.unsized}
+	for _, set := range b.sets {
+		if !set.seen {
+			s.Unseen += set.rows
+		}
+	}
+	return s
+}
+
+// Keywords are all that a message of the mailbox has, sorted.
+func (b *Box) Keywords() []string {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	var out []string
+	for _, s := range b.sets {
+		if s.rows > 0 {
+			out = append(out, s.keywords...)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// Row gives the row of a UID.
+func (b *Box) Row(uid uint32) (Row, bool) {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	i, ok := b.find(uid)
+	if !ok {
+		return Row{}, false
+	}
+	return b.rows[i].public(), true
+}
+
+// Rows appends the rows of UIDs, which must ascend, as they are now. The
+// places of those that are not there stay empty (UID 0).
+func (b *Box) Rows(uids []uint32, to []Row) []Row {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	at := 0
+	for _, uid := range uids {
+		// Neighbours are asked for, mostly.
+		if at < len(b.rows) && b.rows[at].uid < uid {
+			at++
+		}
+		if at >= len(b.rows) || b.rows[at].uid != uid {
+			at, _ = b.find(uid)
+		}
+		if at < len(b.rows) && b.rows[at].uid == uid {
+			to = append(to, b.rows[at].public())
+		} else {
+			to = append(to, Row{})
+		}
+	}
+	return to
+}
+
+// find gives a UID's place; the caller holds the lock.
+func (b *Box) find(uid uint32) (int, bool) {
+	return slices.BinarySearchFunc(b.rows, uid, func(r row, uid uint32) int {
+		switch {
+		case r.uid < uid:
+			return -1
+		case r.uid > uid:
+			return 1
+		}
+		return 0
+	})
+}
+
+// SetSize notes a message's size, once its bytes are here.
+func (b *Box) SetSize(uid uint32, message string, size int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if i, ok := b.find(uid); ok && b.rows[i].message == message {
+		b.resize(&b.rows[i], size)
+	}
+}
+
+// resize changes a row's size and the sums; the caller holds the lock.
+func (b *Box) resize(r *row, size int64) {
+	b.tally(r, -1)
+	r.size = size
+	b.tally(r, 1)
+}
+
+// tally adds a row to the sums, or takes it away; the caller holds the lock.
+func (b *Box) tally(r *row, by int) {
+	r.set.rows += by
+	if r.deleted {
+		b.deleted += by
+	}
+	if r.size == 0 {
+		b.unsized += by
+	}
+	b.size += int64(by) * r.size
+}
+
+// intern gives the shared set of keywords; the caller holds the lock.
+func (b *Box) intern(keywords []string) *set {
+	key := setKey(keywords)
+	s := b.sets[key]
+	if s == nil {
+		s = newSet(keywords)
+		b.sets[key] = s
+	}
+	return s
+}
+
+// CatchUp brings the Box to what is committed now.
+func (b *Box) CatchUp(ctx context.Context) error {
+	b.step.Lock()
+	defer b.step.Unlock()
+	if !b.loaded { // written under step alone
+		return b.load(ctx)
+	}
+	return b.forward(ctx)
+}
