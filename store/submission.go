@@ -29,6 +29,9 @@ type Submission struct {
 	Recipients []string
 	Subject    string
 	MessageID  string
+	// GivenMessageID is the Message-ID that the message was given with, where
+	// somebody may look for it by that: the provider may send under another.
+	GivenMessageID string
 	// InReplyTo and Thread are our ids of what is answered, or forwarded where
 	// Forward is set.
 	InReplyTo string
@@ -50,7 +53,39 @@ type Submission struct {
 	Error       string
 	CreatedAt   time.Time
 	DoneAt      time.Time
+	// Report is what its sender is told by mail; nil is nothing.
+	Report *Report
 }
+
+// Report is what the sender of a submission wants to be told by mail (RFC
+// 3461), and where that stands.
+type Report struct {
+	State ReportState
+	// HeadersOnly leaves the body of the message out.
+	HeadersOnly bool
+	EnvelopeID  string
+	Recipients  []ReportRecipient
+}
+
+// ReportRecipient says of one recipient when to report.
+type ReportRecipient struct {
+	Address string
+	// Original is who it was for in the sender's eyes, with its type.
+	Original         string
+	Failure, Success bool
+}
+
+// ReportState is where a report stands.
+type ReportState string
+
+// States of a report. ReportOpen is one about which nothing is to be told yet;
+// it stays so where there never is.
+const (
+	ReportOpen ReportState = ""
+	ReportDue  ReportState = "due"
+	ReportDone ReportState = "done"
+	ReportLeft ReportState = "left" // it could not be delivered
+)
 
 // StepDiscard is the step of one that has ended and whose draft has still to
 // be deleted.
@@ -61,9 +96,11 @@ func (s *Submission) Ended() bool {
 	return s.State != SubmissionScheduled && s.State != SubmissionSending
 }
 
-// Waits reports whether there is something left to do: until it has ended, and
-// its draft is deleted if it is not to be sent.
-func (s *Submission) Waits() bool { return !s.Ended() || s.Step == StepDiscard }
+// Waits reports whether there is something left to do: until it has ended, its
+// draft is deleted if it is not to be sent, and its sender was told.
+func (s *Submission) Waits() bool {
+	return !s.Ended() || s.Step == StepDiscard || s.Report != nil && s.Report.State == ReportDue
+}
 
 // Submissions is the noun of messages on their way out.
 type Submissions interface {
@@ -74,7 +111,8 @@ type Submissions interface {
 	// SubmissionByKey finds a submission by its account's idempotency key.
 	SubmissionByKey(account, key string) (*Submission, error)
 	// SubmissionByMessageID finds an unfinished or recent submission by its
-	// Message-ID, so that its draft stays hidden.
+	// Message-ID or its GivenMessageID, so that its draft stays hidden, and a
+	// copy of it is known.
 	SubmissionByMessageID(account, messageID string) (*Submission, error)
 	// SubmissionByDraft finds a submission by its draft at the provider.
 	SubmissionByDraft(account, draftID string) (*Submission, error)

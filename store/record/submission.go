@@ -14,6 +14,7 @@ func EncodeSubmission(s *store.Submission) ([]byte, error) {
 		DraftState: s.DraftState, SentMessageId: text(s.SentMessageID), SentProviderId: text(s.SentProviderID),
 		IdempotencyKey: text(s.IdempotencyKey), Fingerprint: text(s.Fingerprint), SendAt: putTime(s.SendAt), NextAt: putTime(s.NextAt),
 		Attempts: int64(s.Attempts), Error: text(s.Error), CreatedAt: putTime(s.CreatedAt), DoneAt: putTime(s.DoneAt),
+		GivenMessageId: text(s.GivenMessageID), Report: putReport(s.Report),
 	})
 }
 
@@ -30,5 +31,28 @@ func DecodeSubmission(id string, b []byte) (*store.Submission, error) {
 		DraftState: r.DraftState, SentMessageID: r.SentMessageId, SentProviderID: r.SentProviderId,
 		IdempotencyKey: r.IdempotencyKey, Fingerprint: r.Fingerprint, SendAt: getTime(r.SendAt), NextAt: getTime(r.NextAt),
 		Attempts: int(r.Attempts), Error: r.Error, CreatedAt: getTime(r.CreatedAt), DoneAt: getTime(r.DoneAt),
+		GivenMessageID: r.GivenMessageId, Report: getReport(r.Report),
 	}, nil
+}
+
+func putReport(r *store.Report) *recordpb.Report {
+	if r == nil {
+		return nil
+	}
+	out := &recordpb.Report{State: text(string(r.State)), HeadersOnly: r.HeadersOnly, EnvelopeId: text(r.EnvelopeID)}
+	for _, c := range r.Recipients {
+		out.Recipients = append(out.Recipients, &recordpb.ReportRecipient{Address: text(c.Address), Original: text(c.Original), Failure: c.Failure, Success: c.Success})
+	}
+	return out
+}
+
+func getReport(r *recordpb.Report) *store.Report {
+	if r == nil {
+		return nil
+	}
+	out := &store.Report{State: store.ReportState(r.State), HeadersOnly: r.HeadersOnly, EnvelopeID: r.EnvelopeId}
+	for _, c := range r.Recipients {
+		out.Recipients = append(out.Recipients, store.ReportRecipient{Address: c.Address, Original: c.Original, Failure: c.Failure, Success: c.Success})
+	}
+	return out
 }

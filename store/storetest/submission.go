@@ -11,6 +11,7 @@ func submissionCases() []Case {
 		{Name: "a submission comes back as it was put", Run: submissionRoundTrip},
 		{Name: "submissions are due until they are done", Run: submissionDue},
 		{Name: "a submission that ended waits while its draft is to be deleted", Run: submissionDiscard},
+		{Name: "a submission that ended waits while its sender is to be told", Run: submissionReport},
 		{Name: "a submission is found by what it has", Run: submissionFound},
 		{Name: "submissions that are done are trimmed", Run: submissionTrim},
 	}
@@ -23,6 +24,8 @@ func submissionRoundTrip(w *World) {
 		Recipients: []string{"t@example.org", "u@example.org"}, Subject: "subject", MessageID: "mid", InReplyTo: "m0", Forward: true,
 		Thread: "t1", DraftID: "d1", DraftState: []byte{1, 0, 2}, SentMessageID: "smid", SentProviderID: "sp", IdempotencyKey: "key", Fingerprint: "print",
 		SendAt: day(1), NextAt: day(2), Attempts: 3, Error: "words", CreatedAt: Start, DoneAt: day(4),
+		GivenMessageID: "given", Report: &store.Report{State: store.ReportLeft, HeadersOnly: true, EnvelopeID: "env", Recipients: []store.ReportRecipient{
+			{Address: "t@example.org", Original: "rfc822;o@example.org", Failure: true}, {Address: "u@example.org", Success: true}}},
 	}
 	w.update(func(tx store.Tx) error { return tx.PutSubmission(s) })
 	w.Reopen()
@@ -109,6 +112,25 @@ func submissionDiscard(w *World) {
 	check("the draft is deleted", 0, 1)
 }
 
+func submissionReport(w *World) {
+	w.settle("a1")
+	s := &store.Submission{ID: "s1", Account: "a1", State: store.SubmissionFailed, NextAt: day(2), DoneAt: day(1), Report: &store.Report{}}
+	check := func(what string, wantDue int) {
+		w.Helper()
+		w.update(func(tx store.Tx) error { return tx.PutSubmission(s) })
+		w.view(func(tx store.Tx) error {
+			due, err := tx.DueSubmissions(day(3), 10)
+			w.same(what+", due", wantDue, len(due))
+			return err
+		})
+	}
+	check("nothing to tell", 0)
+	s.Report.State = store.ReportDue
+	check("to be told", 1)
+	s.Report.State = store.ReportDone
+	check("told", 0)
+}
+
 func submissionFound(w *World) {
 	w.settle("a1")
 	w.settle("a2")
@@ -146,6 +168,14 @@ func submissionFound(w *World) {
 	find("a1", "2", "s3")
 	put("s1", "a1", "", "", "")
 	find("a1", "2", "s3")
+	given := &store.Submission{ID: "s4", Account: "a1", State: store.SubmissionScheduled, MessageID: "message id4", GivenMessageID: "message id3", IdempotencyKey: "key3", DraftID: "draft3"}
+	w.update(func(tx store.Tx) error { return tx.PutSubmission(given) })
+	find("a1", "3", "s4") // by the Message-ID that it was given with
+	given.MessageID, given.IdempotencyKey, given.DraftID = given.GivenMessageID, "key4", "draft4"
+	w.update(func(tx store.Tx) error { return tx.PutSubmission(given) })
+	given.GivenMessageID, given.MessageID = "message id3", "message id4"
+	w.update(func(tx store.Tx) error { return tx.PutSubmission(given) })
+	find("a1", "4", "s4")
 	_ = w.refused("moving a submission to another account", func(tx store.Tx) error {
 		return tx.PutSubmission(&store.Submission{ID: "s1", Account: "a2"})
 	})

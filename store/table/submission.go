@@ -26,17 +26,29 @@ func place(s *store.Submission) (Bucket, key) {
 	return bSubmissionDue, key(nil).at(s.NextAt).last(s.ID)
 }
 
+// nameRow is a row of an index of names.
+type nameRow struct {
+	in  Bucket
+	key key
+}
+
 // submissionNames are the indexes by which a submission is found.
-func (tx *Tx) submissionNames(l uint64, s *store.Submission) map[Bucket]key {
-	names := map[Bucket]key{}
-	for b, name := range map[Bucket]string{
-		bSubmissionKey: s.IdempotencyKey, bSubmissionMsgID: s.MessageID, bSubmissionDraft: s.DraftID,
+func (tx *Tx) submissionNames(l uint64, s *store.Submission) (rows []nameRow) {
+	given := s.GivenMessageID
+	if given == s.MessageID {
+		given = "" // one row is enough
+	}
+	for _, n := range []struct {
+		in   Bucket
+		name string
+	}{
+		{bSubmissionKey, s.IdempotencyKey}, {bSubmissionMsgID, s.MessageID}, {bSubmissionMsgID, given}, {bSubmissionDraft, s.DraftID},
 	} {
-		if name != "" {
-			names[b] = tx.submissionName(b, l, name)
+		if n.name != "" {
+			rows = append(rows, nameRow{n.in, tx.submissionName(n.in, l, n.name)})
 		}
 	}
-	return names
+	return rows
 }
 
 func (tx *Tx) submissionName(b Bucket, l uint64, name string) key {
@@ -76,8 +88,8 @@ func (tx *Tx) PutSubmission(s *store.Submission) error {
 	if err := tx.put(bSubmissionOf, key(nil).u64(l).last(s.ID), append([]byte{in}, k...)); err != nil {
 		return err
 	}
-	for b, k := range tx.submissionNames(l, s) {
-		if err := tx.put(b, k, []byte(s.ID)); err != nil {
+	for _, n := range tx.submissionNames(l, s) {
+		if err := tx.put(n.in, n.key, []byte(s.ID)); err != nil {
 			return err
 		}
 	}
@@ -92,13 +104,13 @@ func (tx *Tx) unfileSubmission(l uint64, s *store.Submission) error {
 	if err := tx.del(b, k); err != nil {
 		return err
 	}
-	for b, k := range tx.submissionNames(l, s) {
-		v, err := tx.get(b, k)
+	for _, n := range tx.submissionNames(l, s) {
+		v, err := tx.get(n.in, n.key)
 		if err != nil {
 			return err
 		}
 		if string(v) == s.ID {
-			if err := tx.del(b, k); err != nil {
+			if err := tx.del(n.in, n.key); err != nil {
 				return err
 			}
 		}

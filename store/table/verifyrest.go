@@ -55,12 +55,12 @@ func (v *verifier) submissions() error {
 		if err := v.row(bSubmissionOf, key(nil).u64(l).last(s.ID), append([]byte{in}, at...), of); err != nil {
 			return err
 		}
-		for b, name := range v.submissionNames(l, s) {
+		for _, n := range v.submissionNames(l, s) {
 			// A name belongs to whoever took it last.
-			if got, err := v.get(b, name); err != nil {
+			if got, err := v.get(n.in, n.key); err != nil {
 				return err
 			} else if got == nil {
-				v.tellf("%s is not found in %s", of, b)
+				v.tellf("%s is not found in %s", of, n.in)
 			}
 		}
 		return nil

@@ -897,6 +897,7 @@ type Uid struct {
 	Size     int64                  `protobuf:"varint,5,opt,name=size,proto3" json:"size,omitempty"`
 	// Date is seconds since 1970, one more from there on; 0 is the zero time.
 	Date          int64 `protobuf:"zigzag64,6,opt,name=date,proto3" json:"date,omitempty"`
+	DateNanos     int32 `protobuf:"varint,7,opt,name=date_nanos,json=dateNanos,proto3" json:"date_nanos,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -969,6 +970,13 @@ func (x *Uid) GetSize() int64 {
 func (x *Uid) GetDate() int64 {
 	if x != nil {
 		return x.Date
+	}
+	return 0
+}
+
+func (x *Uid) GetDateNanos() int32 {
+	if x != nil {
+		return x.DateNanos
 	}
 	return 0
 }
@@ -2514,6 +2522,8 @@ type Submission struct {
 	CreatedAt      *Time                  `protobuf:"bytes,22,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
 	DoneAt         *Time                  `protobuf:"bytes,23,opt,name=done_at,json=doneAt,proto3" json:"done_at,omitempty"`
 	Fingerprint    string                 `protobuf:"bytes,24,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
+	GivenMessageId string                 `protobuf:"bytes,25,opt,name=given_message_id,json=givenMessageId,proto3" json:"given_message_id,omitempty"`
+	Report         *Report                `protobuf:"bytes,26,opt,name=report,proto3" json:"report,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -2716,6 +2726,156 @@ func (x *Submission) GetFingerprint() string {
 	return ""
 }
 
+func (x *Submission) GetGivenMessageId() string {
+	if x != nil {
+		return x.GivenMessageId
+	}
+	return ""
+}
+
+func (x *Submission) GetReport() *Report {
+	if x != nil {
+		return x.Report
+	}
+	return nil
+}
+
+type Report struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	State         string                 `protobuf:"bytes,1,opt,name=state,proto3" json:"state,omitempty"`
+	HeadersOnly   bool                   `protobuf:"varint,2,opt,name=headers_only,json=headersOnly,proto3" json:"headers_only,omitempty"`
+	EnvelopeId    string                 `protobuf:"bytes,3,opt,name=envelope_id,json=envelopeId,proto3" json:"envelope_id,omitempty"`
+	Recipients    []*ReportRecipient     `protobuf:"bytes,4,rep,name=recipients,proto3" json:"recipients,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Report) Reset() {
+	*x = Report{}
+	mi := &file_store_record_recordpb_record_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Report) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Report) ProtoMessage() {}
+
+func (x *Report) ProtoReflect() protoreflect.Message {
+	mi := &file_store_record_recordpb_record_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Report.ProtoReflect.Descriptor instead.
+func (*Report) Descriptor() ([]byte, []int) {
+	return file_store_record_recordpb_record_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *Report) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *Report) GetHeadersOnly() bool {
+	if x != nil {
+		return x.HeadersOnly
+	}
+	return false
+}
+
+func (x *Report) GetEnvelopeId() string {
+	if x != nil {
+		return x.EnvelopeId
+	}
+	return ""
+}
+
+func (x *Report) GetRecipients() []*ReportRecipient {
+	if x != nil {
+		return x.Recipients
+	}
+	return nil
+}
+
+type ReportRecipient struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Address       string                 `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
+	Original      string                 `protobuf:"bytes,2,opt,name=original,proto3" json:"original,omitempty"`
+	Failure       bool                   `protobuf:"varint,3,opt,name=failure,proto3" json:"failure,omitempty"`
+	Success       bool                   `protobuf:"varint,4,opt,name=success,proto3" json:"success,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReportRecipient) Reset() {
+	*x = ReportRecipient{}
+	mi := &file_store_record_recordpb_record_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReportRecipient) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReportRecipient) ProtoMessage() {}
+
+func (x *ReportRecipient) ProtoReflect() protoreflect.Message {
+	mi := &file_store_record_recordpb_record_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReportRecipient.ProtoReflect.Descriptor instead.
+func (*ReportRecipient) Descriptor() ([]byte, []int) {
+	return file_store_record_recordpb_record_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *ReportRecipient) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *ReportRecipient) GetOriginal() string {
+	if x != nil {
+		return x.Original
+	}
+	return ""
+}
+
+func (x *ReportRecipient) GetFailure() bool {
+	if x != nil {
+		return x.Failure
+	}
+	return false
+}
+
+func (x *ReportRecipient) GetSuccess() bool {
+	if x != nil {
+		return x.Success
+	}
+	return false
+}
+
 type Job struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	State         string                 `protobuf:"bytes,1,opt,name=state,proto3" json:"state,omitempty"`
@@ -2745,7 +2905,7 @@ type Job struct {
 
 func (x *Job) Reset() {
 	*x = Job{}
-	mi := &file_store_record_recordpb_record_proto_msgTypes[22]
+	mi := &file_store_record_recordpb_record_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2757,7 +2917,7 @@ func (x *Job) String() string {
 func (*Job) ProtoMessage() {}
 
 func (x *Job) ProtoReflect() protoreflect.Message {
-	mi := &file_store_record_recordpb_record_proto_msgTypes[22]
+	mi := &file_store_record_recordpb_record_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2770,7 +2930,7 @@ func (x *Job) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Job.ProtoReflect.Descriptor instead.
 func (*Job) Descriptor() ([]byte, []int) {
-	return file_store_record_recordpb_record_proto_rawDescGZIP(), []int{22}
+	return file_store_record_recordpb_record_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Job) GetState() string {
@@ -3018,14 +3178,16 @@ const file_store_record_recordpb_record_proto_rawDesc = "" +
 	"uid_listed\x18\x02 \x01(\bR\tuidListed\x12\x14\n" +
 	"\x05total\x18\x03 \x01(\x03R\x05total\x12\x16\n" +
 	"\x06unread\x18\x04 \x01(\x03R\x06unread\x12\x17\n" +
-	"\amod_seq\x18\x05 \x01(\x04R\x06modSeq\"\x96\x01\n" +
+	"\amod_seq\x18\x05 \x01(\x04R\x06modSeq\"\xb5\x01\n" +
 	"\x03Uid\x12\x18\n" +
 	"\amessage\x18\x01 \x01(\tR\amessage\x12\x1a\n" +
 	"\bkeywords\x18\x02 \x03(\tR\bkeywords\x12\x18\n" +
 	"\adeleted\x18\x03 \x01(\bR\adeleted\x12\x17\n" +
 	"\amod_seq\x18\x04 \x01(\x04R\x06modSeq\x12\x12\n" +
 	"\x04size\x18\x05 \x01(\x03R\x04size\x12\x12\n" +
-	"\x04date\x18\x06 \x01(\x12R\x04date\"\xaa\x02\n" +
+	"\x04date\x18\x06 \x01(\x12R\x04date\x12\x1d\n" +
+	"\n" +
+	"date_nanos\x18\a \x01(\x05R\tdateNanos\"\xaa\x02\n" +
 	"\vAppPassword\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
@@ -3204,7 +3366,7 @@ const file_store_record_recordpb_record_proto_rawDesc = "" +
 	"connect_ns\x18\v \x01(\x03R\tconnectNs\x12\x15\n" +
 	"\x06tls_ns\x18\f \x01(\x03R\x05tlsNs\x12\"\n" +
 	"\rfirst_byte_ns\x18\r \x01(\x03R\vfirstByteNs\x12\x12\n" +
-	"\x04keys\x18\x0e \x03(\tR\x04keys\"\x90\x06\n" +
+	"\x04keys\x18\x0e \x03(\tR\x04keys\"\xed\x06\n" +
 	"\n" +
 	"Submission\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x14\n" +
@@ -3236,7 +3398,22 @@ const file_store_record_recordpb_record_proto_rawDesc = "" +
 	"\n" +
 	"created_at\x18\x16 \x01(\v2\x17.postern.record.v1.TimeR\tcreatedAt\x120\n" +
 	"\adone_at\x18\x17 \x01(\v2\x17.postern.record.v1.TimeR\x06doneAt\x12 \n" +
-	"\vfingerprint\x18\x18 \x01(\tR\vfingerprint\"\xf7\x04\n" +
+	"\vfingerprint\x18\x18 \x01(\tR\vfingerprint\x12(\n" +
+	"\x10given_message_id\x18\x19 \x01(\tR\x0egivenMessageId\x121\n" +
+	"\x06report\x18\x1a \x01(\v2\x19.postern.record.v1.ReportR\x06report\"\xa6\x01\n" +
+	"\x06Report\x12\x14\n" +
+	"\x05state\x18\x01 \x01(\tR\x05state\x12!\n" +
+	"\fheaders_only\x18\x02 \x01(\bR\vheadersOnly\x12\x1f\n" +
+	"\venvelope_id\x18\x03 \x01(\tR\n" +
+	"envelopeId\x12B\n" +
+	"\n" +
+	"recipients\x18\x04 \x03(\v2\".postern.record.v1.ReportRecipientR\n" +
+	"recipients\"{\n" +
+	"\x0fReportRecipient\x12\x18\n" +
+	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x1a\n" +
+	"\boriginal\x18\x02 \x01(\tR\boriginal\x12\x18\n" +
+	"\afailure\x18\x03 \x01(\bR\afailure\x12\x18\n" +
+	"\asuccess\x18\x04 \x01(\bR\asuccess\"\xf7\x04\n" +
 	"\x03Job\x12\x14\n" +
 	"\x05state\x18\x01 \x01(\tR\x05state\x12\x16\n" +
 	"\x06source\x18\x02 \x01(\tR\x06source\x12\x1a\n" +
@@ -3275,31 +3452,33 @@ func file_store_record_recordpb_record_proto_rawDescGZIP() []byte {
 	return file_store_record_recordpb_record_proto_rawDescData
 }
 
-var file_store_record_recordpb_record_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_store_record_recordpb_record_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
 var file_store_record_recordpb_record_proto_goTypes = []any{
-	(*Time)(nil),         // 0: postern.record.v1.Time
-	(*Address)(nil),      // 1: postern.record.v1.Address
-	(*Key)(nil),          // 2: postern.record.v1.Key
-	(*Account)(nil),      // 3: postern.record.v1.Account
-	(*Identity)(nil),     // 4: postern.record.v1.Identity
-	(*Grant)(nil),        // 5: postern.record.v1.Grant
-	(*Connect)(nil),      // 6: postern.record.v1.Connect
-	(*Mailbox)(nil),      // 7: postern.record.v1.Mailbox
-	(*MailboxState)(nil), // 8: postern.record.v1.MailboxState
-	(*Uid)(nil),          // 9: postern.record.v1.Uid
-	(*AppPassword)(nil),  // 10: postern.record.v1.AppPassword
-	(*Message)(nil),      // 11: postern.record.v1.Message
-	(*Thread)(nil),       // 12: postern.record.v1.Thread
-	(*Event)(nil),        // 13: postern.record.v1.Event
-	(*EventContent)(nil), // 14: postern.record.v1.EventContent
-	(*Snapshot)(nil),     // 15: postern.record.v1.Snapshot
-	(*Scope)(nil),        // 16: postern.record.v1.Scope
-	(*Endpoint)(nil),     // 17: postern.record.v1.Endpoint
-	(*Body)(nil),         // 18: postern.record.v1.Body
-	(*Delivery)(nil),     // 19: postern.record.v1.Delivery
-	(*Attempt)(nil),      // 20: postern.record.v1.Attempt
-	(*Submission)(nil),   // 21: postern.record.v1.Submission
-	(*Job)(nil),          // 22: postern.record.v1.Job
+	(*Time)(nil),            // 0: postern.record.v1.Time
+	(*Address)(nil),         // 1: postern.record.v1.Address
+	(*Key)(nil),             // 2: postern.record.v1.Key
+	(*Account)(nil),         // 3: postern.record.v1.Account
+	(*Identity)(nil),        // 4: postern.record.v1.Identity
+	(*Grant)(nil),           // 5: postern.record.v1.Grant
+	(*Connect)(nil),         // 6: postern.record.v1.Connect
+	(*Mailbox)(nil),         // 7: postern.record.v1.Mailbox
+	(*MailboxState)(nil),    // 8: postern.record.v1.MailboxState
+	(*Uid)(nil),             // 9: postern.record.v1.Uid
+	(*AppPassword)(nil),     // 10: postern.record.v1.AppPassword
+	(*Message)(nil),         // 11: postern.record.v1.Message
+	(*Thread)(nil),          // 12: postern.record.v1.Thread
+	(*Event)(nil),           // 13: postern.record.v1.Event
+	(*EventContent)(nil),    // 14: postern.record.v1.EventContent
+	(*Snapshot)(nil),        // 15: postern.record.v1.Snapshot
+	(*Scope)(nil),           // 16: postern.record.v1.Scope
+	(*Endpoint)(nil),        // 17: postern.record.v1.Endpoint
+	(*Body)(nil),            // 18: postern.record.v1.Body
+	(*Delivery)(nil),        // 19: postern.record.v1.Delivery
+	(*Attempt)(nil),         // 20: postern.record.v1.Attempt
+	(*Submission)(nil),      // 21: postern.record.v1.Submission
+	(*Report)(nil),          // 22: postern.record.v1.Report
+	(*ReportRecipient)(nil), // 23: postern.record.v1.ReportRecipient
+	(*Job)(nil),             // 24: postern.record.v1.Job
 }
 var file_store_record_recordpb_record_proto_depIdxs = []int32{
 	0,  // 0: postern.record.v1.Account.created_at:type_name -> postern.record.v1.Time
@@ -3344,16 +3523,18 @@ var file_store_record_recordpb_record_proto_depIdxs = []int32{
 	0,  // 39: postern.record.v1.Submission.next_at:type_name -> postern.record.v1.Time
 	0,  // 40: postern.record.v1.Submission.created_at:type_name -> postern.record.v1.Time
 	0,  // 41: postern.record.v1.Submission.done_at:type_name -> postern.record.v1.Time
-	0,  // 42: postern.record.v1.Job.since:type_name -> postern.record.v1.Time
-	0,  // 43: postern.record.v1.Job.until:type_name -> postern.record.v1.Time
-	0,  // 44: postern.record.v1.Job.created_at:type_name -> postern.record.v1.Time
-	0,  // 45: postern.record.v1.Job.done_at:type_name -> postern.record.v1.Time
-	0,  // 46: postern.record.v1.Job.last_at:type_name -> postern.record.v1.Time
-	47, // [47:47] is the sub-list for method output_type
-	47, // [47:47] is the sub-list for method input_type
-	47, // [47:47] is the sub-list for extension type_name
-	47, // [47:47] is the sub-list for extension extendee
-	0,  // [0:47] is the sub-list for field type_name
+	22, // 42: postern.record.v1.Submission.report:type_name -> postern.record.v1.Report
+	23, // 43: postern.record.v1.Report.recipients:type_name -> postern.record.v1.ReportRecipient
+	0,  // 44: postern.record.v1.Job.since:type_name -> postern.record.v1.Time
+	0,  // 45: postern.record.v1.Job.until:type_name -> postern.record.v1.Time
+	0,  // 46: postern.record.v1.Job.created_at:type_name -> postern.record.v1.Time
+	0,  // 47: postern.record.v1.Job.done_at:type_name -> postern.record.v1.Time
+	0,  // 48: postern.record.v1.Job.last_at:type_name -> postern.record.v1.Time
+	49, // [49:49] is the sub-list for method output_type
+	49, // [49:49] is the sub-list for method input_type
+	49, // [49:49] is the sub-list for extension type_name
+	49, // [49:49] is the sub-list for extension extendee
+	0,  // [0:49] is the sub-list for field type_name
 }
 
 func init() { file_store_record_recordpb_record_proto_init() }
@@ -3367,7 +3548,7 @@ func file_store_record_recordpb_record_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_store_record_recordpb_record_proto_rawDesc), len(file_store_record_recordpb_record_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   23,
+			NumMessages:   25,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
