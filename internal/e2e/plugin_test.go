@@ -88,6 +88,8 @@ func alone(t *testing.T, plugins string, providers settings) *demo {
 		"public_url": "http://" + addr, "data_dir": filepath.Join(dir, "data"),
 		"master_key": settings{"file": keys},
 		"http":       settings{"listen": addr},
+		"imap":       freeDoor(t),
+		"smtp":       freeDoor(t),
 		"log":        settings{"level": "debug"},
 		"plugins":    settings{"dir": plugins},
 		"webhooks":   settings{"allow": []string{"127.0.0.0/8"}, "allow_http": true},

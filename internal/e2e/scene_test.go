@@ -47,7 +47,7 @@ func newScene(t *testing.T, change func(*sandbox.Options, settings), names ...st
 	}
 	cfg := settings{
 		"public_url": "http://" + addr, "data_dir": filepath.Join(dir, "data"), "master_key": settings{"file": keyFile},
-		"http": settings{"listen": addr}, "plugins": settings{"dir": bin}, "log": settings{"level": "debug"},
+		"http": settings{"listen": addr}, "imap": freeDoor(t), "smtp": freeDoor(t), "plugins": settings{"dir": bin}, "log": settings{"level": "debug"},
 		"webhooks": settings{"allow": []string{"127.0.0.0/8"}, "allow_http": true}, "disk": settings{"min_free": 0},
 	}
 	if change != nil {

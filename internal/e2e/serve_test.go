@@ -48,6 +48,7 @@ func (d *demo) settings(dir string) settings {
 	addr := freeAddress(d.t)
 	s["data_dir"], s["public_url"] = filepath.Join(dir, "data"), "http://"+addr
 	s.section("http")["listen"] = addr
+	s["imap"], s["smtp"] = freeDoor(d.t), freeDoor(d.t)
 	return s
 }
 
@@ -60,6 +61,13 @@ func freeAddress(t *testing.T) string {
 	}
 	defer l.Close()
 	return l.Addr().String()
+}
+
+// freeDoor gives the settings of a door for mail programs on a free port, which
+// takes passwords in the clear.
+func freeDoor(t *testing.T) settings {
+	t.Helper()
+	return settings{"listen": freeAddress(t), "cleartext": true}
 }
 
 func (s settings) write(t *testing.T, dir string) string {

@@ -187,6 +187,8 @@ func (s *soak) configure() {
 		"public_url": s.base, "data_dir": filepath.Join(s.dir, "data"),
 		"master_key": settings{"file": keyFile},
 		"http":       settings{"listen": addr},
+		"imap":       freeDoor(s.t),
+		"smtp":       freeDoor(s.t),
 		"log":        settings{"level": "debug"},
 		"plugins":    settings{"dir": bin},
 		// A notification that was lost shall not be missed for ten minutes.
