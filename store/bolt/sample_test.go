@@ -177,7 +177,24 @@ func fillMail(tx store.Tx) error {
 			return err
 		}
 	}
-	return tx.SetDeleted("faoneinbox", 2, true, 20)
+	return errors.Join(tx.SetDeleted("faoneinbox", 2, true, 20), fillBridge(tx))
+}
+
+// fillBridge writes what mail programs bring along.
+func fillBridge(tx store.Tx) error {
+	for _, account := range []string{"aone", "atwo", "agone"} {
+		for _, kind := range store.MessageDerived() {
+			if err := tx.PutDerived(account, kind, "m"+account+"00", fmt.Appendf(nil, "derived %d", kind)); err != nil {
+				return err
+			}
+		}
+		p := &store.AppPassword{ID: "w" + account, Account: account, Name: "A mail program", Scopes: []string{"imap"}, HideCaps: []string{"IDLE"}, Hash: []byte("hash " + account), CreatedAt: at(-4)}
+		err := errors.Join(tx.PutDerived(account, store.DerivedGrams, "0001", []byte("grams")), tx.PutAppPassword(p), tx.PutSubscribedName(account, "a name without a mailbox"))
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func fillJournal(tx store.Tx) error {

@@ -83,6 +83,17 @@ func dumpMail(tx store.Tx, account string, out map[string]any) error {
 			return err
 		}
 	}
+	for _, kind := range append(store.MessageDerived(), store.DerivedGrams) {
+		rows, err := tx.DerivedAfter(account, kind, "", 1000)
+		if err := list(out, fmt.Sprintf("derived values %d of %s", kind, account), rows, err); err != nil {
+			return err
+		}
+	}
+	passwords, passwordsErr := tx.AppPasswordsOf(account)
+	names, namesErr := tx.SubscribedNames(account)
+	if err := errors.Join(list(out, "app passwords of "+account, passwords, passwordsErr), list(out, "subscribed names of "+account, names, namesErr)); err != nil {
+		return err
+	}
 	threads, err := tx.ThreadsOf(account, store.DateKey{}, 1000)
 	if err := list(out, "threads of "+account, threads, err); err != nil {
 		return err

@@ -61,7 +61,7 @@ func DecodeMailboxState(b []byte) (MailboxState, error) {
 func EncodeUID(u *store.UID) ([]byte, error) {
 	return encode(&recordpb.Uid{
 		Message: text(u.Message), Keywords: texts(u.Keywords), Deleted: u.Deleted, ModSeq: u.ModSeq,
-		Size: u.Size, Date: putSecond(u.Date),
+		Size: u.Size, Date: putSecond(u.Date), DateNanos: int32(u.Date.Nanosecond()),
 	})
 }
 
@@ -73,6 +73,6 @@ func DecodeUID(uid uint32, b []byte) (store.UID, error) {
 	}
 	return store.UID{
 		UID: uid, Message: r.Message, Keywords: r.Keywords, Deleted: r.Deleted, ModSeq: r.ModSeq,
-		Size: r.Size, Date: getSecond(r.Date),
+		Size: r.Size, Date: getSecond(r.Date, r.DateNanos),
 	}, nil
 }

@@ -69,7 +69,7 @@ func getNano(n int64) time.Time {
 	return time.Unix(0, n).UTC()
 }
 
-// putSecond encodes a time in seconds. 0 is the zero time, so what is at or
+// putSecond encodes a time's seconds. 0 is the zero time, so what is at or
 // after 1970 moves up by one.
 func putSecond(t time.Time) int64 {
 	if t.IsZero() {
@@ -81,14 +81,14 @@ func putSecond(t time.Time) int64 {
 	return t.Unix() + 1
 }
 
-func getSecond(n int64) time.Time {
+func getSecond(n int64, nanos int32) time.Time {
 	switch {
 	case n == 0:
 		return time.Time{}
 	case n > 0:
 		n--
 	}
-	return time.Unix(n, 0).UTC()
+	return time.Unix(n, int64(nanos)).UTC()
 }
 
 func putAddresses(list []mail.Address) []*recordpb.Address {

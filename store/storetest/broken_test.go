@@ -55,6 +55,10 @@ func brokenStores() []broken {
 			newest := &sync.Map{}
 			return &wrapped{Store: s, wrap: func(tx store.Tx) store.Tx { return &overwritesBodies{tx, newest} }}
 		}},
+		{"what is derived outlives its message", "what is derived from a message goes with it", inTx(func(tx store.Tx) store.Tx { return &keepsDerived{tx} })},
+		{"what is derived outlives its bytes", "what is derived from bytes goes with the bytes", inTx(func(tx store.Tx) store.Tx { return &staleDerived{tx} })},
+		{"UID rows know no size", "a UID row tells size and date of its message", inTx(func(tx store.Tx) store.Tx { return &vagueUIDs{tx} })},
+		{"app passwords share a hash", "an app password is found by id, hash and account", inTx(func(tx store.Tx) store.Tx { return &sharesHashes{tx} })},
 		{"a job that is done still runs", "a job runs until it is done", inTx(func(tx store.Tx) store.Tx { return &runsForever{tx} })},
 		{"the jobs of an account outlive it", "the jobs of an account go with it", inTx(func(tx store.Tx) store.Tx { return &keepsJobs{tx} })},
 		{"update soon is lost on close", "update soon is not lost on close", func(s store.Store) store.Store { return &forgetful{Store: s} }},

@@ -236,6 +236,14 @@ func whole(tx store.Tx, acct string, last int) error {
 		if _, err := tx.Message(id); err != nil {
 			return fmt.Errorf("message %s: %w", id, err)
 		}
+		if rows[i].Size != int64(i+1) {
+			return fmt.Errorf("update %d: the UID row tells size %d", i+1, rows[i].Size)
+		}
+		for _, kind := range store.MessageDerived() {
+			if v, err := tx.Derived(acct, kind, id); err != nil || string(v) != fmt.Sprintf("%d of %s", kind, id) {
+				return fmt.Errorf("message %s: derived value %d is %q, %w", id, kind, v, err)
+			}
+		}
 		if _, err := tx.Body(&store.Delivery{Position: events[i].Position, Event: events[i].ID, Rendition: "thin"}); err != nil {
 			return fmt.Errorf("body %d: %w", i+1, err)
 		}
@@ -302,8 +310,11 @@ func crashUpdate(s store.Store, n int) (number int, err error) {
 		if err := tx.AppendEvent(e); err != nil {
 			return err
 		}
-		m.ModSeq = e.Sequence
+		m.ModSeq, m.Size = e.Sequence, int64(number)
 		if err := tx.PutMessage(m); err != nil {
+			return err
+		}
+		if err := derived(tx, acct, m.ID); err != nil {
 			return err
 		}
 		d := &store.Delivery{

@@ -52,6 +52,18 @@ func (w *World) inhabit(acct string, suffix string) (blobs []store.BlobRef) {
 		if err := tx.PutMessage(msg); err != nil {
 			return err
 		}
+		for _, kind := range append(store.MessageDerived(), store.DerivedGrams) {
+			if err := tx.PutDerived(acct, kind, m, []byte(marked)); err != nil {
+				return err
+			}
+		}
+		p := &store.AppPassword{ID: "p" + suffix, Account: acct, Name: marked, Hash: []byte(marked + suffix), CreatedAt: Start}
+		if err := tx.PutAppPassword(p); err != nil {
+			return err
+		}
+		if err := tx.PutSubscribedName(acct, marked); err != nil {
+			return err
+		}
 		if err := tx.PutScope(&store.Scope{Account: acct, Name: "scope", Cursor: mail.Cursor(marked)}); err != nil {
 			return err
 		}
@@ -113,6 +125,18 @@ func (w *World) vanished(acct, suffix string, blobs []store.BlobRef) {
 		w.absent("submission by message id", err)
 		_, err = tx.SubmissionByDraft(acct, marked)
 		w.absent("submission by draft", err)
+		_, err = tx.Derived(acct, store.DerivedRows, m)
+		w.absent("derived rows", err)
+		_, err = tx.Derived(acct, store.DerivedGrams, m)
+		w.absent("derived grams", err)
+		_, err = tx.AppPassword("p" + suffix)
+		w.absent("app password", err)
+		_, err = tx.AppPasswordByHash([]byte(marked + suffix))
+		w.absent("app password by hash", err)
+		names, err := tx.SubscribedNames(acct)
+		if err != nil || len(names) > 0 {
+			w.Errorf("%d names are subscribed to, %v", len(names), err)
+		}
 		boxes, err1 := tx.MailboxesOf(acct)
 		uids, err2 := tx.UIDs(f, 1, 1<<31, 10)
 		of, err3 := tx.MessagesOf(acct, store.DateKey{}, 10)
@@ -176,6 +200,11 @@ func eraseNoTrace(w *World) {
 		"scope":      func(tx store.Tx) error { return tx.PutScope(&store.Scope{Account: "a1"}) },
 		"absence":    func(tx store.Tx) error { return tx.PutAbsence(store.Absence{Account: "a1", Message: "m1"}) },
 		"submission": func(tx store.Tx) error { return tx.PutSubmission(&store.Submission{ID: "s", Account: "a1"}) },
+		"derived":    func(tx store.Tx) error { return tx.PutDerived("a1", store.DerivedGrams, "k", []byte("x")) },
+		"password": func(tx store.Tx) error {
+			return tx.PutAppPassword(&store.AppPassword{ID: "p", Account: "a1", Hash: []byte("x")})
+		},
+		"subscribed": func(tx store.Tx) error { return tx.PutSubscribedName("a1", "name") },
 		"unknown":    func(tx store.Tx) error { return tx.PutMailbox(mailbox("f2", "a9")) },
 	} {
 		w.absent(what, w.refused(what, fn))

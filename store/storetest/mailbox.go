@@ -342,13 +342,13 @@ func uidRow(w *World) {
 	m := message("m1", "a1", Start, "f1")
 	m.Keywords, m.Local, m.ModSeq = []string{mail.Flagged}, []string{"$local"}, 3
 	w.put(m)
-	w.same("row", []store.UID{{UID: 1, Message: "m1", Keywords: []string{mail.Flagged, "$local"}, ModSeq: 3}}, w.rows("f1"))
+	w.same("row", []store.UID{{UID: 1, Message: "m1", Keywords: []string{mail.Flagged, "$local"}, ModSeq: 3, Date: Start}}, w.rows("f1"))
 	w.update(func(tx store.Tx) error { return tx.SetDeleted("f1", 1, true, 4) })
 	m.Keywords, m.ModSeq = nil, 5
 	w.put(m)
-	w.same("row after a change", []store.UID{{UID: 1, Message: "m1", Keywords: []string{"$local"}, Deleted: true, ModSeq: 5}}, w.rows("f1"))
+	w.same("row after a change", []store.UID{{UID: 1, Message: "m1", Keywords: []string{"$local"}, Deleted: true, ModSeq: 5, Date: Start}}, w.rows("f1"))
 	w.update(func(tx store.Tx) error { return tx.SetDeleted("f1", 1, false, 6) })
-	w.same("row undeleted", []store.UID{{UID: 1, Message: "m1", Keywords: []string{"$local"}, ModSeq: 6}}, w.rows("f1"))
+	w.same("row undeleted", []store.UID{{UID: 1, Message: "m1", Keywords: []string{"$local"}, ModSeq: 6, Date: Start}}, w.rows("f1"))
 	w.view(func(tx store.Tx) error {
 		b, err := tx.Mailbox("f1")
 		if err == nil && b.ModSeq != 6 {
@@ -367,8 +367,8 @@ func uidRenew(w *World) {
 	w.update(func(tx store.Tx) error {
 		return errors.Join(tx.SetDeleted("f1", 1, true, 2), tx.RenewUIDs("m1", 9))
 	})
-	w.same("rows", []store.UID{{UID: 2, Message: "m2"}, {UID: 3, Message: "m1", ModSeq: 9}}, w.rows("f1"))
-	w.same("rows", []store.UID{{UID: 2, Message: "m1", ModSeq: 9}}, w.rows("f2"))
+	w.same("rows", []store.UID{{UID: 2, Message: "m2", Date: Start}, {UID: 3, Message: "m1", ModSeq: 9, Date: Start}}, w.rows("f1"))
+	w.same("rows", []store.UID{{UID: 2, Message: "m1", ModSeq: 9, Date: Start}}, w.rows("f2"))
 	w.view(func(tx store.Tx) error {
 		m, err := tx.Message("m1")
 		if err != nil {

@@ -65,7 +65,7 @@ func (m *mirror) give(box string, msg *store.Message) {
 		msg.UIDs = map[string]uint32{}
 	}
 	msg.UIDs[box] = b.next
-	b.rows[b.next] = store.UID{UID: b.next, Message: msg.ID, Keywords: msg.AllKeywords(), ModSeq: msg.ModSeq}
+	b.rows[b.next] = store.UID{UID: b.next, Message: msg.ID, Keywords: msg.AllKeywords(), ModSeq: msg.ModSeq, Size: msg.Size, Date: msg.ReceivedAt}
 	b.next++
 }
 
@@ -92,7 +92,7 @@ func (m *mirror) put(msg *store.Message) {
 			if row.ModSeq < msg.ModSeq {
 				row.ModSeq = msg.ModSeq
 			}
-			row.Keywords = msg.AllKeywords()
+			row.Keywords, row.Size, row.Date = msg.AllKeywords(), msg.Size, msg.ReceivedAt
 			b.rows[uid] = row
 		} else if b.listed {
 			m.give(box, msg)
@@ -422,6 +422,9 @@ func (m *mirror) scramble(r *rand.Rand, msg *store.Message, seq uint64) {
 	msg.Thread = ""
 	if t := r.IntN(5); t > 0 {
 		msg.Thread = fmt.Sprintf("%s-t%d", msg.Account, t)
+	}
+	if r.IntN(3) == 0 {
+		msg.Size = int64(r.IntN(5))
 	}
 	msg.ModSeq = seq
 	msg.UIDs = nil

@@ -59,7 +59,7 @@ func Cases() []Case {
 	var all []Case
 	for _, part := range [][]Case{
 		txCases(), accountCases(), eraseCases(), mailboxCases(), messageCases(), modelCases(), journalCases(),
-		syncCases(), laneCases(), concludeCases(), outboxCases(), retentionCases(), outboxModelCases(), submissionCases(), jobCases(), blobCases(), trimCases(), leaseCases(),
+		syncCases(), derivedCases(), laneCases(), concludeCases(), outboxCases(), retentionCases(), outboxModelCases(), submissionCases(), jobCases(), blobCases(), trimCases(), leaseCases(),
 	} {
 		all = append(all, part...)
 	}

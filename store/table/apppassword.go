@@ -1,6 +1,7 @@
 package table
 
 import (
+	"encoding/binary"
 	"fmt"
 
 	"github.com/postern-mail/postern/store"
@@ -23,11 +24,25 @@ func (tx *Tx) AppPasswordByHash(hash []byte) (*store.AppPassword, error) {
 	if len(hash) == 0 {
 		return nil, store.ErrNotFound
 	}
-	id, err := tx.must(bAppPasswordBy, tx.appPasswordName(hash))
+	v, err := tx.must(bAppPasswordBy, tx.appPasswordName(hash))
 	if err != nil {
 		return nil, err
 	}
+	l, id := splitOwner(v)
+	if owner, err := tx.lifeOf(bAppPassword, id); err != nil {
+		return nil, err
+	} else if owner != l {
+		return nil, store.ErrNotFound
+	}
 	return tx.AppPassword(string(id))
+}
+
+// owner names an app password of a life.
+func owner(l uint64, id string) []byte { return append(binary.AppendUvarint(nil, l), id...) }
+
+func splitOwner(v []byte) (l uint64, id key) {
+	l, n := binary.Uvarint(v)
+	return l, v[max(n, 0):]
 }
 
 // AppPasswordsOf lists an account's app passwords by id.
@@ -77,15 +92,16 @@ func (tx *Tx) PutAppPassword(p *store.AppPassword) error {
 			return err
 		}
 	}
-	taken, err := tx.get(bAppPasswordBy, name)
+	taken, err := tx.AppPasswordByHash(p.Hash)
+	free, err := missing(err)
 	if err != nil {
 		return err
 	}
-	if taken != nil && string(taken) != p.ID {
+	if !free && taken.ID != p.ID {
 		return fmt.Errorf("app password %s has the hash of another one", p.ID)
 	}
-	if taken == nil {
-		if err := tx.put(bAppPasswordBy, name, []byte(p.ID)); err != nil {
+	if free {
+		if err := tx.put(bAppPasswordBy, name, owner(l, p.ID)); err != nil {
 			return err
 		}
 	}
@@ -118,11 +134,11 @@ func (tx *Tx) DeleteAppPassword(id string) error {
 // dropAppPassword removes one of an ended life by its row in bAppPasswordOf.
 func (tx *Tx) dropAppPassword(l uint64, p Pair) error {
 	id := p.Key[8:]
-	owner, err := tx.get(bAppPasswordBy, p.Value)
+	v, err := tx.get(bAppPasswordBy, p.Value)
 	if err != nil {
 		return err
 	}
-	if string(owner) == string(id) {
+	if string(v) == string(owner(l, string(id))) {
 		if err := tx.del(bAppPasswordBy, p.Value); err != nil {
 			return err
 		}

@@ -91,7 +91,7 @@ const (
 
 	bAppPassword   // app password -> sealed
 	bAppPasswordOf // L, app password -> M(hash)
-	bAppPasswordBy // M(hash) -> app password
+	bAppPasswordBy // M(hash) -> L, app password
 
 	bSubscribed // L, M(name) -> sealed
 
@@ -126,7 +126,7 @@ var bucketNames = [buckets]string{
 	bJob: "job", bJobAt: "job_at", bJobRunning: "job_running", bJobDone: "job_done", bJobOf: "job_of",
 	bDerived: "derived", bAppPassword: "app_password", bAppPasswordOf: "app_password_of", bAppPasswordBy: "app_password_by",
 	bSubscribed: "subscribed",
-	bBlob: "blob", bPackItem: "pack_item", bPack: "pack", bBlobKept: "blob_kept",
+	bBlob:       "blob", bPackItem: "pack_item", bPack: "pack", bBlobKept: "blob_kept",
 }
 
 // BucketNames lists the buckets' names, by number.

@@ -57,6 +57,7 @@ func steps() []Step {
 		{From: 1, Name: "deliveries by position", Run: (*Tx).outboxDeliveries},
 		{From: 1, Name: "indexes of deliveries by number", Run: (*Tx).outboxIndexes},
 		{From: 1, Name: "accounts' journals in blocks", Run: (*Tx).packJournal},
+		{From: 2, Name: "UIDs with size and date", Run: (*Tx).describeUIDs},
 	}
 }
 

@@ -48,7 +48,7 @@ type KV interface {
 
 // Format is the number of the layout that this package reads and writes. It
 // is raised together with a step in migrate.go.
-const Format = 2
+const Format = 3
 
 // Tables is what the transactions of one store share.
 type Tables struct {

@@ -20,7 +20,7 @@ func (tx *Tx) Verify(tell func(problem string)) (Checked, error) {
 	v := &verifier{Tx: tx, tell: tell, want: map[Bucket]int{}, alive: map[uint64]bool{}, boxes: map[string]*boxCount{}, messages: map[uint64]uint64{}}
 	for _, check := range []func() error{
 		v.accounts, v.settings, v.mailboxes, v.messagesOf, v.boxCounts, v.threads, v.journal, v.scopes,
-		v.submissions, v.jobs, v.outbox, v.blobs, v.counts,
+		v.derived, v.appPasswords, v.submissions, v.jobs, v.outbox, v.blobs, v.counts,
 	} {
 		if err := check(); err != nil {
 			return v.checked, err
@@ -133,6 +133,7 @@ func (v *verifier) counts() error {
 		{bMailboxOf, lifeInKey}, {bMailboxState, lifeInKey}, {bUID, lifeInKey}, {bUIDWait, lifeInKey},
 		{bByAccount, lifeInKey}, {bByMailbox, lifeInKey}, {bThreadOf, lifeInKey}, {bByThread, lifeInKey},
 		{bJournalBy, nil}, {bLookup, nil}, {bLife, nil}, {bConnectBy, nil}, {bConnectAt, nil},
+		{bDerived, lifeInKey}, {bAppPasswordOf, lifeInKey}, {bAppPasswordBy, lifeInValue},
 		{bSubmissionOf, lifeInKey}, {bSubmissionDue, lifeInValue}, {bSubmissionDone, lifeInValue},
 		{bJobAt, nil}, {bJobRunning, nil}, {bJobDone, nil}, {bJobOf, nil},
 		{bEndpointState, nil}, {bEndpointDue, nil}, {bLaneDue, nil},

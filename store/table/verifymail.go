@@ -143,6 +143,8 @@ func (v *verifier) inMailbox(b *box, m *store.Message, of string) error {
 		v.tellf("UID %d of mailbox %s names message %s instead of %s", uid, b.id, row.Message, m.ID)
 	case !slices.Equal(row.Keywords, m.AllKeywords()):
 		v.tellf("UID %d of mailbox %s has other keywords than message %s", uid, b.id, m.ID)
+	case row.Size != m.Size || !row.Date.Equal(m.ReceivedAt):
+		v.tellf("UID %d of mailbox %s has another size or date than message %s", uid, b.id, m.ID)
 	}
 	return nil
 }
