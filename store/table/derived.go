@@ -1,9 +1,11 @@
 package table
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
+	"github.com/postern-mail/postern/internal/seal"
 	"github.com/postern-mail/postern/store"
 )
 
@@ -23,7 +25,16 @@ func (tx *Tx) Derived(account string, kind store.DerivedKind, k string) ([]byte,
 		return nil, store.ErrNotFound
 	}
 	b, _, err := tx.getSealed(bDerived, derivedKey(l, kind, k))
-	return slices.Clone(b), err
+	return slices.Clone(b), damaged(err)
+}
+
+// damaged says what is wrong with a value that does not open: whoever reads it
+// can compute it again.
+func damaged(err error) error {
+	if errors.Is(err, seal.ErrDamaged) {
+		return fmt.Errorf("%w: %w", store.ErrDamaged, err)
+	}
+	return err
 }
 
 // PutDerived writes a derived value.
@@ -75,7 +86,7 @@ func (tx *Tx) DerivedAfter(account string, kind store.DerivedKind, after string,
 	for _, p := range pairs {
 		b, _, err := tx.open(bDerived, p.Key, p.Value)
 		if err != nil {
-			return nil, err
+			return nil, damaged(err)
 		}
 		out = append(out, store.DerivedRow{Key: string(p.Key[len(prefix):]), Value: slices.Clone(b)})
 	}
