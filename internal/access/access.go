@@ -1,8 +1,22 @@
-// Package access decides who may do what. For now there is one principal, the
-// administrator, who presents the API key that was made on the first start.
+// Package access decides who may do what: the administrator, who presents the
+// API key that was made on the first start, and mail programs, which present an
+// app password of one account.
+//
+// What is kept true. Of no key and no app password more is kept than a hash, so
+// that none can be shown a second time. An app password opens one account and
+// what its scopes name. From the commit that revokes it, or disconnects its
+// account, on it opens nothing, and what it had opened is told to close.
+//
+// How it fails. What is wrong is refused in the same words whatever is wrong
+// about it, more slowly each time, and past a limit nothing from there is looked
+// at for a while. What is right but cannot be used now is never refused as
+// wrong: a program would ask its user for a password that is none of the trouble.
 //
 // The key has 256 random bits, so its SHA-256 is as good as a slow hash: there
-// is no dictionary to try. It is compared in constant time.
+// is no dictionary to try. It is compared in constant time. Why app passwords
+// are hashed as they are stands at Access.hash.
+//
+// Where to start: Login, and Revoked for whoever let somebody in.
 package access
 
 import (
@@ -13,9 +27,15 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/postern-mail/postern/plugins/sdk/mail"
 	"github.com/postern-mail/postern/store"
@@ -27,11 +47,69 @@ const adminKey = "access.admin_key"
 // keyPrefix makes a key recognisable where it leaks.
 const keyPrefix = "psk_"
 
+// Options of an Access.
+type Options struct {
+	Now func() time.Time
+	Log *slog.Logger
+	// Sleep waits before an answer, or until ctx ends.
+	Sleep func(ctx context.Context, d time.Duration) error
+	// Changed is called when an account's app passwords have changed.
+	Changed func(account string)
+	// Registerer takes the metrics; nil keeps them unregistered.
+	Registerer prometheus.Registerer
+}
+
 // Access checks credentials.
-type Access struct{ store store.Store }
+type Access struct {
+	store    store.Store
+	opts     Options
+	guesses  *guesses
+	sessions sessions
+	uses     uses
+	logins   *prometheus.CounterVec
+	// keys counts renewals of the admin key.
+	keys atomic.Int64
+
+	keyMu   sync.Mutex
+	hashKey []byte
+
+	readMu sync.Mutex
+	read   map[string]bool // see ReadBy
+}
 
 // New makes an Access.
-func New(s store.Store) *Access { return &Access{store: s} }
+func New(s store.Store, opts Options) *Access {
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	if opts.Sleep == nil {
+		opts.Sleep = sleep
+	}
+	a := &Access{store: s, opts: opts, guesses: newGuesses(opts.Now), sessions: sessions{m: map[*session]struct{}{}},
+		uses: uses{clock: opts.Now, m: map[string]time.Time{}}, read: map[string]bool{},
+		logins: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "postern_logins_total", Help: "Logins of mail programs, by outcome."}, []string{"outcome"})}
+	if opts.Registerer != nil {
+		opts.Registerer.MustRegister(a.logins)
+	}
+	return a
+}
+
+func (a *Access) count(outcome string) { a.logins.WithLabelValues(outcome).Inc() }
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
 
 // Admin is the one principal there is.
 const Admin = "admin"
@@ -64,6 +142,8 @@ func (a *Access) RenewAdminKey(ctx context.Context, file string) error {
 	if err != nil {
 		return fmt.Errorf("write admin key: %w", err)
 	}
+	a.keys.Add(1)
+	a.sessions.end(func(s *session) bool { return s.password == "" })
 	return nil
 }
 

@@ -50,7 +50,8 @@ var packages = map[string]pkg{
 	"internal/journal":    {floor: 3, imports: []string{"internal/event", "store"}, tests: []string{"internal/seal", "store/bolt"}},
 	"internal/outbox":     {floor: 3, imports: []string{"plugins/sdk/mail", "store"}, tests: []string{"internal/event", "internal/seal", "store/bolt"}},
 	"internal/pluginhost": {floor: 3, imports: []string{"plugins/sdk/mail", "plugins/sdk/provider"}},
-	"internal/access":     {floor: 3, imports: []string{"plugins/sdk/mail", "store"}},
+	"internal/access":     {floor: 3, imports: []string{"plugins/sdk/mail", "store"}, tests: []string{"internal/seal", "store/bolt"}},
+	"internal/localca":    {floor: 3, imports: []string{"store"}, tests: []string{"internal/seal", "store/bolt"}},
 
 	// 4: the services. They do not know each other; what one needs of another
 	// it declares as a small interface, and gateway hands it in.
@@ -75,9 +76,10 @@ var packages = map[string]pkg{
 	// 7: the wiring, and the towers beside it that know nothing of the core: the
 	// plugins (plugins/sdk only) and the sandbox (plugins/sdk/mail only).
 	"internal/gateway": {floor: 7, imports: []string{
+		"bridge/imapd", "bridge/imapd/session", "bridge/smtpd",
 		"graph", "graph/service", "internal/access", "internal/account", "internal/config", "internal/event", "internal/httpd",
-		"internal/journal", "internal/mailbox", "internal/mime", "internal/outbox", "internal/pluginhost", "internal/seal",
-		"internal/submission", "internal/webhook", "plugins/sdk/mail", "plugins/sdk/provider", "store", "store/bolt"}},
+		"internal/journal", "internal/localca", "internal/mailbox", "internal/mime", "internal/outbox", "internal/pluginhost", "internal/seal",
+		"internal/submission", "internal/textindex", "internal/webhook", "plugins/sdk/mail", "plugins/sdk/provider", "store", "store/bolt"}},
 
 	"plugins/gmail": {floor: 7, imports: []string{"plugins/sdk/check", "plugins/sdk/header", "plugins/sdk/mail", "plugins/sdk/oauth", "plugins/sdk/pace", "plugins/sdk/provider", "plugins/sdk/session", "plugins/sdk/settings"},
 		tests: []string{"internal/plugintest", "internal/sandbox", "internal/sandbox/cloud", "internal/sandbox/google", "internal/sandbox/google/gmail", "internal/sandbox/google/oauth", "internal/sandbox/google/pubsub", "internal/sandbox/traffic", "internal/sandbox/worldtest", "plugins/sdk/providertest"}},

@@ -23,11 +23,12 @@ type AdminKey struct {
 // is refused from now on.
 func RenewAdminKey(ctx context.Context, cfg *config.Config, s store.Store) (AdminKey, error) {
 	k := AdminKey{File: AdminKeyFile(cfg)}
-	return k, access.New(s).RenewAdminKey(ctx, k.File)
+	return k, access.New(s, access.Options{}).RenewAdminKey(ctx, k.File)
 }
 
 func (g *Gateway) serveAdminKey(r *http.Request) (any, error) {
-	k, err := RenewAdminKey(r.Context(), g.cfg, g.store)
+	k := AdminKey{File: AdminKeyFile(g.cfg)}
+	err := g.access.RenewAdminKey(r.Context(), k.File)
 	if err == nil {
 		g.log.InfoContext(r.Context(), "admin key renewed", "file", k.File)
 	}

@@ -28,6 +28,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"github.com/postern-mail/postern/bridge/imapd"
+	"github.com/postern-mail/postern/bridge/imapd/session"
+	"github.com/postern-mail/postern/bridge/smtpd"
 	"github.com/postern-mail/postern/graph"
 	"github.com/postern-mail/postern/internal/access"
 	"github.com/postern-mail/postern/internal/account"
@@ -38,6 +41,7 @@ import (
 	"github.com/postern-mail/postern/internal/outbox"
 	"github.com/postern-mail/postern/internal/pluginhost"
 	"github.com/postern-mail/postern/internal/submission"
+	"github.com/postern-mail/postern/internal/textindex"
 	"github.com/postern-mail/postern/internal/webhook"
 	"github.com/postern-mail/postern/store"
 	"github.com/postern-mail/postern/store/bolt"
@@ -82,6 +86,11 @@ type Gateway struct {
 	carrier  *webhook.Carrier
 	outbox   *outbox.Outbox
 	graph    *graph.Server
+	text     *textindex.Index
+	certs    certificates
+	sessions *session.Server // nil while the door is shut, as the next two
+	imap     *imapd.Server
+	smtp     *smtpd.Server
 
 	room    *room
 	orphans orphans
@@ -134,7 +143,7 @@ func (g *Gateway) Close() error { return g.store.Close() }
 
 func (g *Gateway) wire(ctx context.Context) error {
 	cfg, reg := g.cfg, g.registry
-	g.access = access.New(g.store)
+	g.access = access.New(g.store, access.Options{Log: g.log, Registerer: reg, Changed: func(account string) { g.mirror.Touch(context.Background(), account) }})
 	err := g.ensureAdminKey(ctx)
 	if err != nil {
 		return err
@@ -200,7 +209,8 @@ func (g *Gateway) wire(ctx context.Context) error {
 	}
 	sink.accounts = g.accounts
 	g.submit = submission.New(g.store, g.journal, g.plugins, g.mirror, submission.Options{Log: g.log, Registerer: reg, MaySend: g.accounts.MaySend})
-	return g.wireGraph(ctx)
+	g.text = textindex.New(g.store, textindex.Options{Log: g.log})
+	return errors.Join(g.wireDoors(ctx), g.wireGraph(ctx))
 }
 
 func (g *Gateway) wireGraph(ctx context.Context) error {

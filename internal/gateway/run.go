@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"net"
+	"net/http"
 	"runtime"
 	"syscall"
 	"time"
@@ -89,23 +90,30 @@ func (g *Gateway) Run(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(err, listener.Close(), g.Close())
 	}
+	mailDoors, err := g.listenDoors()
+	if err != nil {
+		return errors.Join(err, socket.Close(), listener.Close(), g.Close())
+	}
 	g.room.check(ctx) // before anything is pulled
 	disk := start(ctx, "store", fail, g.store.Watch)
 	plugins := start(ctx, "plugins", fail, g.plugins.Run)
 	outbox := start(ctx, "outbox", fail, g.outbox.Run)
-	sync := start(ctx, "sync", fail, g.afterPlugins(g.mirror.Run), g.accounts.Run, g.afterPlugins(g.submit.Run), g.maintain, g.room.run)
+	sync := start(ctx, "sync", fail, g.afterPlugins(g.mirror.Run), g.accounts.Run, g.afterPlugins(g.submit.Run), g.maintain, g.room.run, g.access.Run)
 	handler := httpd.Handler(httpd.Options{
 		Log: g.log, Accounts: g.accounts, Providers: g.plugins, Version: g.opts.Version, Registerer: g.registry,
 		Secure:  g.cfg.Public().Scheme == "https",
 		GraphQL: g.graph.Handler(), Blobs: g.graph.Blobs(), Messages: g.graph.Messages(), GraphiQL: g.graphiQL(listener.Addr()),
 		WebhookKeys: g.hooks.PublicKeys(), Prove: g.prover.prove,
 		Metrics: promhttp.HandlerFor(g.registry, promhttp.HandlerOpts{Registry: g.registry}), Ready: g.ready, Warnings: g.warnings,
+		Authority: g.authority(),
 	})
 	doors := start(ctx, "doors", fail,
 		func(ctx context.Context) error {
 			return httpd.Serve(ctx, listener, g.tracing.middleware(handler), grace)
 		},
 		func(ctx context.Context) error { return httpd.Serve(ctx, socket, g.commands(), grace) })
+	programs := start(ctx, "mail programs", fail, g.serving(mailDoors)...)
+	g.tellDoors(ctx, mailDoors)
 	g.log.InfoContext(ctx, "gateway started", "address", listener.Addr().String(), "version", g.opts.Version)
 	if g.opts.Started != nil {
 		g.opts.Started(listener.Addr().String())
@@ -118,7 +126,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	g.log.Info("gateway stopping")
 	g.graph.Close()
 	var errs []error
-	for _, s := range []*stage{doors, sync, outbox, plugins, disk} {
+	for _, s := range []*stage{programs, doors, sync, outbox, plugins, disk} {
 		if err := s.stop(); err != nil {
 			errs = append(errs, err)
 		}
@@ -157,7 +165,15 @@ func (g *Gateway) listen() (net.Listener, error) {
 			return nil, fmt.Errorf("http.listen: %w", err)
 		}
 	}
-	return tlsListener(l, g.cfg.HTTP)
+	return g.tlsListener(l)
+}
+
+// authority serves the root that mail programs are told to trust.
+func (g *Gateway) authority() http.Handler {
+	if g.certs.authority == nil {
+		return nil
+	}
+	return httpd.Authority(g.certs.authority.RootPEM())
 }
 
 // ready says why the gateway cannot do its work.

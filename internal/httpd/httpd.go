@@ -46,6 +46,8 @@ type Options struct {
 	GraphQL, Blobs, Messages, GraphiQL, Metrics http.Handler
 	// WebhookKeys serves the public keys that webhooks are signed with.
 	WebhookKeys http.Handler
+	// Authority serves the root that mail programs trust; see the function.
+	Authority http.Handler
 	// Registerer takes the metrics; nil keeps them unregistered.
 	Registerer prometheus.Registerer
 	// Ready says why the gateway is not ready, nothing when it is.
@@ -96,6 +98,7 @@ func (s *server) handler() http.Handler {
 		{"/graphiql", "graphiql", o.GraphiQL}, {"/graphiql/", "graphiql", o.GraphiQL},
 		{"GET /metrics", "metrics", o.Metrics}, {"GET /metrics/dashboard.json", "metrics", http.HandlerFunc(dashboard)},
 		{"GET /.well-known/postern/webhook-keys/{endpoint}", "webhook-keys", o.WebhookKeys},
+		{"GET /ca.pem", "ca", o.Authority},
 	} {
 		if d.handler != nil {
 			mux.Handle(d.pattern, m.measure(d.door, d.handler))
