@@ -56,7 +56,7 @@ func Proving(ctx context.Context, cfg *config.Config) (prove func(nonce string) 
 	if err != nil {
 		return nil, nil, fmt.Errorf("http.listen: %w", err)
 	}
-	if l, err = tlsListener(l, cfg.HTTP); err != nil {
+	if l, err = tlsListener(l, cfg.HTTP, nil); err != nil {
 		return nil, nil, err
 	}
 	p, mux := newProver(), http.NewServeMux()

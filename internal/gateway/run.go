@@ -165,7 +165,7 @@ func (g *Gateway) listen() (net.Listener, error) {
 			return nil, fmt.Errorf("http.listen: %w", err)
 		}
 	}
-	return g.tlsListener(l)
+	return tlsListener(l, g.cfg.HTTP, g.log)
 }
 
 // authority serves the root that mail programs are told to trust.
