@@ -1,8 +1,8 @@
 package textindex
 
 import (
-	"context"
 	"log/slog"
+	"runtime"
 	"sync"
 
 	"github.com/postern-mail/postern/store"
@@ -12,81 +12,39 @@ import (
 type Options struct {
 	Log *slog.Logger
 	// FreshLimit is how many messages of an account may wait for the index, and
-	// are scanned by every search meanwhile; 0 means 128.
+	// are scanned by every search meanwhile; 0 means 256.
 	FreshLimit int
 }
 
-// Index is the search index of all accounts of a store.
+// Index is the search index of all accounts of a store. It is safe for use by
+// several goroutines.
 type Index struct {
 	store store.Store
 	log   *slog.Logger
 	fresh int
+	views cache
+	// slots bound how many scans use a processor at once, over all searches.
+	slots chan struct{}
 
 	mu    sync.Mutex
 	dirty map[string]bool
-	wake  chan struct{}
+	// broken are accounts whose index turned out to be damaged.
+	broken map[string]bool
+	wake   chan struct{}
+	// stay is how many marks of an account were left by the last fold, since
+	// their messages have no extract at the moment. Run's alone.
+	stay map[string]int
 }
 
 // New makes an Index over a store.
 func New(st store.Store, o Options) *Index {
-	x := &Index{store: st, log: o.Log, fresh: o.FreshLimit, dirty: map[string]bool{}, wake: make(chan struct{}, 1)}
+	x := &Index{store: st, log: o.Log, fresh: o.FreshLimit, dirty: map[string]bool{}, broken: map[string]bool{}, wake: make(chan struct{}, 1),
+		slots: make(chan struct{}, runtime.GOMAXPROCS(0)), stay: map[string]int{}}
 	if x.log == nil {
 		x.log = slog.New(slog.DiscardHandler)
 	}
-	if x.fresh == 0 {
-		x.fresh = 128
+	if x.fresh <= 0 {
+		x.fresh = 256
 	}
 	return x
-}
-
-// Put keeps a message's encoded extract and marks the message as not indexed.
-// It belongs into the transaction that keeps the message's bytes.
-func Put(tx store.Derived, account, message string, extract []byte) error {
-	return nil
-}
-
-// Forget marks a message whose extract went away while it stayed itself.
-func Forget(tx store.Derived, account, message string) error {
-	return nil
-}
-
-// Touch tells that an account's messages have new extracts.
-func (x *Index) Touch(account string) {}
-
-// Run keeps the indexes up to date until ctx is done.
-func (x *Index) Run(ctx context.Context) error {
-	<-ctx.Done()
-	return nil
-}
-
-// Where says in which part of a message a Query looks.
-type Where uint8
-
-// Parts of a message.
-const (
-	InText   Where = iota // header and body (RFC 9051, 6.4.4: TEXT)
-	InBody                // decoded text parts (BODY)
-	InHeader              // fields of one name (HEADER, SUBJECT, FROM...)
-)
-
-// Query is one string to look for.
-type Query struct {
-	Where Where
-	Field string // name of the header field, any case, for InHeader
-	Text  string // any case; for InHeader empty means that the field is there
-}
-
-// Result is what became of a message in a search.
-type Result uint8
-
-// Results.
-const (
-	No      Result = iota
-	Yes            // it holds the text
-	Unknown        // its extract is not here
-)
-
-// Search looks through messages of an account, and gives a Result for each.
-func (x *Index) Search(ctx context.Context, account string, q Query, messages []string) ([]Result, error) {
-	return make([]Result, len(messages)), nil
 }

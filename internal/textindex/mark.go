@@ -1,0 +1,49 @@
+package textindex
+
+import (
+	"crypto/sha256"
+
+	"github.com/postern-mail/postern/store"
+)
+
+// Put keeps a message's encoded extract, and marks the message as not indexed.
+// It belongs into the transaction that keeps the message's bytes, behind
+// PutMessage. Call Touch when the transaction is done.
+func Put(tx store.Derived, account, message string, extract []byte) error {
+	if err := tx.PutDerived(account, store.DerivedText, message, extract); err != nil {
+		return err
+	}
+	// The mark names the extract, so that a fold does not take away the mark of
+	// one that came while it was at work.
+	sum := sha256.Sum256(extract)
+	return tx.PutDerived(account, store.DerivedGrams, message, sum[:8])
+}
+
+// Forget marks a message whose extract went away while it stayed itself: what
+// the index holds of it is not true any more.
+func Forget(tx store.Derived, account, message string) error {
+	return tx.PutDerived(account, store.DerivedGrams, message, []byte("gone"))
+}
+
+// Touch tells that messages of an account have new extracts.
+func (x *Index) Touch(account string) {
+	x.mu.Lock()
+	x.dirty[account] = true
+	x.mu.Unlock()
+	select {
+	case x.wake <- struct{}{}:
+	default:
+	}
+}
+
+// touched takes the accounts that Touch named.
+func (x *Index) touched() []string {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	out := make([]string, 0, len(x.dirty))
+	for a := range x.dirty {
+		out = append(out, a)
+	}
+	clear(x.dirty)
+	return out
+}
