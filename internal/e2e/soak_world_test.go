@@ -331,7 +331,7 @@ func (s *soak) gql(ctx context.Context, query string, vars map[string]any, data 
 }
 
 // controlTry is control for goroutines, which must not end the test.
-func (s *soak) controlTry(ctx context.Context, method, path, body string, out any) error {
+func (s *demo) controlTry(ctx context.Context, method, path, body string, out any) error {
 	req, err := http.NewRequestWithContext(ctx, method, s.info.Sandbox.Control+path, strings.NewReader(body))
 	if err != nil {
 		return err

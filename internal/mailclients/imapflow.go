@@ -23,7 +23,7 @@ func runImapflow(ctx context.Context, w *world, r *report) {
 	}
 	a := w.alan
 	imap, _ := w.ports()
-	want, err := w.digests(ctx, a.Address, "inbox")
+	want, err := w.digests(ctx, a)
 	if err == nil {
 		var b []byte
 		if b, err = json.Marshal(want); err == nil {

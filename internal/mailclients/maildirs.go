@@ -151,7 +151,7 @@ func (w *world) sameInbox(ctx context.Context, a account, dir string, change fun
 	if err != nil {
 		return err
 	}
-	want, err := w.digests(ctx, a.Address, "inbox")
+	want, err := w.digests(ctx, a)
 	if err != nil {
 		return err
 	}
@@ -356,7 +356,7 @@ poll localhost service %s protocol IMAP
 		if err := w.arrives(ctx, a, subject, "INBOX"); err != nil {
 			return err
 		}
-		want, err := w.digests(ctx, a.Address, "inbox")
+		want, err := w.digests(ctx, a)
 		if err != nil {
 			return err
 		}

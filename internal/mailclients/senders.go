@@ -33,7 +33,7 @@ func runCurl(ctx context.Context, w *world, r *report) {
 		return
 	}
 	r.step("fetch", func() error {
-		want, err := w.digests(ctx, a.Address, "inbox")
+		want, err := w.digests(ctx, a)
 		if err != nil {
 			return err
 		}

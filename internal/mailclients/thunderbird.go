@@ -80,7 +80,7 @@ func runThunderbird(ctx context.Context, w *world, r *report) {
 		return
 	}
 	run("headers", func(got json.RawMessage) error {
-		want, err := w.digests(ctx, a.Address, "inbox")
+		want, err := w.digests(ctx, a)
 		if err != nil {
 			return err
 		}
@@ -94,7 +94,7 @@ func runThunderbird(ctx context.Context, w *world, r *report) {
 		if err := json.Unmarshal(got, &sources); err != nil {
 			return err
 		}
-		want, err := w.digests(ctx, a.Address, "inbox")
+		want, err := w.digests(ctx, a)
 		if err != nil {
 			return err
 		}

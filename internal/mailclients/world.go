@@ -160,17 +160,61 @@ func (w *world) truths(ctx context.Context, address string) ([]truth, error) {
 	return out, json.Unmarshal(b, &out)
 }
 
-// digests gives the SHA-256 of what is in a mailbox at the provider, sorted.
-func (w *world) digests(ctx context.Context, address, mailbox string) ([]string, error) {
-	all, err := w.truths(ctx, address)
-	var out []string
+// digests gives the SHA-256 of what is in an account's inbox, as the provider
+// has the bytes, sorted. Which messages those are the gateway tells: the
+// provider's ids of mailboxes are its own.
+func (w *world) digests(ctx context.Context, a account) ([]string, error) {
+	all, err := w.truths(ctx, a.Address)
+	if err != nil {
+		return nil, err
+	}
+	byID := map[string]string{}
 	for _, t := range all {
-		if slices.ContainsFunc(t.Mailboxes, func(m string) bool { return strings.EqualFold(m, mailbox) }) {
-			out = append(out, t.SHA256)
+		byID[t.ID] = t.SHA256
+	}
+	var boxes struct {
+		Account struct{ Mailboxes []struct{ ID, Role string } }
+	}
+	if err := w.query(ctx, `query($id: ID!) { account(id: $id) { mailboxes { id role } } }`, map[string]any{"id": a.ID}, &boxes); err != nil {
+		return nil, err
+	}
+	inbox := ""
+	for _, b := range boxes.Account.Mailboxes {
+		if b.Role == "INBOX" {
+			inbox = b.ID
 		}
 	}
-	slices.Sort(out)
-	return out, err
+	var out []string
+	for after := any(nil); ; {
+		var page struct {
+			Account struct {
+				Messages struct {
+					Edges    []struct{ Node struct{ ProviderID string } }
+					PageInfo struct {
+						EndCursor   string
+						HasNextPage bool
+					}
+				}
+			}
+		}
+		err := w.query(ctx, `query($id: ID!, $in: ID!, $after: String) { account(id: $id) { messages(first: 200, after: $after, filter: {inMailbox: $in}) {
+			edges { node { providerId } } pageInfo { endCursor hasNextPage } } } }`, map[string]any{"id": a.ID, "in": inbox, "after": after}, &page)
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range page.Account.Messages.Edges {
+			digest, ok := byID[e.Node.ProviderID]
+			if !ok {
+				return nil, fmt.Errorf("the provider has no message %s", e.Node.ProviderID)
+			}
+			out = append(out, digest)
+		}
+		if !page.Account.Messages.PageInfo.HasNextPage {
+			slices.Sort(out)
+			return out, nil
+		}
+		after = page.Account.Messages.PageInfo.EndCursor
+	}
 }
 
 // deliver puts a message into an account at the provider.
