@@ -46,7 +46,7 @@ type Submissions interface {
 	// Limit is how large a message an account can send, 0 where that is not known.
 	Limit(ctx context.Context, account string) (int64, error)
 	// Largest is the largest Limit of all providers.
-	Largest(ctx context.Context) int64
+	Largest() int64
 	// MaySend refuses an address that the account may not send from.
 	MaySend(ctx context.Context, account, from string) error
 }

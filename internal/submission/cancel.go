@@ -38,6 +38,7 @@ func (s *Service) Cancel(ctx context.Context, id string) (sub *store.Submission,
 		return sub, err
 	}
 	s.metrics.end(sub)
+	s.verdicts.tell(sub.ID, verdict{refused: mail.Errorf(mail.KindConflict, "submit message", "the submission was cancelled")})
 	if sub.Waits() {
 		s.nudge()
 	} else {

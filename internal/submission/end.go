@@ -48,6 +48,7 @@ func (s *Service) setBack(ctx context.Context, sub *store.Submission, cause erro
 	if errors.Is(err, errEnded) {
 		return nil // cancelled meanwhile
 	}
+	s.verdicts.tell(sub.ID, verdict{putOff: cause})
 	s.log.WarnContext(ctx, "submission put off", "submission", sub.ID, "account", sub.Account, "kind", kind, "attempts", sub.Attempts, "error", cause)
 	return err
 }
@@ -82,13 +83,21 @@ func (s *Service) fail(ctx context.Context, sub *store.Submission, cause error) 
 		reason = words(mail.Errorf(mail.KindOutcomeUnknown, "send message",
 			"given up without learning whether the message left; the last answer was: %s", reason))
 	}
-	err := s.done(ctx, sub, store.SubmissionFailed, reason, !doubt && drafted(sub, cause))
+	// Who waits for the verdict is told; who does not is sent a report.
+	told := s.verdicts.claim(sub.ID)
+	err := s.done(ctx, sub, ending{state: store.SubmissionFailed, reason: reason, discard: !doubt && drafted(sub, cause), told: told})
+	if err != nil {
+		s.verdicts.tell(sub.ID, verdict{})
+	} else {
+		s.verdicts.tell(sub.ID, verdict{refused: cause})
+	}
 	if errors.Is(err, errEnded) {
 		return nil
 	}
-	s.log.ErrorContext(ctx, "submission failed", "submission", sub.ID, "account", sub.Account, "kind", mail.KindOf(cause), "in_doubt", doubt, "error", cause)
+	s.log.ErrorContext(ctx, "submission failed", "submission", sub.ID, "account", sub.Account, "kind", mail.KindOf(cause), "in_doubt", doubt, "told", told, "error", cause)
 	if err == nil {
 		s.discard(ctx, sub)
+		s.report(ctx, sub)
 	}
 	return err
 }
@@ -99,19 +108,31 @@ func drafted(sub *store.Submission, cause error) bool {
 	return sub.DraftID != "" || sub.Step == stepPrepare && !hopeless(mail.KindOf(cause))
 }
 
-// done ends a submission and tells so, in one transaction; with discard, its
-// draft is still to be deleted.
-func (s *Service) done(ctx context.Context, sub *store.Submission, state store.SubmissionState, reason string, discard bool) error {
+// ending is how a submission ends.
+type ending struct {
+	state  store.SubmissionState
+	reason string
+	// discard: its draft is still to be deleted.
+	discard bool
+	// told: its sender hears of it in an answer, and needs no report.
+	told bool
+}
+
+// done ends a submission and tells so, in one transaction.
+func (s *Service) done(ctx context.Context, sub *store.Submission, how ending) error {
 	err := s.journal.Update(ctx, func(tx store.Tx, b *journal.Batch) error {
 		if err := alive(tx, sub.ID); err != nil {
 			return err
 		}
-		sub.State, sub.Error, sub.DoneAt = state, reason, s.now()
-		if discard {
+		sub.State, sub.Error, sub.DoneAt = how.state, how.reason, s.now()
+		if how.discard {
 			unwanted(sub)
 		}
-		e := &event.Event{Type: event.SubmissionSent, Account: sub.Account, Submission: sub.ID, Reason: reason}
-		if state == store.SubmissionFailed {
+		if !how.told && s.wantsReport(sub) {
+			sub.Report.State, sub.NextAt, sub.Attempts = store.ReportDue, sub.DoneAt, 0
+		}
+		e := &event.Event{Type: event.SubmissionSent, Account: sub.Account, Submission: sub.ID, Reason: how.reason}
+		if how.state == store.SubmissionFailed {
 			e.Type = event.SubmissionFailed
 		}
 		if sub.SentProviderID != "" {

@@ -11,21 +11,32 @@ import (
 	"github.com/postern-mail/postern/store"
 )
 
+// keyed is what an idempotency key is given with.
+type keyed struct {
+	account, key, print string
+	// retry: what failed or was cancelled does not count. Who was told so tries
+	// again to have it sent.
+	retry bool
+}
+
 // byKey finds the submission that an idempotency key stands for, nil where it
 // stands for none (any more). The same key with another message is refused:
 // one of the two would never be sent.
-func (s *Service) byKey(tx store.Tx, in *Input, print string) (*store.Submission, error) {
-	if in.IdempotencyKey == "" {
+func (s *Service) byKey(tx store.Tx, k keyed) (*store.Submission, error) {
+	if k.key == "" {
 		return nil, nil
 	}
-	old, err := tx.SubmissionByKey(in.Account, in.IdempotencyKey)
+	old, err := tx.SubmissionByKey(k.account, k.key)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, nil
 	}
 	if err != nil || !s.now().Before(old.CreatedAt.Add(s.opts.KeyLife)) {
 		return nil, err
 	}
-	if old.Fingerprint != "" && old.Fingerprint != print {
+	if k.retry && (old.State == store.SubmissionFailed || old.State == store.SubmissionCancelled) {
+		return nil, nil
+	}
+	if old.Fingerprint != "" && old.Fingerprint != k.print {
 		return nil, mail.Errorf(mail.KindConflict, "submit message", "the idempotency key stands for another message, submitted at %s", old.CreatedAt.Format(time.RFC3339))
 	}
 	return old, nil

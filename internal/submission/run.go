@@ -129,6 +129,7 @@ func (s *Service) due(ctx context.Context, busy *busy) (due []*store.Submission,
 func (s *Service) work(ctx context.Context, sub *store.Submission) {
 	if sub.Ended() {
 		s.discard(ctx, sub)
+		s.report(ctx, sub)
 		return
 	}
 	limited, cancel := context.WithTimeout(ctx, workLimit)

@@ -1,18 +1,171 @@
 package submission
 
-import "context"
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/postern-mail/postern/store"
+)
+
+// Providers keep a copy of what they send, and mail programs store another one
+// in Sent unless they are told not to. So that there is one whatever they are
+// set to, an APPEND to Sent that belongs to a submission stores nothing, and a
+// copy that was stored before the submission came is removed once it is sent.
+// They belong together by the Message-ID that the program gave. Size tells a
+// message from another one under its Message-ID: a program may store less than
+// it has sent (no attachments), or the Bcc besides, but not more than that.
+const (
+	// sizeSlack is what a program's copy may have more than what was sent.
+	sizeSlack = 64 << 10
+	// sentFor is how long after its sending a message is taken for its copy.
+	sentFor = 24 * time.Hour
+	// sentLag is how long the provider's copy may take to show in the mirror.
+	sentLag = 10 * time.Minute
+	// earlyFor is how long after storing a copy a program may take to send it,
+	// earlyMax how many such copies are remembered.
+	earlyFor = 15 * time.Minute
+	earlyMax = 10_000
+)
+
+// Copies removes messages that a mail program has stored.
+type Copies interface {
+	// RemoveCopy deletes a message for good.
+	RemoveCopy(ctx context.Context, account, message string) error
+}
 
 // Sent finds the copy that a submission has, or will have, in Sent: mail
 // programs store one of their own there beside the provider's. It is found by
 // the Message-ID that the program gave, and by size. While the submission is
-// under way Sent waits, for a bounded time. message is our id of the provider's
-// copy, empty where it is not known yet; ok says that there is one, or will be,
-// so that none is to be stored.
+// under way Sent waits, for Options.SentWait. message is our id of the
+// provider's copy, empty where it is not known yet; ok says that there is one,
+// or will be, so that none is to be stored. The mirror may learn of it a moment
+// later.
 func (s *Service) Sent(ctx context.Context, account, messageID string, size int64) (message string, ok bool, err error) {
-	return "", false, nil
+	limited, cancel := context.WithTimeout(ctx, s.opts.SentWait)
+	defer cancel()
+	for {
+		sub, err := s.sentAs(ctx, account, messageID, size)
+		if err != nil || sub == nil {
+			return "", false, err
+		}
+		if sub.Ended() {
+			return sub.SentMessageID, true, nil
+		}
+		w := s.verdicts.expect(sub.ID, false)
+		// It may have ended, or been put off, before it was waited for.
+		now, err := s.sentAs(ctx, account, messageID, size)
+		if err != nil || now == nil || now.ID != sub.ID || now.Ended() {
+			w.leave()
+			if err != nil {
+				return "", false, err
+			}
+			continue
+		}
+		if _, told := w.await(limited, s.opts.SentWait); !told {
+			return "", true, ctx.Err()
+		}
+	}
+}
+
+// sentAs finds the submission that a message in Sent is a copy of, nil where
+// there is none.
+func (s *Service) sentAs(ctx context.Context, account, messageID string, size int64) (sub *store.Submission, err error) {
+	if messageID == "" {
+		return nil, nil
+	}
+	err = s.store.View(ctx, func(tx store.Tx) error {
+		sub = nil
+		found, err := tx.SubmissionByMessageID(account, messageID)
+		if errors.Is(err, store.ErrNotFound) {
+			return nil
+		}
+		if err != nil || size > found.Size+sizeSlack {
+			return err
+		}
+		switch found.State {
+		case store.SubmissionFailed, store.SubmissionCancelled:
+			return nil // nobody else has a copy of it
+		case store.SubmissionSent:
+			age := s.now().Sub(found.DoneAt)
+			if age > sentFor {
+				return nil
+			}
+			_, err := tx.Message(found.SentMessageID)
+			if errors.Is(err, store.ErrNotFound) && age > sentLag {
+				return nil // it was deleted, and the program stores it anew
+			}
+			if err != nil && !errors.Is(err, store.ErrNotFound) {
+				return err
+			}
+		}
+		sub = found
+		return nil
+	})
+	return sub, err
 }
 
 // Appended notes that a mail program has stored a message in Sent that no
 // submission had: some do so before they send. Once it is sent there are two,
-// and this one is removed.
-func (s *Service) Appended(account, messageID, message string, size int64) {}
+// and this one is removed. What is noted does not outlive the process.
+func (s *Service) Appended(account, messageID, message string, size int64) {
+	if messageID != "" {
+		s.early.add(earlyKey{account, messageID}, earlyCopy{message, size, s.now()}, s.now())
+	}
+}
+
+// removeEarly removes the copy that a program has stored before it sent it, now
+// that the provider has one.
+func (s *Service) removeEarly(ctx context.Context, sub *store.Submission) {
+	if sub.GivenMessageID == "" || s.opts.Copies == nil {
+		return
+	}
+	c, ok := s.early.take(earlyKey{sub.Account, sub.GivenMessageID})
+	if !ok || c.message == sub.SentMessageID || c.size > sub.Size+sizeSlack || sub.CreatedAt.Sub(c.at).Abs() > earlyFor {
+		return
+	}
+	if err := s.opts.Copies.RemoveCopy(ctx, sub.Account, c.message); err != nil {
+		s.log.WarnContext(ctx, "a second copy of what was sent stays", "submission", sub.ID, "message", c.message, "error", err)
+	}
+}
+
+// early are copies that were stored before their message was sent.
+type early struct {
+	mu sync.Mutex
+	of map[earlyKey]earlyCopy
+}
+
+type earlyKey struct{ account, messageID string }
+
+type earlyCopy struct {
+	message string
+	size    int64
+	at      time.Time
+}
+
+func (e *early) add(k earlyKey, c earlyCopy, now time.Time) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.of == nil {
+		e.of = map[earlyKey]earlyCopy{}
+	}
+	if len(e.of) >= earlyMax {
+		for old, c := range e.of {
+			if now.Sub(c.at) > earlyFor {
+				delete(e.of, old)
+			}
+		}
+	}
+	if len(e.of) < earlyMax {
+		e.of[k] = c
+	}
+}
+
+func (e *early) take(k earlyKey) (earlyCopy, bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	c, ok := e.of[k]
+	delete(e.of, k)
+	return c, ok
+}

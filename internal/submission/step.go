@@ -173,11 +173,14 @@ func (s *Service) sent(ctx context.Context, sub *store.Submission, providerID, m
 	if messageID != "" {
 		sub.MessageID = messageID
 	}
-	if err := s.done(ctx, sub, store.SubmissionSent, "", false); err != nil {
+	if err := s.done(ctx, sub, ending{state: store.SubmissionSent}); err != nil {
 		return err
 	}
+	s.verdicts.tell(sub.ID, verdict{})
 	s.mark(ctx, sub)
 	s.mirror.Touch(ctx, sub.Account)
+	s.removeEarly(ctx, sub)
+	s.report(ctx, sub)
 	return nil
 }
 

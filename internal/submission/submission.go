@@ -15,15 +15,19 @@
 // left where it is, since it may be what was sent.
 //
 // How it fails. What may pass is tried again for three days; what will not is
-// told at once as submission.failed, with the reason in words.
+// told at once as submission.failed, with the reason in words. Who submitted by
+// a mail program hears of it in the answer, while it waits for one (Take), and by
+// a report to the inbox afterwards, never both.
 //
-// Where to start: Submit, then run.go, step.go, end.go and discard.go.
+// Where to start: Submit and Take, then run.go, step.go, end.go, discard.go and
+// report.go; sentcopy.go for the copy in Sent.
 package submission
 
 import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"sync"
 	"time"
@@ -68,6 +72,18 @@ type Options struct {
 	// MaySend judges whether an account may send from an address; nil leaves
 	// that to the provider.
 	MaySend func(ctx context.Context, acct *store.Account, from string) error
+	// Instances names the provider instances, for Largest; nil is none.
+	Instances func() []string
+	// Inbox takes the reports that mail programs ask for; nil sends none.
+	Inbox Inbox
+	// Copies removes what a mail program stored in Sent before it sent it; nil
+	// leaves it there.
+	Copies Copies
+	// Host is the name that reports come from, "localhost" by default.
+	Host string
+	// SentWait is how long Sent waits for a submission to be sent, 30 seconds by
+	// default.
+	SentWait time.Duration
 	// Grace is how long Run lets what is under way finish, 3 seconds by default.
 	Grace time.Duration
 }
@@ -84,8 +100,10 @@ type Service struct {
 	metrics   *metrics
 	// bytes is held for reading while a submission is on its way into the
 	// store, and for writing while bytes are deleted.
-	bytes   sync.RWMutex
-	waiting waiting
+	bytes    sync.RWMutex
+	waiting  waiting
+	verdicts verdicts
+	early    early
 }
 
 // New makes a Service. Run must be called for anything to leave.
@@ -104,6 +122,12 @@ func New(s store.Store, j *journal.Journal, p Providers, m Mirror, opts Options)
 	}
 	if opts.KeyLife == 0 {
 		opts.KeyLife = 24 * time.Hour
+	}
+	if opts.Host == "" {
+		opts.Host = "localhost"
+	}
+	if opts.SentWait == 0 {
+		opts.SentWait = 30 * time.Second
 	}
 	if opts.Grace == 0 {
 		opts.Grace = 3 * time.Second
@@ -138,10 +162,10 @@ func (s *Service) Submit(ctx context.Context, in Input) (*store.Submission, erro
 	if err != nil {
 		return nil, err
 	}
-	print := fingerprint(&in)
+	k := keyed{account: in.Account, key: in.IdempotencyKey, print: fingerprint(&in)}
 	var old *store.Submission
 	err = s.store.View(ctx, func(tx store.Tx) (err error) {
-		old, err = s.byKey(tx, &in, print)
+		old, err = s.byKey(tx, k)
 		return err
 	})
 	if err != nil || old != nil {
@@ -154,14 +178,10 @@ func (s *Service) Submit(ctx context.Context, in Input) (*store.Submission, erro
 	if err != nil {
 		return nil, err
 	}
-	if limit := info.Limits.MaxMessageBytes; limit > 0 && int64(len(raw)) > limit {
-		return nil, mail.Errorf(mail.KindTooLarge, "submit message", "the message has %d bytes, the provider takes %d", len(raw), limit)
+	if err := fits(info, int64(len(raw))); err != nil {
+		return nil, err
 	}
-	sub.Account, sub.IdempotencyKey, sub.Fingerprint = in.Account, in.IdempotencyKey, print
-	out, err := s.accept(ctx, &in, sub, raw)
-	if out != sub && sub.Blob != "" {
-		s.dropBytes(ctx, sub) // nobody will send them, unless others have the same
-	}
+	out, err := s.accept(ctx, k, sub, in.SendAt, bytes.NewReader(raw))
 	if err != nil {
 		return nil, err
 	}
@@ -169,27 +189,44 @@ func (s *Service) Submit(ctx context.Context, in Input) (*store.Submission, erro
 	return out, nil
 }
 
+// fits refuses what the provider would not take.
+func fits(info *provider.Info, size int64) error {
+	if limit := info.Limits.MaxMessageBytes; limit > 0 && size > limit {
+		return mail.Errorf(mail.KindTooLarge, "submit message", "the message has %d bytes, the provider takes %d", size, limit)
+	}
+	return nil
+}
+
 // accept puts bytes and submission into the store, or gives the one that was
 // faster with the same key.
-func (s *Service) accept(ctx context.Context, in *Input, sub *store.Submission, raw []byte) (out *store.Submission, err error) {
+func (s *Service) accept(ctx context.Context, k keyed, sub *store.Submission, sendAt time.Time, raw io.Reader) (*store.Submission, error) {
+	sub.Account, sub.IdempotencyKey, sub.Fingerprint = k.account, k.key, k.print
+	out, err := s.put(ctx, k, sub, sendAt, raw)
+	if out != sub && sub.Blob != "" {
+		s.dropBytes(ctx, sub) // nobody will send them, unless others have the same
+	}
+	return out, err
+}
+
+func (s *Service) put(ctx context.Context, k keyed, sub *store.Submission, sendAt time.Time, raw io.Reader) (out *store.Submission, err error) {
 	s.bytes.RLock()
 	defer s.bytes.RUnlock()
 	// The bytes are ours alone until the provider has them: on disk first.
-	ref, err := s.store.Blobs().Put(ctx, in.Account, bytes.NewReader(raw), true)
+	ref, err := s.store.Blobs().Put(ctx, sub.Account, raw, true)
 	if err != nil {
 		return nil, err
 	}
 	now := s.now()
 	sub.Blob, sub.Size = ref.Digest, ref.Size
-	sub.SendAt, sub.NextAt, sub.CreatedAt = in.SendAt.UTC(), now, now
+	sub.SendAt, sub.NextAt, sub.CreatedAt = sendAt.UTC(), now, now
 	sub.State = store.SubmissionSending
-	if in.SendAt.After(now) {
-		sub.State, sub.NextAt = store.SubmissionScheduled, in.SendAt.UTC()
+	if sendAt.After(now) {
+		sub.State, sub.NextAt = store.SubmissionScheduled, sendAt.UTC()
 	}
 	s.waiting.add(sub)
 	err = s.store.Update(ctx, func(tx store.Tx) error {
 		out = sub
-		old, err := s.byKey(tx, in, sub.Fingerprint)
+		old, err := s.byKey(tx, k)
 		if err != nil {
 			return err
 		}
