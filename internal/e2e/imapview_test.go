@@ -125,11 +125,16 @@ func (c *mailProgram) do(command string, literal []byte) (string, error) {
 			}
 		default:
 			if err := c.untagged(text, literals); err != nil {
-				return "", fmt.Errorf("%.100s: %w", command, err)
+				return "", &badResponse{fmt.Errorf("%.100s: %w", command, err)}
 			}
 		}
 	}
 }
+
+// badResponse is what no server may say.
+type badResponse struct{ error }
+
+func (e *badResponse) Unwrap() error { return e.error }
 
 // must runs a command that has to succeed.
 func (c *mailProgram) must(command string) error {
@@ -171,10 +176,7 @@ func (c *mailProgram) untagged(text string, literals [][]byte) error {
 	}
 	m := numbered.FindStringSubmatch(text)
 	if m == nil {
-		if strings.HasPrefix(text, "* BYE") {
-			return fmt.Errorf("%s", text)
-		}
-		return nil
+		return nil // a BYE too: the end of the connection follows
 	}
 	n, err := strconv.Atoi(m[1])
 	if err != nil {
@@ -235,7 +237,7 @@ func (c *mailProgram) complete(bodies bool) error {
 	ascending := func() error {
 		for i := 1; i < len(c.view); i++ {
 			if a, b := c.view[i-1].uid, c.view[i].uid; a != 0 && b != 0 && a >= b {
-				return fmt.Errorf("message %d has UID %d, the next has %d", i, a, b)
+				return &badResponse{fmt.Errorf("message %d has UID %d, the next has %d", i, a, b)}
 			}
 		}
 		return nil

@@ -85,6 +85,7 @@ func newLoad(s *soak) *load {
 	replies := (p.submissions - p.large) / 3
 	add(replies, s.reply)
 	add(p.submissions-p.large-replies, func(ctx context.Context, rng *rand.Rand) error { return s.send(ctx, rng, 0) })
+	add(p.mails, s.submitByMail)
 	rng := rand.New(rand.NewPCG(p.seed, 1))
 	rng.Shuffle(len(l.ops), func(i, j int) { l.ops[i], l.ops[j] = l.ops[j], l.ops[i] })
 	l.gate = newGate(int64(len(l.ops)))

@@ -56,8 +56,14 @@ func (s *soak) run() {
 		s.load.gate = newGate(2 * steps / int64(s.plan.stops+1))
 		work("stops", s.stopAll)
 	}
+	mailing, enough := context.WithCancel(ctx)
+	defer enough()
+	var programs sync.WaitGroup
+	programs.Go(func() { s.useMail(mailing) })
 	work("load", s.load.run)
 	group.Wait()
+	enough()
+	programs.Wait()
 	if err := context.Cause(ctx); err != nil {
 		s.t.Fatal(err)
 	}
@@ -71,6 +77,7 @@ func (s *soak) run() {
 	s.checkWebhooks()
 	s.checkSubscribers()
 	s.checkSubmissions()
+	s.checkMail()
 }
 
 // until waits until cond says yes. It gives up when nothing has moved, and what
@@ -106,6 +113,11 @@ func (s *soak) settled() string {
 		}
 	}
 	s.hist.mu.Unlock()
+	s.mail.mu.Lock()
+	if want := len(s.hist.submissions) + len(s.mail.sent); len(s.journal.ended) < want {
+		add("%d submissions have ended, %d were accepted", len(s.journal.ended), want)
+	}
+	s.mail.mu.Unlock()
 	if len(missing) > 0 { // before that there is no use in comparing
 		return fmt.Sprintf("%d events\n%s", len(s.journal.events), strings.Join(missing, "\n"))
 	}

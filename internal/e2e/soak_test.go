@@ -16,6 +16,8 @@ type plan struct {
 	// through GraphQL; submissions are new messages and replies, of which large
 	// have an attachment of 5 MB.
 	deliveries, edits, submissions, large int
+	// mails are submitted by a mail program.
+	mails int
 	// forgets is how often a provider forgets what happened in a mailbox so far.
 	forgets int
 	workers int
@@ -30,13 +32,13 @@ type plan struct {
 
 // reduced is what `make test` runs, full what `make soak` does.
 func reduced(seed uint64) plan {
-	p := plan{seed: seed, deliveries: 260, edits: 120, submissions: 24, large: 1, forgets: 1, workers: 8, cuts: 20}
+	p := plan{seed: seed, deliveries: 260, edits: 120, submissions: 24, large: 1, mails: 12, forgets: 1, workers: 8, cuts: 20}
 	p.least.unavailable, p.least.throttled, p.least.cut, p.least.dropped, p.least.doubled = 10, 10, 4, 20, 20
 	return p
 }
 
 func full(seed uint64) plan {
-	p := plan{seed: seed, deliveries: 2000, edits: 1200, submissions: 300, large: 12, forgets: 8, workers: 8, cuts: 200}
+	p := plan{seed: seed, deliveries: 2000, edits: 1200, submissions: 300, large: 12, mails: 150, forgets: 8, workers: 8, cuts: 200}
 	p.least.unavailable, p.least.throttled, p.least.cut, p.least.dropped, p.least.doubled = 50, 50, 10, 100, 100
 	return p
 }

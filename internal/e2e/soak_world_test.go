@@ -39,6 +39,7 @@ type soak struct {
 	subs  []*subscriber
 	hist  *history
 	load  *load
+	mail  mailPrograms
 	cfg   string
 	base  string
 
@@ -144,6 +145,7 @@ func newSoak(t *testing.T, p plan) *soak {
 	for _, address := range []string{ada, grace, alan} {
 		s.connect(address)
 	}
+	s.openMailPrograms()
 	return s
 }
 
@@ -177,6 +179,8 @@ func (s *soak) configure() {
 	s.t.Helper()
 	addr := freeAddress(s.t)
 	s.base = "http://" + addr
+	imap, smtp := freeDoor(s.t), freeDoor(s.t)
+	s.mail.imap, s.mail.smtp = imap["listen"].(string), smtp["listen"].(string)
 	var key [32]byte
 	_, _ = rand.Read(key[:])
 	keyFile := filepath.Join(s.dir, "master.key")
@@ -187,8 +191,8 @@ func (s *soak) configure() {
 		"public_url": s.base, "data_dir": filepath.Join(s.dir, "data"),
 		"master_key": settings{"file": keyFile},
 		"http":       settings{"listen": addr},
-		"imap":       freeDoor(s.t),
-		"smtp":       freeDoor(s.t),
+		"imap":       imap,
+		"smtp":       smtp,
 		"log":        settings{"level": "debug"},
 		"plugins":    settings{"dir": bin},
 		// A notification that was lost shall not be missed for ten minutes.
