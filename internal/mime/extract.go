@@ -1,34 +1,42 @@
 package mime
 
 import (
+	"encoding/binary"
 	"io"
+	"strings"
+
+	"github.com/klauspost/compress/s2"
 
 	"github.com/postern-mail/postern/plugins/sdk/mail"
 )
 
-// Extract is the decoded text of a message, folded by Fold, for search.
+// MaxExtract bounds the text of an Extract, in bytes of UTF-8.
+const MaxExtract = 4 << 20
+
+// Extract is the decoded text of a message for search, folded by Fold.
+//
+// The body is every part of type text/* and message/* that is a leaf, whatever
+// its disposition, with transfer encoding and charset undone, those of messages
+// inside of the message too. HTML is as the sender made it; words that are
+// written with character references beyond ASCII follow it as they are shown.
+// The header fields of parts and of inner messages are apart from the body, as
+// SEARCH BODY demands (RFC 9051, 6.4.4).
 type Extract struct {
 	// Headers are the fields of the message's own header in order: names in
-	// lower case, values decoded (RFC 2047), unfolded and folded by Fold.
+	// lower case, values decoded (RFC 2047), unfolded, and folded by Fold.
 	Headers []mail.Header
-	// Fields is the text of the header fields of its parts, and of messages
-	// inside of it: one field a line.
+	// Fields are the header fields of parts and of inner messages, one a line:
+	// "name: value", as in Headers.
 	Fields string
-	// Body is the text of all parts of type text/*, each ended by a NUL, so that
-	// nothing is found across them.
+	// Body is the text, each part ended by a NUL, so that nothing is found
+	// across two.
 	Body string
-	// More: the text is longer than what is held here. What is not found in the
-	// extract may be in the message: see Contains.
+	// More: the message has more text than is here. What is not found in the
+	// extract may be found by the function Contains.
 	More bool
 }
 
-// Encode gives the extract as compressed bytes, for the store.
-func (e *Extract) Encode() []byte { return nil }
-
-// DecodeExtract reads what Encode gave.
-func DecodeExtract(b []byte) (*Extract, error) { return &Extract{}, nil }
-
-// Scope says where Contains looks.
+// Scope says where to look.
 type Scope int
 
 // Scopes: the text of the body alone (SEARCH BODY), and the headers too
@@ -39,11 +47,107 @@ const (
 )
 
 // Contains reports whether the extract holds a string that Fold has folded.
-func (e *Extract) Contains(folded string, scope Scope) bool { return false }
+// The empty one is in every message.
+func (e *Extract) Contains(folded string, scope Scope) bool {
+	if folded == "" || strings.Contains(e.Body, folded) {
+		return true
+	}
+	if scope == InBody {
+		return false
+	}
+	for _, h := range e.Headers {
+		// The name is found, and what is before and behind the colon, only where
+		// a client looks for just that.
+		if strings.Contains(h.Value, folded) || strings.Contains(h.Name+": "+h.Value, folded) {
+			return true
+		}
+	}
+	return strings.Contains(e.Fields, folded)
+}
 
-// Contains looks for folded strings in the whole text of a message, also in
-// what its Extract does not hold, and tells of each whether it is there. It
-// holds no more than a few kilobytes of the message at a time.
-func Contains(r io.ReaderAt, size int64, folded []string, scope Scope) ([]bool, error) {
-	return make([]bool, len(folded)), nil
+// extract gathers the text of a message up to MaxExtract.
+func extract(r io.ReaderAt, root *entity) (*Extract, error) {
+	e := &Extract{}
+	var fields, body, aside strings.Builder
+	left := MaxExtract
+	t := &texts{r: r, visit: func(p piece) bool {
+		if left -= len(p.text) + len(p.name) + 3; left < 0 {
+			e.More = true
+			return false
+		}
+		switch p.kind {
+		case ownField:
+			e.Headers = append(e.Headers, mail.Header{Name: p.name, Value: p.text})
+		case partField:
+			fields.WriteString(p.name + ": " + p.text + "\n")
+		case bodyText:
+			to := &body
+			if p.aside {
+				to = &aside
+			}
+			to.WriteString(p.text)
+			if !p.more {
+				to.WriteByte(0)
+			}
+		}
+		return true
+	}}
+	err := t.walk(root)
+	e.Fields, e.Body = fields.String(), body.String()+aside.String()
+	return e, err
+}
+
+// extractVersion is the first byte of an encoded Extract.
+const extractVersion = 1
+
+// Encode gives the extract as compressed bytes, for the store.
+func (e *Extract) Encode() []byte {
+	more := byte(0)
+	if e.More {
+		more = 1
+	}
+	b := make([]byte, 0, len(e.Body)+len(e.Fields)+64*len(e.Headers)+32)
+	b = append(b, more)
+	b = binary.AppendUvarint(b, uint64(len(e.Headers)))
+	for _, h := range e.Headers {
+		b = appendBytes(b, h.Name)
+		b = appendBytes(b, h.Value)
+	}
+	b = appendBytes(b, e.Fields)
+	b = appendBytes(b, e.Body)
+	out := make([]byte, 1+s2.MaxEncodedLen(len(b)))
+	out[0] = extractVersion
+	return out[:1+len(s2.Encode(out[1:], b))]
+}
+
+// DecodeExtract reads what Encode gave.
+func DecodeExtract(b []byte) (*Extract, error) {
+	if len(b) == 0 || b[0] != extractVersion {
+		return nil, mail.Errorf(mail.KindInternal, "decode extract", "the version is not known")
+	}
+	// What was encoded is no longer than that by much; more is no extract.
+	if n, err := s2.DecodedLen(b[1:]); err != nil || n > 2*MaxExtract {
+		return nil, mail.Errorf(mail.KindInternal, "decode extract", "the bytes are not whole")
+	}
+	plain, err := s2.Decode(nil, b[1:])
+	if err != nil {
+		return nil, mail.Errorf(mail.KindInternal, "decode extract", "the bytes are not whole: %v", err)
+	}
+	d := &decoder{b: plain}
+	e := &Extract{More: d.byte() != 0}
+	n := d.number()
+	if n > int64(len(d.b)) {
+		d.bad, n = true, 0
+	}
+	if n > 0 {
+		e.Headers = make([]mail.Header, n)
+	}
+	for i := range e.Headers {
+		e.Headers[i] = mail.Header{Name: string(d.bytes()), Value: string(d.bytes())}
+	}
+	e.Fields, e.Body = string(d.bytes()), string(d.bytes())
+	if d.bad || len(d.b) > 0 {
+		return nil, mail.Errorf(mail.KindInternal, "decode extract", "the bytes are not whole")
+	}
+	return e, nil
 }

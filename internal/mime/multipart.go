@@ -37,17 +37,31 @@ func (m *multipart) next() bool {
 	return m.open
 }
 
-// guessBoundary gives the first line that could be a delimiter and comes again.
+// maxCandidates bounds how many lines guessBoundary compares.
+const maxCandidates = 10_000
+
+// guessBoundary gives the first line that could be a delimiter and comes again,
+// be it as the closing one.
 func guessBoundary(body []byte) string {
-	for rest := body; len(rest) > 0; {
+	first := map[string]int{} // by line: its place among the candidates
+	found, at := "", maxCandidates
+	for rest := body; len(rest) > 0 && len(first) < maxCandidates; {
 		var line []byte
 		line, rest, _ = bytes.Cut(rest, []byte("\n"))
 		line = bytes.TrimRight(line, " \t\r")
-		if len(line) > 6 && bytes.HasPrefix(line, []byte("--")) && bytes.Contains(rest, append([]byte("\n"), line...)) {
-			return string(line[2:])
+		if len(line) <= 6 || !bytes.HasPrefix(line, []byte("--")) {
+			continue
+		}
+		for _, name := range [][]byte{line, bytes.TrimSuffix(line, []byte("--"))} {
+			if i, ok := first[string(name)]; ok && i < at {
+				found, at = string(name[2:]), i
+			}
+		}
+		if _, ok := first[string(line)]; !ok {
+			first[string(line)] = len(first)
 		}
 	}
-	return ""
+	return found
 }
 
 // Read reads the current part.
