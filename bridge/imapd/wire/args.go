@@ -330,3 +330,24 @@ func (a *Args) Mailbox(utf8 bool) (string, error) {
 	}
 	return name, nil
 }
+
+// Pattern takes a mailbox pattern of LIST: a mailbox name in which the wildcards
+// "*" and "%" may stand bare.
+func (a *Args) Pattern(utf8 bool) (string, error) {
+	from := a.i
+	var s string
+	var err error
+	if c := a.Peek(); c == '"' || c == '{' {
+		s, err = a.String()
+	} else if s = a.run(isPattern); s == "" {
+		err = a.Fail("a pattern is missing")
+	}
+	if err == nil {
+		s, err = MailboxName(s, utf8)
+		if err != nil {
+			a.i = from
+			err = a.Fail(err.Error())
+		}
+	}
+	return s, err
+}

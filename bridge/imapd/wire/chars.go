@@ -30,3 +30,6 @@ func IsAtom(s string) bool {
 	}
 	return s != ""
 }
+
+// isPattern reports a list-char.
+func isPattern(c byte) bool { return c == '*' || c == '%' || isAString(c) }
