@@ -91,6 +91,9 @@ type Mailboxes interface {
 	// that have none, and reports whether there are more. When none are left
 	// UIDListed is set, and from then on PutMessage gives UIDs at once.
 	GiveUIDs(mailbox string, limit int) (more bool, err error)
+	// GiveUID gives a message of the mailbox its UID ahead of that: it was just
+	// stored there, and whoever did so is told its UID.
+	GiveUID(mailbox, message string) (uint32, error)
 	// UIDs lists rows with first <= UID <= last in ascending order.
 	UIDs(mailbox string, first, last uint32, limit int) ([]UID, error)
 	// SetDeleted sets IMAP's \Deleted on a row.

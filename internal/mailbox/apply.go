@@ -40,6 +40,8 @@ type applier struct {
 
 	// bodies are those that were brought before their messages are created.
 	bodies map[string]arrived
+	// local are keywords that we keep of messages from their creation on.
+	local map[string][]string
 	// dropped are the bytes of messages that are gone, removed their ids.
 	dropped, removed []string
 	// doubted are provider ids of messages of which our write's answer may be
@@ -242,6 +244,7 @@ func (a *applier) create(id string, it *mail.Item) error {
 	if a.direct {
 		m.Wrote = store.Write{Fields: guardedFields, At: a.asOf}
 	}
+	m.Local = slices.DeleteFunc(sortedSet(a.local[id]), m.HasKeyword)
 	if b, ok := a.bodies[id]; ok {
 		m.Blob, m.Size = b.ref.Digest, b.ref.Size
 		if b.tag != "" {

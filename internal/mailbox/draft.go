@@ -3,7 +3,6 @@ package mailbox
 import (
 	"bytes"
 	"context"
-	"errors"
 
 	"github.com/postern-mail/postern/internal/journal"
 	"github.com/postern-mail/postern/plugins/sdk/mail"
@@ -72,19 +71,11 @@ func (s *Service) draft(ctx context.Context, account, id string) (*store.Message
 
 // Stored writes a message that the provider has just stored for us.
 func (s *Service) Stored(ctx context.Context, acct *store.Account, told *mail.Message) (m *store.Message, err error) {
-	id := MessageID(acct.ID, told.ProviderID)
 	asOf := s.now()
 	err = s.journal.Update(ctx, func(tx store.Tx, b *journal.Batch) error {
-		it := &mail.Item{Kind: mail.ItemPresent, Fields: allFields, Message: *told}
 		a := s.applier(tx, b, acct, asOf)
 		a.direct = true
-		if err := a.present(it); err != nil {
-			return err
-		}
-		m, err = tx.Message(id)
-		if errors.Is(err, store.ErrNotFound) {
-			return nil
-		}
+		m, err = a.made(&mail.Item{Kind: mail.ItemPresent, Fields: allFields, Message: *told}, nil)
 		return err
 	})
 	s.Touch(ctx, acct.ID)

@@ -2,28 +2,217 @@ package mailbox
 
 import (
 	"context"
+	"errors"
+	"slices"
 
 	"github.com/postern-mail/postern/plugins/sdk/mail"
+	"github.com/postern-mail/postern/plugins/sdk/provider"
+	"github.com/postern-mail/postern/store"
 )
 
-// Expunge takes messages out of a mailbox for good, as IMAP's EXPUNGE means
-// it: out of a folder into the trash, out of the trash for good, and off a
-// label.
+// fate is what taking a message out of a mailbox means.
+type fate string
+
+const (
+	// fateTrash moves it to the trash.
+	fateTrash fate = "trash"
+	// fatePurge removes it for good.
+	fatePurge fate = "purge"
+	// fateOff takes the label off: it stays where it is besides.
+	fateOff fate = "off"
+	// fateArchive takes its only label off, and puts it where what has none is.
+	fateArchive fate = "archive"
+)
+
+// Expunge takes messages out of a mailbox, as IMAP's EXPUNGE means it (RFC
+// 9051, 6.4.3) and mail programs expect it: out of a folder into the trash, and
+// out of the trash for good. A label only comes off, and with its last label a
+// message is archived.
+//
+// A message that is not in the mailbox any more is left alone: somebody has
+// moved it, and its result says where it is. Each message has its own outcome;
+// one whose outcome is open has an error, and stays.
 func (s *Service) Expunge(ctx context.Context, mailbox string, ids []string) ([]Result, error) {
-	return nil, mail.Errorf(mail.KindInternal, "expunge", "not yet")
+	return s.expunge(ctx, mailbox, ids, false)
 }
 
-// Purge is Expunge that leaves nothing in the trash.
+// Purge is Expunge that leaves nothing in the trash: what is in no other
+// mailbox is removed for good.
 func (s *Service) Purge(ctx context.Context, mailbox string, ids []string) ([]Result, error) {
-	return nil, mail.Errorf(mail.KindInternal, "expunge", "not yet")
+	return s.expunge(ctx, mailbox, ids, true)
 }
 
-// SetDeleted sets or clears IMAP's \Deleted on rows of a mailbox's UID table.
-func (s *Service) SetDeleted(ctx context.Context, mailbox string, uids []uint32, deleted bool) error {
-	return mail.Errorf(mail.KindInternal, "mark deleted", "not yet")
+func (s *Service) expunge(ctx context.Context, mailbox string, ids []string, forGood bool) ([]Result, error) {
+	return s.bulk(ctx, ids, func(w *work) ([]Result, error) {
+		boxes, err := s.boxesOf(ctx, w.acct.ID)
+		if err != nil {
+			return nil, err
+		}
+		box := boxes[mailbox]
+		if box == nil {
+			return nil, notFound(store.ErrNotFound, "mailbox")
+		}
+		var out []Result
+		var here []*store.Message
+		for _, m := range w.messages {
+			if slices.Contains(m.In, mailbox) {
+				here = append(here, m)
+			} else {
+				out = append(out, Result{ID: m.ID, Message: m})
+			}
+		}
+		for f, group := range groupBy(here, func(m *store.Message) string { return string(expungeFate(box, boxes, m, forGood)) }) {
+			part := *w
+			part.messages = group
+			rs, err := s.take(ctx, &part, box, boxes, fate(f))
+			out = append(out, s.taken(group, rs, err, mailbox)...)
+		}
+		return out, nil
+	})
 }
 
-// MoveFrom moves messages from one mailbox into another.
-func (s *Service) MoveFrom(ctx context.Context, from, to string, ids []string) ([]Result, error) {
-	return nil, mail.Errorf(mail.KindInternal, "move", "not yet")
+// boxesOf reads an account's mailboxes, by id.
+func (s *Service) boxesOf(ctx context.Context, account string) (map[string]*store.Mailbox, error) {
+	out := map[string]*store.Mailbox{}
+	err := s.store.View(ctx, func(tx store.Tx) error {
+		list, err := tx.MailboxesOf(account)
+		for _, m := range list {
+			out[m.ID] = m
+		}
+		return err
+	})
+	return out, err
+}
+
+// expungeFate says what becomes of a message that leaves a mailbox.
+func expungeFate(box *store.Mailbox, boxes map[string]*store.Mailbox, m *store.Message, forGood bool) fate {
+	if box.Role == mail.RoleTrash {
+		return fatePurge
+	}
+	away := fateTrash
+	if forGood {
+		away = fatePurge
+	}
+	if box.Kind != mail.KindLabel {
+		return away
+	}
+	switch box.Role {
+	case mail.RoleJunk:
+		// It is under no other label, and would be mail again without this one.
+		return fatePurge
+	case mail.RoleDrafts, mail.RoleSent, mail.RoleAll:
+		// What a message is does not come off.
+		return away
+	}
+	shown, anywhere := false, false
+	for _, in := range m.In {
+		if in == box.ID || boxes[in] == nil {
+			continue
+		}
+		anywhere = true
+		shown = shown || boxes[in].Role != mail.RoleAll && !boxes[in].Hidden
+	}
+	switch {
+	case forGood && !shown:
+		return fatePurge
+	case anywhere:
+		return fateOff
+	case archiveOf(boxes) != nil:
+		return fateArchive
+	}
+	return fateTrash
+}
+
+// archiveOf is the mailbox of what has no other label; nil where there is none.
+func archiveOf(boxes map[string]*store.Mailbox) *store.Mailbox {
+	var found *store.Mailbox
+	for _, m := range boxes {
+		if m.Role == mail.RoleAll || m.Role == mail.RoleArchive && found == nil {
+			found = m
+		}
+	}
+	return found
+}
+
+// take has the provider take messages of one fate out of a mailbox.
+func (s *Service) take(ctx context.Context, w *work, box *store.Mailbox, boxes map[string]*store.Mailbox, f fate) ([]Result, error) {
+	switch f {
+	case fatePurge:
+		return s.purgeFrom(ctx, w, box)
+	case fateOff:
+		return s.update(ctx, w, Change{RemoveMailboxes: []string{box.ID}})
+	case fateArchive:
+		return s.update(ctx, w, Change{AddMailboxes: []string{archiveOf(boxes).ID}, RemoveMailboxes: []string{box.ID}})
+	}
+	return s.trash(ctx, w)
+}
+
+func (s *Service) trash(ctx context.Context, w *work) ([]Result, error) {
+	return s.send(ctx, w, mail.FieldMailboxes, func(ids []string) (*provider.ModifyResponse, error) {
+		return w.p.Delete(ctx, &provider.DeleteRequest{Call: write(w.acct), IDs: ids})
+	}, nil)
+}
+
+// purgeFrom removes messages for good. That cannot be taken back, and the
+// mirror may be behind: the provider is asked first where they are now.
+func (s *Service) purgeFrom(ctx context.Context, w *work, box *store.Mailbox) ([]Result, error) {
+	var pids []string
+	for _, m := range w.messages {
+		pids = append(pids, m.ProviderID)
+	}
+	f := &feed{s: s, acct: w.acct, p: w.p, info: w.info, refetch: map[string]struct{}{}}
+	f.state.Complete = true
+	if err := f.fetch(ctx, pids, false); err != nil {
+		return nil, err
+	}
+	var out []Result
+	part := *w
+	part.messages = nil
+	err := s.store.View(ctx, func(tx store.Tx) error {
+		out, part.messages = nil, nil
+		for _, asked := range w.messages {
+			m, err := tx.Message(asked.ID)
+			switch {
+			case errors.Is(err, store.ErrNotFound):
+				out = append(out, Result{ID: asked.ID})
+			case err != nil:
+				return err
+			case slices.Contains(m.In, box.ID):
+				part.messages = append(part.messages, m)
+			default:
+				out = append(out, Result{ID: asked.ID, Message: m})
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	rs, err := s.send(ctx, &part, purged, func(ids []string) (*provider.ModifyResponse, error) {
+		return w.p.Purge(ctx, &provider.DeleteRequest{Call: write(w.acct), IDs: ids})
+	}, nil)
+	return append(out, rs...), err
+}
+
+// taken gives the group's results, with an error for each message that is
+// still in the mailbox after all: what is not certain is not said to be done.
+func (s *Service) taken(group []*store.Message, rs []Result, err error, mailbox string) []Result {
+	if err != nil {
+		rs = nil
+		for _, m := range group {
+			rs = append(rs, Result{ID: m.ID, Err: err})
+		}
+	}
+	for i := range rs {
+		if m := rs[i].Message; rs[i].Err == nil && m != nil && slices.Contains(m.In, mailbox) {
+			rs[i].Err = notConfirmed("expunge")
+		}
+	}
+	return rs
+}
+
+// notConfirmed: the provider has answered, and the message is not where it
+// should be.
+func notConfirmed(op string) error {
+	return mail.Errorf(mail.KindUnavailable, op, "the provider has not confirmed the change; try again")
 }

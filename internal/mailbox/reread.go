@@ -5,11 +5,12 @@ import (
 	"slices"
 
 	"github.com/postern-mail/postern/plugins/sdk/provider"
+	"github.com/postern-mail/postern/store"
 )
 
 // readCopies reads the copies of which the provider's answer told too little
 // to mirror them. Where that fails, the feed tells of them later.
-func (s *Service) readCopies(ctx context.Context, w *work, told []provider.Result, rs []Result) {
+func (s *Service) readCopies(ctx context.Context, w *work, asked []*store.Message, told []provider.Result, rs []Result) {
 	missing := map[int]string{}
 	var ids []string
 	for i := range rs {
@@ -32,6 +33,11 @@ func (s *Service) readCopies(ctx context.Context, w *work, told []provider.Resul
 		if err != nil {
 			s.log.DebugContext(ctx, "copy not mirrored", "account", w.acct.ID, "error", err)
 			continue
+		}
+		if kept, err := s.keepLocal(ctx, w.acct, m.ID, asked[i].Local); err != nil {
+			s.log.WarnContext(ctx, "a copy lacks keywords of its original", "account", w.acct.ID, "message", m.ID, "error", err)
+		} else if kept != nil {
+			m = kept
 		}
 		rs[i].Message = m
 	}

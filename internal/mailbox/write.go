@@ -316,7 +316,7 @@ func (s *Service) send(ctx context.Context, w *work, fields mail.Fields, call fu
 		}
 		rs, overtaken := s.settle(ctx, w, chunk, fields, results, local)
 		if fields == 0 && local == nil {
-			s.readCopies(ctx, w, results, rs)
+			s.readCopies(ctx, w, chunk, results, rs)
 		}
 		s.readOvertaken(ctx, w, overtaken, rs)
 		out = append(out, rs...)
@@ -375,16 +375,9 @@ func (s *Service) settle(ctx context.Context, w *work, chunk []*store.Message, f
 
 func (s *Service) settleOne(a *applier, asked *store.Message, fields mail.Fields, r *provider.Result, local func(*store.Message)) (*store.Message, error) {
 	if fields == 0 && local == nil {
-		// A copy: a message of its own.
+		// A copy: a message of its own. What we alone keep goes along.
 		it := &mail.Item{Kind: mail.ItemPresent, Fields: r.Fields, Message: r.Message}
-		if err := a.present(it); err != nil {
-			return nil, err
-		}
-		m, err := a.tx.Message(MessageID(a.acct.ID, r.Message.ProviderID))
-		if errors.Is(err, store.ErrNotFound) {
-			return nil, nil
-		}
-		return m, err
+		return a.made(it, asked.Local)
 	}
 	old, err := a.known(asked.ID)
 	if errors.Is(err, store.ErrNotFound) {

@@ -15,6 +15,7 @@ func derivedCases() []Case {
 		{Name: "what is derived from a message goes with it", Run: derivedGoes},
 		{Name: "what is derived from bytes goes with the bytes", Run: derivedRenewed},
 		{Name: "a UID row tells size and date of its message", Run: uidDescribes},
+		{Name: "a message gets its UID ahead of the list", Run: uidAhead},
 		{Name: "an app password is found by id, hash and account", Run: appPasswordFound},
 		{Name: "app passwords go with their account", Run: appPasswordErased},
 		{Name: "names are subscribed to without a mailbox", Run: subscribedNames},
@@ -245,6 +246,54 @@ func uidDescribes(w *World) {
 	check("when it is deleted", "f2", 1235, m)
 	w.update(func(tx store.Tx) error { return tx.RenewUIDs("m1", 10) })
 	check("with a new UID", "f1", 1235, m)
+}
+
+func uidAhead(w *World) {
+	w.settle("a1", "f1", "f2")
+	w.put(message("m1", "a1", day(1), "f1"), message("m2", "a1", day(2), "f1"), message("m3", "a1", day(3), "f1"))
+	give := func(id string, want uint32) {
+		w.Helper()
+		w.update(func(tx store.Tx) error {
+			got, err := tx.GiveUID("f1", id)
+			if err == nil && got != want {
+				w.Errorf("%s got UID %d, want %d", id, got, want)
+			}
+			return err
+		})
+	}
+	give("m2", 1)
+	give("m2", 1) // it has one
+	w.view(func(tx store.Tx) error {
+		m, err := tx.Message("m2")
+		if err == nil && m.UIDs["f1"] != 1 {
+			w.Errorf("the message has UIDs %v", m.UIDs)
+		}
+		b, err2 := tx.Mailbox("f1")
+		if err2 == nil && (b.UIDListed || b.UIDNext != 2) {
+			w.Errorf("mailbox %+v", b)
+		}
+		return firstError(err, err2)
+	})
+	w.update(func(tx store.Tx) error {
+		more, err := tx.GiveUIDs("f1", 10)
+		if more {
+			w.Errorf("there is more")
+		}
+		return err
+	})
+	give("m3", 3)
+	var order []string
+	for _, r := range w.rows("f1") {
+		order = append(order, r.Message)
+	}
+	w.same("order", []string{"m2", "m1", "m3"}, order)
+	for what, fn := range map[string]func(store.Tx) error{
+		"in another mailbox": func(tx store.Tx) error { _, err := tx.GiveUID("f2", "m1"); return err },
+		"no message":         func(tx store.Tx) error { _, err := tx.GiveUID("f1", "m9"); return err },
+		"no mailbox":         func(tx store.Tx) error { _, err := tx.GiveUID("f9", "m1"); return err },
+	} {
+		w.absent(what, w.refused(what, fn))
+	}
 }
 
 func appPasswordFound(w *World) {

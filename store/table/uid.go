@@ -167,6 +167,32 @@ func (tx *Tx) GiveUIDs(mailbox string, limit int) (more bool, err error) {
 	return false, tx.putBox(m)
 }
 
+// GiveUID gives one message its UID, unless it has one.
+func (tx *Tx) GiveUID(mailbox, message string) (uint32, error) {
+	m, err := tx.box(mailbox)
+	if err != nil {
+		return 0, err
+	}
+	msg, err := tx.message(message)
+	if err != nil {
+		return 0, err
+	}
+	v, err := tx.must(bByMailbox, m.dateKey(msg.ReceivedAt, message))
+	if err != nil {
+		return 0, fmt.Errorf("message %s in mailbox %s: %w", message, mailbox, err)
+	}
+	if uid := uidOf(v); uid != 0 {
+		return uid, nil
+	}
+	if err := tx.giveUID(m, msg, msg.ModSeq); err != nil {
+		return 0, err
+	}
+	if err := tx.del(bUIDWait, m.waitKey(msg.ReceivedAt, message)); err != nil {
+		return 0, err
+	}
+	return m.state.UIDNext - 1, tx.putBox(m)
+}
+
 // UIDs lists rows of a mailbox's UID table.
 func (tx *Tx) UIDs(mailbox string, first, last uint32, limit int) ([]store.UID, error) {
 	l, err := tx.lifeOf(bMailbox, key(mailbox))
