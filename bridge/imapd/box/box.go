@@ -19,7 +19,6 @@
 package box
 
 import (
-	"context"
 	"slices"
 	"sync"
 	"time"
@@ -45,7 +44,7 @@ type Box struct {
 	account  string
 	sequence uint64 // of the account, up to which the rows are
 	rows     []row
-	sets     map[string]*set
+	sets     sets
 	validity uint32
 	next     uint32
 	modSeq   uint64
@@ -75,7 +74,7 @@ func (r *row) public() Row {
 }
 
 func newBox(s *Set, mailbox string) *Box {
-	return &Box{set: s, mailbox: mailbox, sets: map[string]*set{}, watchers: map[chan struct{}]struct{}{}}
+	return &Box{set: s, mailbox: mailbox, sets: sets{}, watchers: map[chan struct{}]struct{}{}}
 }
 
 // Release gives the Box back.
@@ -139,6 +138,13 @@ func (b *Box) Snapshot() Snapshot {
 		}
 	}
 	return s
+}
+
+// Version is that of the last change.
+func (b *Box) Version() uint64 {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return b.log.newest
 }
 
 // Stats are the counts of a mailbox.
@@ -252,25 +258,4 @@ func (b *Box) tally(r *row, by int) {
 		b.unsized += by
 	}
 	b.size += int64(by) * r.size
-}
-
-// intern gives the shared set of keywords; the caller holds the lock.
-func (b *Box) intern(keywords []string) *set {
-	key := setKey(keywords)
-	s := b.sets[key]
-	if s == nil {
-		s = newSet(keywords)
-		b.sets[key] = s
-	}
-	return s
-}
-
-// CatchUp brings the Box to what is committed now.
-func (b *Box) CatchUp(ctx context.Context) error {
-	b.step.Lock()
-	defer b.step.Unlock()
-	if !b.loaded { // written under step alone
-		return b.load(ctx)
-	}
-	return b.forward(ctx)
 }

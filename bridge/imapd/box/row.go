@@ -53,6 +53,9 @@ func FlagList(r Row) string {
 	return listOf(Flags(r))
 }
 
+// ListOf gives the flags of keywords as they go on the wire.
+func ListOf(keywords []string, deleted bool) string { return listOf(flagsOf(keywords, deleted)) }
+
 func listOf(flags []string) string { return "(" + strings.Join(flags, " ") + ")" }
 
 func deletedIndex(deleted bool) int {
@@ -73,8 +76,6 @@ type set struct {
 	// rows is how many messages have just this set.
 	rows int
 }
-
-func setKey(keywords []string) string { return strings.Join(keywords, " ") }
 
 func newSet(keywords []string) *set {
 	s := &set{keywords: keywords, seen: slices.Contains(keywords, mail.Seen)}

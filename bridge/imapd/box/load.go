@@ -1,0 +1,114 @@
+package box
+
+import (
+	"context"
+	"errors"
+	"math"
+	"strings"
+
+	"github.com/postern-mail/postern/plugins/sdk/mail"
+	"github.com/postern-mail/postern/store"
+)
+
+// pageRows is how many rows one transaction reads: it pins what it sees.
+const pageRows = 2000
+
+// load reads the table page by page. What changes meanwhile is in the journal
+// after the sequence from before the first page, and the step that follows
+// makes good for it.
+func (b *Box) load(ctx context.Context) error {
+	var m *store.Mailbox
+	var sequence uint64
+	err := b.set.store.View(ctx, func(tx store.Tx) (err error) {
+		if m, err = b.record(tx); err != nil {
+			return err
+		}
+		sequence, err = tx.LastSequence(m.Account)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if !m.UIDListed {
+		return mail.Errorf(mail.KindUnavailable, "open mailbox", "This mailbox is still being listed for the first time; try again in a moment")
+	}
+	known := sets{}
+	rows := make([]row, 0, m.Total+m.Total/16)
+	for first := uint32(1); ; {
+		var page []store.UID
+		err := b.set.store.View(ctx, func(tx store.Tx) (err error) {
+			page, err = tx.UIDs(b.mailbox, first, math.MaxUint32, pageRows)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		rows = appendPage(rows, page, known)
+		if len(page) < pageRows {
+			break
+		}
+		first = page[len(page)-1].UID + 1
+	}
+	b.mu.Lock()
+	b.loaded, b.account, b.sequence = true, m.Account, sequence
+	b.rows, b.sets, b.validity, b.next, b.modSeq = rows, known, m.UIDValidity, m.UIDNext, m.ModSeq
+	b.deleted, b.unsized, b.size = 0, 0, 0
+	for i := range b.rows {
+		b.tally(&b.rows[i], 1)
+	}
+	b.log.restart()
+	b.mu.Unlock()
+	return nil
+}
+
+func isNotFound(err error) bool { return errors.Is(err, store.ErrNotFound) }
+
+// record reads the mailbox's record.
+func (b *Box) record(tx store.Tx) (*store.Mailbox, error) {
+	m, err := tx.Mailbox(b.mailbox)
+	if isNotFound(err) {
+		return nil, mail.Errorf(mail.KindNotFound, "open mailbox", "The mailbox was deleted")
+	}
+	return m, err
+}
+
+// appendPage turns rows of the table into ours. The ids of a page lie in one
+// string, which saves a quarter of the memory.
+func appendPage(to []row, page []store.UID, known sets) []row {
+	var ids strings.Builder
+	for i := range page {
+		ids.WriteString(page[i].Message)
+	}
+	all := ids.String()
+	for i := range page {
+		u := &page[i]
+		id := all[:len(u.Message)]
+		all = all[len(u.Message):]
+		r := rowOf(u, known)
+		r.message = id
+		to = append(to, r)
+	}
+	return to
+}
+
+func rowOf(u *store.UID, known sets) row {
+	r := row{uid: u.UID, message: u.Message, set: known.get(u.Keywords), deleted: u.Deleted, modSeq: u.ModSeq, size: u.Size}
+	if !u.Date.IsZero() {
+		r.date = u.Date.Unix()
+	}
+	return r
+}
+
+// sets are the sets of keywords that a mailbox's messages have.
+type sets map[string]*set
+
+// get gives the shared set of keywords.
+func (s sets) get(keywords []string) *set {
+	key := strings.Join(keywords, " ")
+	shared := s[key]
+	if shared == nil {
+		shared = newSet(keywords)
+		s[key] = shared
+	}
+	return shared
+}

@@ -1,0 +1,121 @@
+package session
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/rand"
+	"io"
+	"net/mail"
+	"slices"
+	"strings"
+
+	"github.com/postern-mail/postern/internal/mailbox"
+	sdk "github.com/postern-mail/postern/plugins/sdk/mail"
+	"github.com/postern-mail/postern/store"
+)
+
+// Append stores a message (RFC 9051, 6.3.12). It may answer before it has read
+// all of raw. What is appended to the sent mail and was submitted here is there
+// already, or comes from the provider by itself: then that copy is the answer,
+// so that it exists once, whatever the client is set to do.
+func (s *Session) Append(ctx context.Context, name string, r AppendRequest, raw io.Reader) (*AppendData, error) {
+	if err := s.mayWrite(); err != nil {
+		return nil, err
+	}
+	to, err := s.target(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	if r.Size > s.server.opts.AppendLimit {
+		return nil, sdk.Errorf(sdk.KindTooLarge, "append", "A message may have at most %d octets", s.server.opts.AppendLimit)
+	}
+	keywords, deleted, err := keywordsOf(r.Flags)
+	if err != nil {
+		return nil, badCommand(err.Error())
+	}
+	in := bufio.NewReaderSize(raw, headerPeek)
+	m, err := s.sent(ctx, to.mailbox, in)
+	if err != nil {
+		return nil, err
+	}
+	if m == nil {
+		m, err = s.server.opts.Mirror.Append(ctx, mailbox.AppendInput{
+			Account: s.account, Mailbox: to.mailbox.ID, Keywords: keywords, Date: r.Date, Operation: rand.Text(),
+		}, in, r.Size)
+		if err != nil {
+			return nil, err
+		}
+	} else if err := s.flagSent(ctx, m, keywords); err != nil {
+		return nil, err
+	}
+	data := &AppendData{UIDValidity: to.mailbox.UIDValidity}
+	if m == nil {
+		return data, nil
+	}
+	data.UID = m.UIDs[to.mailbox.ID]
+	if deleted && data.UID != 0 {
+		if err := s.server.opts.Mirror.SetDeleted(ctx, to.mailbox.ID, []uint32{data.UID}, true); err != nil {
+			return nil, err
+		}
+	}
+	return data, nil
+}
+
+// headerPeek is how much of a message is looked at for its Message-ID.
+const headerPeek = 64 << 10
+
+// sent gives the copy of a message that this gateway has sent, nil where it
+// has not.
+func (s *Session) sent(ctx context.Context, to *store.Mailbox, raw *bufio.Reader) (*store.Message, error) {
+	if s.server.opts.Submissions == nil || to.Role != sdk.RoleSent {
+		return nil, nil
+	}
+	head, err := raw.Peek(headerPeek)
+	if err != nil && err != io.EOF {
+		return nil, err
+	}
+	id := messageID(head)
+	if id == "" {
+		return nil, nil
+	}
+	m, err := s.server.opts.Submissions.Sent(ctx, s.account, id)
+	if err != nil || m == nil || m.UIDs[to.ID] == 0 {
+		return nil, err
+	}
+	return m, nil
+}
+
+// messageID finds the Message-ID in the beginning of a message.
+func messageID(head []byte) string {
+	for _, end := range []string{"\r\n\r\n", "\n\n"} {
+		if i := bytes.Index(head, []byte(end)); i >= 0 {
+			head = head[:i+len(end)]
+		}
+	}
+	m, err := mail.ReadMessage(bytes.NewReader(append(slices.Clone(head), "\r\n\r\n"...)))
+	if err != nil {
+		return ""
+	}
+	id := strings.TrimSpace(m.Header.Get("Message-Id"))
+	return strings.TrimSuffix(strings.TrimPrefix(id, "<"), ">")
+}
+
+// flagSent gives a copy the flags that the client wanted its own to have.
+func (s *Session) flagSent(ctx context.Context, m *store.Message, keywords []string) error {
+	var add []string
+	have := m.AllKeywords()
+	for _, k := range keywords {
+		if k != sdk.Draft && !slices.Contains(have, k) {
+			add = append(add, k)
+		}
+	}
+	if len(add) == 0 {
+		return nil
+	}
+	rs, err := s.server.opts.Mirror.Update(ctx, []string{m.ID}, mailbox.Change{AddKeywords: add})
+	if err == nil {
+		err = rs[0].Err
+	}
+	return err
+}

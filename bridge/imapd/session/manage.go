@@ -1,0 +1,244 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/postern-mail/postern/plugins/sdk/mail"
+	"github.com/postern-mail/postern/store"
+)
+
+// settleTime is how long a command that made a mailbox waits until it can be
+// selected: until the provider said that there is nothing in it.
+const settleTime = 20 * time.Second
+
+// Create makes a mailbox, and those above it (RFC 9051, 6.3.4).
+func (s *Session) Create(ctx context.Context, name string) error {
+	if err := s.mayWrite(); err != nil {
+		return err
+	}
+	name = strings.TrimSuffix(name, string(Delimiter)) // says only that others will follow below
+	t, err := s.tree(ctx)
+	if err != nil {
+		return err
+	}
+	if t.byName[foldInbox(name)] != nil {
+		return withCode("ALREADYEXISTS", mail.Errorf(mail.KindConflict, "create mailbox", "There is a mailbox of that name"))
+	}
+	parent, leaf, err := s.above(ctx, t, foldInbox(name))
+	if err != nil {
+		return err
+	}
+	m, err := s.server.opts.Mirror.CreateMailbox(ctx, s.account, parent, leaf)
+	if err != nil {
+		return err
+	}
+	return s.made(ctx, m, foldInbox(name))
+}
+
+// above finds the mailbox above a name, and makes it where it is not there. It
+// gives its id, empty for the top, and the last level as the provider is to
+// have it.
+func (s *Session) above(ctx context.Context, t *tree, name string) (parent, leaf string, err error) {
+	levels := strings.Split(name, string(Delimiter))
+	for i, level := range levels {
+		leaf = decodeName(level)
+		if strings.TrimSpace(leaf) == "" {
+			return "", "", mail.Errorf(mail.KindInvalid, "create mailbox", "A mailbox's name has no empty level")
+		}
+		if i == len(levels)-1 {
+			return parent, leaf, nil
+		}
+		if n := t.byName[strings.Join(levels[:i+1], string(Delimiter))]; n != nil {
+			parent = n.mailbox.ID
+			continue
+		}
+		m, err := s.server.opts.Mirror.CreateMailbox(ctx, s.account, parent, leaf)
+		if err != nil {
+			return "", "", err
+		}
+		parent = m.ID
+	}
+	return "", "", errors.New("a name without a level") // Split gives one at least
+}
+
+// made waits until a new mailbox can be selected, and takes over a
+// subscription to its name.
+func (s *Session) made(ctx context.Context, m *store.Mailbox, name string) error {
+	err := s.server.opts.Store.Update(ctx, func(tx store.Tx) error { return tx.DeleteSubscribedName(s.account, name) })
+	if err != nil {
+		return err
+	}
+	if m.UIDListed {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, settleTime)
+	defer cancel()
+	if err := s.server.opts.Mirror.Sync(ctx, s.account); err != nil {
+		// It is there; that it cannot be selected yet is told by who tries.
+		s.server.log.InfoContext(ctx, "new mailbox not listed yet", "account", s.account, "mailbox", m.ID, "error", err)
+	}
+	return nil
+}
+
+// Delete removes a mailbox as the provider does (RFC 9051, 6.3.5).
+func (s *Session) Delete(ctx context.Context, name string) error {
+	if err := s.mayWrite(); err != nil {
+		return err
+	}
+	t, err := s.tree(ctx)
+	if err != nil {
+		return err
+	}
+	n, err := t.find(name)
+	if err != nil {
+		return err
+	}
+	if n.name == inbox {
+		return mail.Errorf(mail.KindInvalid, "delete mailbox", "INBOX cannot be deleted")
+	}
+	if len(n.children) > 0 {
+		return withCode("HASCHILDREN", mail.Errorf(mail.KindInvalid, "delete mailbox", "There are mailboxes below this one"))
+	}
+	if err := s.server.opts.Mirror.DeleteMailbox(ctx, n.mailbox.ID); err != nil {
+		return err
+	}
+	if n.mailbox.Subscription != store.Subscribed {
+		return nil
+	}
+	// Who subscribed to a name stays subscribed (RFC 9051, 6.3.7).
+	return s.server.opts.Store.Update(ctx, func(tx store.Tx) error { return tx.PutSubscribedName(s.account, n.name) })
+}
+
+// Rename gives a mailbox another name or place (RFC 9051, 6.3.6).
+func (s *Session) Rename(ctx context.Context, name, to string) error {
+	if err := s.mayWrite(); err != nil {
+		return err
+	}
+	to = foldInbox(strings.TrimSuffix(to, string(Delimiter)))
+	t, err := s.tree(ctx)
+	if err != nil {
+		return err
+	}
+	n, err := t.find(name)
+	if err != nil {
+		return err
+	}
+	if t.byName[to] != nil {
+		return withCode("ALREADYEXISTS", mail.Errorf(mail.KindConflict, "rename mailbox", "There is a mailbox of that name"))
+	}
+	if n.name == inbox {
+		return s.renameInbox(ctx, n.mailbox, to)
+	}
+	if strings.HasPrefix(to, n.name+string(Delimiter)) {
+		return mail.Errorf(mail.KindInvalid, "rename mailbox", "A mailbox cannot go below itself")
+	}
+	parent, leaf, err := s.above(ctx, t, to)
+	if err != nil {
+		return err
+	}
+	var place *string
+	if parent != n.mailbox.Parent {
+		place = &parent
+	}
+	_, err = s.server.opts.Mirror.RenameMailbox(ctx, n.mailbox.ID, leaf, place)
+	return err
+}
+
+// renameInbox moves what is in the inbox to a new mailbox; the inbox stays, as
+// do mailboxes below it (RFC 9051, 6.3.6).
+func (s *Session) renameInbox(ctx context.Context, from *store.Mailbox, to string) error {
+	if err := s.Create(ctx, to); err != nil {
+		return err
+	}
+	target, err := s.target(ctx, to)
+	if err != nil {
+		return err
+	}
+	b, err := s.server.boxes.Open(ctx, from.ID)
+	if err != nil {
+		return err
+	}
+	defer b.Release()
+	var o outcome
+	err = inBatches(ctx, b.Snapshot().UIDs, func(ctx context.Context, uids []uint32) error {
+		var ids []string
+		for _, r := range b.Rows(uids, nil) {
+			if r.UID != 0 {
+				ids = append(ids, r.Message)
+			}
+		}
+		if len(ids) == 0 {
+			return nil
+		}
+		rs, err := s.server.opts.Mirror.MoveFrom(ctx, from.ID, target.mailbox.ID, ids)
+		if err != nil {
+			return err
+		}
+		for i := range rs {
+			o.note(rs[i].Err)
+		}
+		return nil
+	})
+	if err == nil && o.fail > 0 {
+		e := *asError(o.failed)
+		e.Message = o.answer(true, "moved").Text
+		err = &e
+	}
+	return err
+}
+
+// asError gives the *mail.Error that an error is.
+func asError(err error) *mail.Error {
+	var e *mail.Error
+	if errors.As(err, &e) {
+		return e
+	}
+	return &mail.Error{Kind: mail.KindInternal, Op: "change mail", Err: err}
+}
+
+// Subscribe has a mailbox listed among the subscribed ones (RFC 9051, 6.3.7).
+// There must be one of that name.
+func (s *Session) Subscribe(ctx context.Context, name string) error {
+	return s.subscribe(ctx, name, store.Subscribed)
+}
+
+// Unsubscribe is the opposite (RFC 9051, 6.3.8).
+func (s *Session) Unsubscribe(ctx context.Context, name string) error {
+	return s.subscribe(ctx, name, store.Unsubscribed)
+}
+
+func (s *Session) subscribe(ctx context.Context, name string, to store.Subscription) error {
+	if err := s.mayWrite(); err != nil {
+		return err
+	}
+	t, err := s.tree(ctx)
+	if err != nil {
+		return err
+	}
+	n, err := t.find(name)
+	if err != nil {
+		for _, stray := range t.subscribed {
+			if stray == name {
+				if to == store.Subscribed {
+					return nil
+				}
+				return s.server.opts.Store.Update(ctx, func(tx store.Tx) error { return tx.DeleteSubscribedName(s.account, name) })
+			}
+		}
+		return err
+	}
+	return s.server.opts.Store.Update(ctx, func(tx store.Tx) error {
+		m, err := tx.Mailbox(n.mailbox.ID)
+		if errors.Is(err, store.ErrNotFound) {
+			return mail.Errorf(mail.KindNotFound, "subscribe", "The mailbox was deleted")
+		}
+		if err != nil || m.Subscription == to {
+			return err
+		}
+		m.Subscription = to
+		return tx.PutMailbox(m)
+	})
+}

@@ -1,0 +1,136 @@
+package session
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/postern-mail/postern/plugins/sdk/mail"
+	"github.com/postern-mail/postern/store"
+)
+
+// tree is an account's mailboxes under their names.
+type tree struct {
+	nodes  []*node // INBOX first, then by name
+	byName map[string]*node
+	byID   map[string]*node
+	// subscribed are names that were subscribed to and have no mailbox.
+	subscribed []string
+}
+
+type node struct {
+	mailbox  *store.Mailbox
+	name     string
+	children []*node
+}
+
+// tree reads the account's mailboxes.
+func (s *Session) tree(ctx context.Context) (*tree, error) {
+	var list []*store.Mailbox
+	var names []string
+	err := s.server.opts.Store.View(ctx, func(tx store.Tx) (err error) {
+		if list, err = tx.MailboxesOf(s.account); err != nil {
+			return err
+		}
+		names, err = tx.SubscribedNames(s.account)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return newTree(list, names), nil
+}
+
+func newTree(list []*store.Mailbox, subscribed []string) *tree {
+	t := &tree{byName: map[string]*node{}, byID: map[string]*node{}}
+	for _, m := range list {
+		t.byID[m.ID] = &node{mailbox: m}
+	}
+	// Of siblings with one name the older keeps it; ids decide where that does
+	// not.
+	slices.SortFunc(list, func(a, b *store.Mailbox) int {
+		if c := a.CreatedAt.Compare(b.CreatedAt); c != 0 {
+			return c
+		}
+		return strings.Compare(a.ID, b.ID)
+	})
+	for _, m := range list {
+		if m.Role == mail.RoleInbox { // the name is its own, whoever else has it
+			t.take(t.byID[m.ID], inbox)
+		}
+	}
+	for _, m := range list {
+		t.place(m.ID, len(list))
+	}
+	for _, name := range subscribed {
+		if t.byName[name] == nil {
+			t.subscribed = append(t.subscribed, name)
+		}
+	}
+	slices.SortFunc(t.nodes, func(a, b *node) int {
+		if first := a.name == inbox; first || b.name == inbox {
+			if first {
+				return -1
+			}
+			return 1
+		}
+		return strings.Compare(a.name, b.name)
+	})
+	return t
+}
+
+// place names a mailbox, after its parents. depth ends what a damaged answer of
+// a provider could make a ring.
+func (t *tree) place(id string, depth int) *node {
+	n := t.byID[id]
+	if n == nil || n.name != "" {
+		return n
+	}
+	var parent *node
+	if depth > 0 && n.mailbox.Parent != "" {
+		parent = t.place(n.mailbox.Parent, depth-1)
+		if n.name != "" {
+			return n
+		}
+	}
+	name := encodeName(n.mailbox.Name)
+	if parent != nil {
+		name = parent.name + string(Delimiter) + name
+		parent.children = append(parent.children, n)
+	}
+	if folded := foldInbox(name); parent == nil && folded == inbox {
+		name = folded
+	}
+	if t.byName[name] != nil || name == inbox {
+		name += "=~" + id[max(0, len(id)-8):]
+	}
+	t.take(n, name)
+	return n
+}
+
+func (t *tree) take(n *node, name string) {
+	n.name = name
+	t.byName[name] = n
+	t.nodes = append(t.nodes, n)
+}
+
+// find gives the mailbox of a name.
+func (t *tree) find(name string) (*node, error) {
+	if n := t.byName[foldInbox(name)]; n != nil {
+		return n, nil
+	}
+	return nil, mail.Errorf(mail.KindNotFound, "find mailbox", "There is no mailbox of that name")
+}
+
+// shown reports whether a mailbox is listed where it was not asked for by its
+// whole name: hidden ones are where their owner subscribed to them, or where
+// one below them is listed.
+func (n *node) shown() bool {
+	return !n.mailbox.Hidden || n.mailbox.Subscription == store.Subscribed || slices.ContainsFunc(n.children, (*node).shown)
+}
+
+// uses are the special uses of RFC 6154 that roles are.
+var uses = map[mail.Role]string{
+	mail.RoleAll: `\All`, mail.RoleArchive: `\Archive`, mail.RoleDrafts: `\Drafts`, mail.RoleFlagged: `\Flagged`,
+	mail.RoleJunk: `\Junk`, mail.RoleSent: `\Sent`, mail.RoleTrash: `\Trash`,
+}
