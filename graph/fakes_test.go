@@ -44,8 +44,11 @@ type fakes struct {
 	tested    event.Type
 	replay    service.Replay
 	revoked   [2]bool
-	calls     map[string]int
-	open      int
+	// passwords are the app passwords by account.
+	passwords   map[string][]*store.AppPassword
+	newPassword service.AppPasswordInput
+	calls       map[string]int
+	open        int
 }
 
 // called counts a call and gives the failure that was ordered.

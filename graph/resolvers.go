@@ -12,6 +12,7 @@ type (
 	mutationResolver     struct{ *Server }
 	subscriptionResolver struct{ *Server }
 	accountResolver      struct{ *Server }
+	appPasswordResolver  struct{ *Server }
 	attachmentResolver   struct{ *Server }
 	attemptResolver      struct{ *Server }
 	endpointKeyResolver  struct{ *Server }
@@ -33,6 +34,7 @@ func (r *resolvers) Query() generated.QueryResolver                 { return que
 func (r *resolvers) Mutation() generated.MutationResolver           { return mutationResolver{r.s} }
 func (r *resolvers) Subscription() generated.SubscriptionResolver   { return subscriptionResolver{r.s} }
 func (r *resolvers) Account() generated.AccountResolver             { return accountResolver{r.s} }
+func (r *resolvers) AppPassword() generated.AppPasswordResolver     { return appPasswordResolver{r.s} }
 func (r *resolvers) Attachment() generated.AttachmentResolver       { return attachmentResolver{r.s} }
 func (r *resolvers) Attempt() generated.AttemptResolver             { return attemptResolver{r.s} }
 func (r *resolvers) Delivery() generated.DeliveryResolver           { return deliveryResolver{r.s} }

@@ -130,6 +130,7 @@ func TestEveryFieldHasAValue(t *testing.T) {
 		Keys:   []service.EndpointKey{{ID: "key_1", Kind: service.SignatureEd25519, PublicKey: "whpk_x", CreatedAt: epoch0, ExpiresAt: epoch0}},
 		Health: service.EndpointHealth{FailingSince: epoch0, Failures: 2, LastSuccessAt: epoch0, PausedUntil: epoch0}}
 	w.fake.endpoints = []*service.Endpoint{ep}
+	w.fake.passwords[a.ID] = []*store.AppPassword{{ID: "p-1", Name: "mutt", Scopes: []string{"imap"}, HideCaps: []string{"BINARY"}, CreatedAt: epoch0, LastUsedAt: epoch0}}
 	sub := &store.Submission{ID: "sub-1", Account: a.ID, State: store.SubmissionFailed, Subject: "Out", Recipients: []string{"x@example.com"},
 		MessageID: "out@example.com", SentProviderID: "msg-001", Error: "forbidden: refused", Attempts: 1, SendAt: epoch0, CreatedAt: epoch0, DoneAt: epoch0}
 	var pending, dead *store.Delivery
@@ -196,7 +197,7 @@ func TestEveryFieldHasAValue(t *testing.T) {
 		seen(schema, schema.Query, answer.Data, found)
 	}
 	// Only mutations give these; TestMutations looks at them.
-	exceptions := map[string]bool{"ConnectLink": true, "EndpointWithSecret": true, "RedeliverPayload": true, "UpdateMessagesPayload": true, "MessageResult": true, "MessageError": true}
+	exceptions := map[string]bool{"ConnectLink": true, "EndpointWithSecret": true, "AppPasswordWithSecret": true, "RedeliverPayload": true, "UpdateMessagesPayload": true, "MessageResult": true, "MessageError": true}
 	var missing []string
 	for name, def := range schema.Types {
 		if def.Kind != ast.Object || strings.HasPrefix(name, "__") || exceptions[name] || def == schema.Mutation || def == schema.Subscription {

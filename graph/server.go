@@ -42,6 +42,8 @@ type Services struct {
 	Submissions service.Submissions
 	Endpoints   service.Endpoints
 	Deliverer   service.Deliverer
+	// AppPasswords let mail programs in.
+	AppPasswords service.AppPasswords
 }
 
 // Options are settings; the zero value of each has a default.

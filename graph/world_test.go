@@ -54,7 +54,7 @@ func newWorld(t testing.TB, change ...func(*graph.Options)) *world {
 	w := &world{t: t, bus: &event.Bus{}, metrics: prometheus.NewRegistry(), log: &lockedBuffer{}, now: epoch0}
 	w.store = openStore(t, w.clock)
 	w.journal = journal.New(w.store, w.bus, w.clock)
-	w.fake = &fakes{w: w, contents: map[string]*mime.Content{}, fail: map[string]error{}}
+	w.fake = &fakes{w: w, contents: map[string]*mime.Content{}, fail: map[string]error{}, passwords: map[string][]*store.AppPassword{}}
 	opts := graph.Options{
 		Now: w.clock, Metrics: w.metrics,
 		Log: slog.New(slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
@@ -68,7 +68,7 @@ func newWorld(t testing.TB, change ...func(*graph.Options)) *world {
 	f := w.fake
 	server, err := graph.New(w.store, w.bus, graph.Services{
 		Auth: f, Providers: f, Accounts: f, Mailboxes: f, Mailer: f, Reader: f, Bytes: f,
-		Drafts: f, Submissions: f, Endpoints: f, Deliverer: f,
+		Drafts: f, Submissions: f, Endpoints: f, Deliverer: f, AppPasswords: f,
 	}, opts)
 	if err != nil {
 		t.Fatal(err)

@@ -34,6 +34,7 @@ type Config = graphql.Config[ResolverRoot, DirectiveRoot, ComplexityRoot]
 
 type ResolverRoot interface {
 	Account() AccountResolver
+	AppPassword() AppPasswordResolver
 	Attachment() AttachmentResolver
 	Attempt() AttemptResolver
 	Delivery() DeliveryResolver
@@ -59,26 +60,27 @@ type DirectiveRoot struct {
 
 type ComplexityRoot struct {
 	Account struct {
-		Address     func(childComplexity int) int
-		ConnectedAt func(childComplexity int) int
-		CreatedAt   func(childComplexity int) int
-		ExternalID  func(childComplexity int) int
-		ID          func(childComplexity int) int
-		Identities  func(childComplexity int) int
-		LastSyncAt  func(childComplexity int) int
-		Mailboxes   func(childComplexity int) int
-		Messages    func(childComplexity int, first *int, after *string, filter *MessageFilter) int
-		Mirror      func(childComplexity int) int
-		Name        func(childComplexity int) int
-		Paused      func(childComplexity int) int
-		Progress    func(childComplexity int) int
-		Provider    func(childComplexity int) int
-		Search      func(childComplexity int, query string, first *int, after *string) int
-		State       func(childComplexity int) int
-		StateReason func(childComplexity int) int
-		SyncedAt    func(childComplexity int) int
-		Threads     func(childComplexity int, first *int, after *string) int
-		Watch       func(childComplexity int) int
+		Address      func(childComplexity int) int
+		AppPasswords func(childComplexity int) int
+		ConnectedAt  func(childComplexity int) int
+		CreatedAt    func(childComplexity int) int
+		ExternalID   func(childComplexity int) int
+		ID           func(childComplexity int) int
+		Identities   func(childComplexity int) int
+		LastSyncAt   func(childComplexity int) int
+		Mailboxes    func(childComplexity int) int
+		Messages     func(childComplexity int, first *int, after *string, filter *MessageFilter) int
+		Mirror       func(childComplexity int) int
+		Name         func(childComplexity int) int
+		Paused       func(childComplexity int) int
+		Progress     func(childComplexity int) int
+		Provider     func(childComplexity int) int
+		Search       func(childComplexity int, query string, first *int, after *string) int
+		State        func(childComplexity int) int
+		StateReason  func(childComplexity int) int
+		SyncedAt     func(childComplexity int) int
+		Threads      func(childComplexity int, first *int, after *string) int
+		Watch        func(childComplexity int) int
 	}
 
 	AccountConnection struct {
@@ -95,6 +97,20 @@ type ComplexityRoot struct {
 	Address struct {
 		Email func(childComplexity int) int
 		Name  func(childComplexity int) int
+	}
+
+	AppPassword struct {
+		CreatedAt        func(childComplexity int) int
+		HideCapabilities func(childComplexity int) int
+		ID               func(childComplexity int) int
+		LastUsedAt       func(childComplexity int) int
+		Name             func(childComplexity int) int
+		Scopes           func(childComplexity int) int
+	}
+
+	AppPasswordWithSecret struct {
+		AppPassword func(childComplexity int) int
+		Password    func(childComplexity int) int
 	}
 
 	Attachment struct {
@@ -352,6 +368,7 @@ type ComplexityRoot struct {
 		CancelReplay         func(childComplexity int, id string) int
 		CancelSubmission     func(childComplexity int, id string) int
 		CopyMessages         func(childComplexity int, ids []string, to string) int
+		CreateAppPassword    func(childComplexity int, input CreateAppPasswordInput) int
 		CreateEndpoint       func(childComplexity int, input CreateEndpointInput) int
 		CreateMailbox        func(childComplexity int, input CreateMailboxInput) int
 		DeleteDraft          func(childComplexity int, id string) int
@@ -364,6 +381,7 @@ type ComplexityRoot struct {
 		Redeliver            func(childComplexity int, ids []string, filter *store.DeliveryFilter, to *string, perSecond *int, dryRun *bool) int
 		RenameMailbox        func(childComplexity int, input RenameMailboxInput) int
 		Replay               func(childComplexity int, input ReplayInput) int
+		RevokeAppPassword    func(childComplexity int, id string) int
 		RotateEndpointSecret func(childComplexity int, id string, signature *service.SignatureKind, overlapSeconds *int) int
 		SaveDraft            func(childComplexity int, input SaveDraftInput) int
 		SendTestEvent        func(childComplexity int, id string, typeArg *event.Type) int
@@ -512,12 +530,16 @@ type AccountResolver interface {
 
 	StateReason(ctx context.Context, obj *store.Account) (*string, error)
 	Identities(ctx context.Context, obj *store.Account) ([]*mail.Identity, error)
+	AppPasswords(ctx context.Context, obj *store.Account) ([]*store.AppPassword, error)
 
 	Mailboxes(ctx context.Context, obj *store.Account) ([]*store.Mailbox, error)
 	Messages(ctx context.Context, obj *store.Account, first *int, after *string, filter *MessageFilter) (*MessageConnection, error)
 	Threads(ctx context.Context, obj *store.Account, first *int, after *string) (*ThreadConnection, error)
 	Search(ctx context.Context, obj *store.Account, query string, first *int, after *string) (*MessageConnection, error)
 	Progress(ctx context.Context, obj *store.Account) (*Progress, error)
+}
+type AppPasswordResolver interface {
+	HideCapabilities(ctx context.Context, obj *store.AppPassword) ([]string, error)
 }
 type AttachmentResolver interface {
 	Name(ctx context.Context, obj *service.Attachment) (*string, error)
@@ -644,6 +666,8 @@ type MutationResolver interface {
 	CancelSubmission(ctx context.Context, id string) (*store.Submission, error)
 	SaveDraft(ctx context.Context, input SaveDraftInput) (*store.Message, error)
 	DeleteDraft(ctx context.Context, id string) (string, error)
+	CreateAppPassword(ctx context.Context, input CreateAppPasswordInput) (*AppPasswordWithSecret, error)
+	RevokeAppPassword(ctx context.Context, id string) (string, error)
 	CreateEndpoint(ctx context.Context, input CreateEndpointInput) (*EndpointWithSecret, error)
 	UpdateEndpoint(ctx context.Context, input UpdateEndpointInput) (*service.Endpoint, error)
 	DeleteEndpoint(ctx context.Context, id string) (string, error)
@@ -731,6 +755,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Account.Address(childComplexity), true
+	case "Account.appPasswords":
+		if e.ComplexityRoot.Account.AppPasswords == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Account.AppPasswords(childComplexity), true
 	case "Account.connectedAt":
 		if e.ComplexityRoot.Account.ConnectedAt == nil {
 			break
@@ -905,6 +935,56 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Address.Name(childComplexity), true
+
+	case "AppPassword.createdAt":
+		if e.ComplexityRoot.AppPassword.CreatedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AppPassword.CreatedAt(childComplexity), true
+	case "AppPassword.hideCapabilities":
+		if e.ComplexityRoot.AppPassword.HideCapabilities == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AppPassword.HideCapabilities(childComplexity), true
+	case "AppPassword.id":
+		if e.ComplexityRoot.AppPassword.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AppPassword.ID(childComplexity), true
+	case "AppPassword.lastUsedAt":
+		if e.ComplexityRoot.AppPassword.LastUsedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AppPassword.LastUsedAt(childComplexity), true
+	case "AppPassword.name":
+		if e.ComplexityRoot.AppPassword.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AppPassword.Name(childComplexity), true
+	case "AppPassword.scopes":
+		if e.ComplexityRoot.AppPassword.Scopes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AppPassword.Scopes(childComplexity), true
+
+	case "AppPasswordWithSecret.appPassword":
+		if e.ComplexityRoot.AppPasswordWithSecret.AppPassword == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AppPasswordWithSecret.AppPassword(childComplexity), true
+	case "AppPasswordWithSecret.password":
+		if e.ComplexityRoot.AppPasswordWithSecret.Password == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AppPasswordWithSecret.Password(childComplexity), true
 
 	case "Attachment.contentId":
 		if e.ComplexityRoot.Attachment.ContentID == nil {
@@ -2069,6 +2149,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.CopyMessages(childComplexity, args["ids"].([]string), args["to"].(string)), true
+	case "Mutation.createAppPassword":
+		if e.ComplexityRoot.Mutation.CreateAppPassword == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_createAppPassword_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.CreateAppPassword(childComplexity, args["input"].(CreateAppPasswordInput)), true
 	case "Mutation.createEndpoint":
 		if e.ComplexityRoot.Mutation.CreateEndpoint == nil {
 			break
@@ -2201,6 +2292,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.Replay(childComplexity, args["input"].(ReplayInput)), true
+	case "Mutation.revokeAppPassword":
+		if e.ComplexityRoot.Mutation.RevokeAppPassword == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_revokeAppPassword_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.RevokeAppPassword(childComplexity, args["id"].(string)), true
 	case "Mutation.rotateEndpointSecret":
 		if e.ComplexityRoot.Mutation.RotateEndpointSecret == nil {
 			break
@@ -2862,6 +2964,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputAccountFilter,
 		ec.unmarshalInputAttachmentInput,
 		ec.unmarshalInputBeginConnectInput,
+		ec.unmarshalInputCreateAppPasswordInput,
 		ec.unmarshalInputCreateEndpointInput,
 		ec.unmarshalInputCreateMailboxInput,
 		ec.unmarshalInputDeliveryFilter,
@@ -3194,6 +3297,17 @@ type Mutation {
     id: ID!
   ): ID!
 
+  "Makes an app password, by which one mail program gets at an account over IMAP and SMTP. It is shown this once. The user name is the account's address, or its id where several accounts have one address."
+  createAppPassword(
+    "For which account and program, and what it may do."
+    input: CreateAppPasswordInput!
+  ): AppPasswordWithSecret!
+  "Ends an app password at once, and the connections that it opened. Gives its id; for one that was revoked before, too."
+  revokeAppPassword(
+    "Id of the app password."
+    id: ID!
+  ): ID!
+
   "Creates an endpoint. Its secret is shown this once."
   createEndpoint(
     "Where to send what."
@@ -3330,6 +3444,8 @@ type Account {
   stateReason: String
   "The addresses that the account may send from. Its own is the first where the provider tells no list."
   identities: [Identity!]!
+  "The app passwords by which mail programs get at the account, oldest first. While one of them may read, the bytes of its messages are brought ahead, whatever ` + "`" + `mirror` + "`" + ` says."
+  appPasswords: [AppPassword!]!
   "Which bytes are brought ahead."
   mirror: MirrorMode!
   "Syncing was paused by ` + "`" + `updateAccount` + "`" + `."
@@ -3411,6 +3527,52 @@ enum MirrorMode {
   RECENT
   "All."
   FULL
+}
+
+"What lets one mail program get at an account. The secret itself is not kept."
+type AppPassword {
+  "Id of the app password."
+  id: ID!
+  "What its owner calls the program that it is for."
+  name: String!
+  "What it may do."
+  scopes: [AppPasswordScope!]!
+  "Capabilities of IMAP that the program is not told of."
+  hideCapabilities: [String!]!
+  "When it was made."
+  createdAt: Time!
+  "When it was used last, null for never."
+  lastUsedAt: Time
+}
+
+"What an app password may do."
+enum AppPasswordScope {
+  "Read over IMAP, and change nothing."
+  IMAP_READ
+  "Read and change over IMAP."
+  IMAP
+  "Send over SMTP."
+  SMTP
+}
+
+"A new app password."
+input CreateAppPasswordInput {
+  "Id of the account."
+  account: ID!
+  "What the program is called, 1 to 100 characters."
+  name: String!
+  "What it may do. Without it ` + "`" + `IMAP` + "`" + ` and ` + "`" + `SMTP` + "`" + `."
+  scopes: [AppPasswordScope!]
+  "Capabilities of IMAP that the program is not to be told of, for one that gets them wrong: ` + "`" + `CONDSTORE` + "`" + `, ` + "`" + `BINARY` + "`" + `."
+  hideCapabilities: [String!]
+}
+
+"An app password and its secret."
+type AppPasswordWithSecret {
+  "The app password."
+  appPassword: AppPassword!
+  "The secret, to be typed into the mail program: groups of letters and digits. Dashes, spaces and case do not matter. It cannot be shown again."
+  password: String!
 }
 
 "How far the first sync has come, in messages."
@@ -4607,6 +4769,8 @@ func (ec *executionContext) childFields_Account(ctx context.Context, field graph
 		return ec.fieldContext_Account_stateReason(ctx, field)
 	case "identities":
 		return ec.fieldContext_Account_identities(ctx, field)
+	case "appPasswords":
+		return ec.fieldContext_Account_appPasswords(ctx, field)
 	case "mirror":
 		return ec.fieldContext_Account_mirror(ctx, field)
 	case "paused":
@@ -4665,6 +4829,34 @@ func (ec *executionContext) childFields_Address(ctx context.Context, field graph
 		return ec.fieldContext_Address_email(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Address", field.Name)
+}
+
+func (ec *executionContext) childFields_AppPassword(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_AppPassword_id(ctx, field)
+	case "name":
+		return ec.fieldContext_AppPassword_name(ctx, field)
+	case "scopes":
+		return ec.fieldContext_AppPassword_scopes(ctx, field)
+	case "hideCapabilities":
+		return ec.fieldContext_AppPassword_hideCapabilities(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_AppPassword_createdAt(ctx, field)
+	case "lastUsedAt":
+		return ec.fieldContext_AppPassword_lastUsedAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AppPassword", field.Name)
+}
+
+func (ec *executionContext) childFields_AppPasswordWithSecret(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "appPassword":
+		return ec.fieldContext_AppPasswordWithSecret_appPassword(ctx, field)
+	case "password":
+		return ec.fieldContext_AppPasswordWithSecret_password(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AppPasswordWithSecret", field.Name)
 }
 
 func (ec *executionContext) childFields_Attachment(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -5693,6 +5885,20 @@ func (ec *executionContext) field_Mutation_copyMessages_args(ctx context.Context
 	return args, nil
 }
 
+func (ec *executionContext) field_Mutation_createAppPassword_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (CreateAppPasswordInput, error) {
+			return ec.unmarshalNCreateAppPasswordInput2githubᚗcomᚋposternᚑmailᚋposternᚋgraphᚋgeneratedᚐCreateAppPasswordInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
 func (ec *executionContext) field_Mutation_createEndpoint_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -5930,6 +6136,20 @@ func (ec *executionContext) field_Mutation_replay_args(ctx context.Context, rawA
 		return nil, err
 	}
 	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_revokeAppPassword_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "id",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNID2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["id"] = arg0
 	return args, nil
 }
 
@@ -6668,6 +6888,38 @@ func (ec *executionContext) fieldContext_Account_identities(_ context.Context, f
 	return fc, nil
 }
 
+func (ec *executionContext) _Account_appPasswords(ctx context.Context, field graphql.CollectedField, obj *store.Account) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Account_appPasswords(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Account().AppPasswords(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*store.AppPassword) graphql.Marshaler {
+			return ec.marshalNAppPassword2ᚕᚖgithubᚗcomᚋposternᚑmailᚋposternᚋstoreᚐAppPasswordᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Account_appPasswords(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Account",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_AppPassword(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Account_mirror(ctx context.Context, field graphql.CollectedField, obj *store.Account) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -7220,6 +7472,199 @@ func (ec *executionContext) _Address_email(ctx context.Context, field graphql.Co
 }
 func (ec *executionContext) fieldContext_Address_email(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Address", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _AppPassword_id(ctx context.Context, field graphql.CollectedField, obj *store.AppPassword) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AppPassword_id(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ID, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNID2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AppPassword_id(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AppPassword", field, false, false, errors.New("field of type ID does not have child fields"))
+}
+
+func (ec *executionContext) _AppPassword_name(ctx context.Context, field graphql.CollectedField, obj *store.AppPassword) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AppPassword_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AppPassword_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AppPassword", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _AppPassword_scopes(ctx context.Context, field graphql.CollectedField, obj *store.AppPassword) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AppPassword_scopes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Scopes, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalNAppPasswordScope2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AppPassword_scopes(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AppPassword", field, false, false, errors.New("field of type AppPasswordScope does not have child fields"))
+}
+
+func (ec *executionContext) _AppPassword_hideCapabilities(ctx context.Context, field graphql.CollectedField, obj *store.AppPassword) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AppPassword_hideCapabilities(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.AppPassword().HideCapabilities(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalNString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AppPassword_hideCapabilities(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AppPassword", field, true, true, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _AppPassword_createdAt(ctx context.Context, field graphql.CollectedField, obj *store.AppPassword) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AppPassword_createdAt(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.CreatedAt, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v time.Time) graphql.Marshaler {
+			return ec.marshalNTime2timeᚐTime(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AppPassword_createdAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AppPassword", field, false, false, errors.New("field of type Time does not have child fields"))
+}
+
+func (ec *executionContext) _AppPassword_lastUsedAt(ctx context.Context, field graphql.CollectedField, obj *store.AppPassword) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AppPassword_lastUsedAt(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.LastUsedAt, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v time.Time) graphql.Marshaler {
+			return ec.marshalOTime2timeᚐTime(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_AppPassword_lastUsedAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AppPassword", field, false, false, errors.New("field of type Time does not have child fields"))
+}
+
+func (ec *executionContext) _AppPasswordWithSecret_appPassword(ctx context.Context, field graphql.CollectedField, obj *AppPasswordWithSecret) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AppPasswordWithSecret_appPassword(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.AppPassword, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *store.AppPassword) graphql.Marshaler {
+			return ec.marshalNAppPassword2ᚖgithubᚗcomᚋposternᚑmailᚋposternᚋstoreᚐAppPassword(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AppPasswordWithSecret_appPassword(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "AppPasswordWithSecret",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_AppPassword(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _AppPasswordWithSecret_password(ctx context.Context, field graphql.CollectedField, obj *AppPasswordWithSecret) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AppPasswordWithSecret_password(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Password, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AppPasswordWithSecret_password(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AppPasswordWithSecret", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
 func (ec *executionContext) _Attachment_id(ctx context.Context, field graphql.CollectedField, obj *service.Attachment) (ret graphql.Marshaler) {
@@ -12589,6 +13034,94 @@ func (ec *executionContext) fieldContext_Mutation_deleteDraft(ctx context.Contex
 	return fc, nil
 }
 
+func (ec *executionContext) _Mutation_createAppPassword(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_createAppPassword(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().CreateAppPassword(ctx, fc.Args["input"].(CreateAppPasswordInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *AppPasswordWithSecret) graphql.Marshaler {
+			return ec.marshalNAppPasswordWithSecret2ᚖgithubᚗcomᚋposternᚑmailᚋposternᚋgraphᚋgeneratedᚐAppPasswordWithSecret(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_createAppPassword(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_AppPasswordWithSecret(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_createAppPassword_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_revokeAppPassword(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_revokeAppPassword(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().RevokeAppPassword(ctx, fc.Args["id"].(string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNID2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_revokeAppPassword(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return nil, errors.New("field of type ID does not have child fields")
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_revokeAppPassword_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Mutation_createEndpoint(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -16517,6 +17050,57 @@ func (ec *executionContext) unmarshalInputBeginConnectInput(ctx context.Context,
 	return it, nil
 }
 
+func (ec *executionContext) unmarshalInputCreateAppPasswordInput(ctx context.Context, obj any) (CreateAppPasswordInput, error) {
+	var it CreateAppPasswordInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"account", "name", "scopes", "hideCapabilities"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "account":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("account"))
+			data, err := ec.unmarshalNID2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Account = data
+		case "name":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("name"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Name = data
+		case "scopes":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("scopes"))
+			data, err := ec.unmarshalOAppPasswordScope2ᚕstringᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Scopes = data
+		case "hideCapabilities":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("hideCapabilities"))
+			data, err := ec.unmarshalOString2ᚕstringᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.HideCapabilities = data
+		}
+	}
+	return it, nil
+}
+
 func (ec *executionContext) unmarshalInputCreateEndpointInput(ctx context.Context, obj any) (CreateEndpointInput, error) {
 	var it CreateEndpointInput
 	if obj == nil {
@@ -17760,6 +18344,44 @@ func (ec *executionContext) _Account(ctx context.Context, sel ast.SelectionSet, 
 			}
 
 			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		case "appPasswords":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._Account_appPasswords(ctx, field, obj)
+				if res == graphql.Null {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
 		case "mirror":
 			out.Values[i] = ec._Account_mirror(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
@@ -18116,6 +18738,145 @@ func (ec *executionContext) _Address(ctx context.Context, sel ast.SelectionSet, 
 			}
 		case "email":
 			out.Values[i] = ec._Address_email(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var appPasswordImplementors = []string{"AppPassword"}
+
+func (ec *executionContext) _AppPassword(ctx context.Context, sel ast.SelectionSet, obj *store.AppPassword) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, appPasswordImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("AppPassword")
+		case "id":
+			out.Values[i] = ec._AppPassword_id(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "name":
+			out.Values[i] = ec._AppPassword_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "scopes":
+			out.Values[i] = ec._AppPassword_scopes(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "hideCapabilities":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._AppPassword_hideCapabilities(ctx, field, obj)
+				if res == graphql.Null {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		case "createdAt":
+			out.Values[i] = ec._AppPassword_createdAt(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "lastUsedAt":
+			out.Values[i] = ec._AppPassword_lastUsedAt(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var appPasswordWithSecretImplementors = []string{"AppPasswordWithSecret"}
+
+func (ec *executionContext) _AppPasswordWithSecret(ctx context.Context, sel ast.SelectionSet, obj *AppPasswordWithSecret) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, appPasswordWithSecretImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("AppPasswordWithSecret")
+		case "appPassword":
+			out.Values[i] = ec._AppPasswordWithSecret_appPassword(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "password":
+			out.Values[i] = ec._AppPasswordWithSecret_password(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -22165,6 +22926,20 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		case "createAppPassword":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_createAppPassword(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "revokeAppPassword":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_revokeAppPassword(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		case "createEndpoint":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_createEndpoint(ctx, field)
@@ -24521,6 +25296,88 @@ func (ec *executionContext) marshalNAddressInput2ᚖgithubᚗcomᚋposternᚑmai
 	return res
 }
 
+func (ec *executionContext) marshalNAppPassword2ᚕᚖgithubᚗcomᚋposternᚑmailᚋposternᚋstoreᚐAppPasswordᚄ(ctx context.Context, sel ast.SelectionSet, v []*store.AppPassword) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNAppPassword2ᚖgithubᚗcomᚋposternᚑmailᚋposternᚋstoreᚐAppPassword(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNAppPassword2ᚖgithubᚗcomᚋposternᚑmailᚋposternᚋstoreᚐAppPassword(ctx context.Context, sel ast.SelectionSet, v *store.AppPassword) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._AppPassword(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalNAppPasswordScope2string(ctx context.Context, v any) (string, error) {
+	res, err := scalar.UnmarshalAppPasswordScope(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNAppPasswordScope2string(ctx context.Context, sel ast.SelectionSet, v string) graphql.Marshaler {
+	_ = sel
+	res := scalar.MarshalAppPasswordScope(v)
+	if res == graphql.Null {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+	}
+	return res
+}
+
+func (ec *executionContext) unmarshalNAppPasswordScope2ᚕstringᚄ(ctx context.Context, v any) ([]string, error) {
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]string, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNAppPasswordScope2string(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func (ec *executionContext) marshalNAppPasswordScope2ᚕstringᚄ(ctx context.Context, sel ast.SelectionSet, v []string) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNAppPasswordScope2string(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNAppPasswordWithSecret2ᚖgithubᚗcomᚋposternᚑmailᚋposternᚋgraphᚋgeneratedᚐAppPasswordWithSecret(ctx context.Context, sel ast.SelectionSet, v *AppPasswordWithSecret) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._AppPasswordWithSecret(ctx, sel, v)
+}
+
 func (ec *executionContext) marshalNAttachment2ᚕᚖgithubᚗcomᚋposternᚑmailᚋposternᚋgraphᚋserviceᚐAttachmentᚄ(ctx context.Context, sel ast.SelectionSet, v []*service.Attachment) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
@@ -24623,6 +25480,11 @@ func (ec *executionContext) marshalNConnectLink2ᚖgithubᚗcomᚋposternᚑmail
 		return graphql.Null
 	}
 	return ec._ConnectLink(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalNCreateAppPasswordInput2githubᚗcomᚋposternᚑmailᚋposternᚋgraphᚋgeneratedᚐCreateAppPasswordInput(ctx context.Context, v any) (CreateAppPasswordInput, error) {
+	res, err := ec.unmarshalInputCreateAppPasswordInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
 }
 
 func (ec *executionContext) unmarshalNCreateEndpointInput2githubᚗcomᚋposternᚑmailᚋposternᚋgraphᚋgeneratedᚐCreateEndpointInput(ctx context.Context, v any) (CreateEndpointInput, error) {
@@ -25895,6 +26757,42 @@ func (ec *executionContext) marshalOAddressInput2ᚖgithubᚗcomᚋposternᚑmai
 	_ = ctx
 	res := scalar.MarshalAddressInput(*v)
 	return res
+}
+
+func (ec *executionContext) unmarshalOAppPasswordScope2ᚕstringᚄ(ctx context.Context, v any) ([]string, error) {
+	if v == nil {
+		return nil, nil
+	}
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]string, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNAppPasswordScope2string(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func (ec *executionContext) marshalOAppPasswordScope2ᚕstringᚄ(ctx context.Context, sel ast.SelectionSet, v []string) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNAppPasswordScope2string(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
 }
 
 func (ec *executionContext) unmarshalOAttachmentInput2ᚕᚖgithubᚗcomᚋposternᚑmailᚋposternᚋgraphᚋgeneratedᚐAttachmentInputᚄ(ctx context.Context, v any) ([]*AttachmentInput, error) {

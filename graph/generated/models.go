@@ -47,6 +47,14 @@ type AccountFilter struct {
 	States []store.AccountState `json:"states,omitempty"`
 }
 
+// An app password and its secret.
+type AppPasswordWithSecret struct {
+	// The app password.
+	AppPassword *store.AppPassword `json:"appPassword"`
+	// The secret, to be typed into the mail program: groups of letters and digits. Dashes, spaces and case do not matter. It cannot be shown again.
+	Password string `json:"password"`
+}
+
 // Something to attach.
 type AttachmentInput struct {
 	// Its file name.
@@ -71,6 +79,18 @@ type BeginConnectInput struct {
 	LoginHint *string `json:"loginHint,omitempty"`
 	// The address that must be connected; any other is refused.
 	ExpectedAddress *string `json:"expectedAddress,omitempty"`
+}
+
+// A new app password.
+type CreateAppPasswordInput struct {
+	// Id of the account.
+	Account string `json:"account"`
+	// What the program is called, 1 to 100 characters.
+	Name string `json:"name"`
+	// What it may do. Without it `IMAP` and `SMTP`.
+	Scopes []string `json:"scopes,omitempty"`
+	// Capabilities of IMAP that the program is not to be told of, for one that gets them wrong: `CONDSTORE`, `BINARY`.
+	HideCapabilities []string `json:"hideCapabilities,omitempty"`
 }
 
 // Where to send what.
@@ -395,10 +415,6 @@ type SubmitMessageInput struct {
 	SendAt *time.Time `json:"sendAt,omitempty"`
 	// Your own key: submitting the same again with it within 24 hours (or while the submission is kept, where that is shorter) gives the first submission and sends nothing. Another message under the same key is CONFLICT.
 	IdempotencyKey *string `json:"idempotencyKey,omitempty"`
-}
-
-// What is told as it happens, over graphql-transport-ws or SSE.
-type Subscription struct {
 }
 
 // A page of threads.

@@ -90,6 +90,23 @@ type Accounts interface {
 	SyncAccount(ctx context.Context, id string) error
 }
 
+// AppPasswordInput is a new app password.
+type AppPasswordInput struct {
+	Account string
+	Name    string
+	// Scopes are imap:read, imap, smtp; none for the default.
+	Scopes   []string
+	HideCaps []string
+}
+
+// AppPasswords let mail programs in.
+type AppPasswords interface {
+	// AppPasswords lists an account's, oldest first.
+	AppPasswords(ctx context.Context, account string) ([]*store.AppPassword, error)
+	CreateAppPassword(ctx context.Context, in AppPasswordInput) (p *store.AppPassword, secret string, err error)
+	RevokeAppPassword(ctx context.Context, id string) error
+}
+
 // Mailboxes changes mailboxes: provider first, then mirror and journal.
 type Mailboxes interface {
 	// CreateMailbox makes a mailbox; an empty parent is the top.

@@ -196,7 +196,7 @@ func (g *Gateway) wire(ctx context.Context) error {
 		Log: g.log, Registerer: reg, Tracer: g.tracing.provider.Tracer("mailbox"), Workers: cfg.Sync.Workers,
 		WantContent: g.hooks.WantsContent, Hold: g.room.hold,
 		PollWatched: cfg.Sync.PollWatched, Poll: cfg.Sync.Poll, PollListened: cfg.Sync.PollListened})
-	g.accounts.SetMirror(g.mirror)
+	g.accounts.SetMirror(leaving{g.mirror, g.access})
 	g.room.try = func(ctx context.Context) error {
 		return g.store.Update(ctx, func(tx store.Tx) error {
 			return tx.PutSetting("disk.tried", []byte(time.Now().UTC().Format(time.RFC3339)))
@@ -226,6 +226,7 @@ func (g *Gateway) wireGraph(ctx context.Context) error {
 		Mailer:    mailer{g.mirror}, Reader: reader{g.mirror}, Bytes: &blobs{mirror: g.mirror, store: g.store},
 		Drafts: drafts{g.mirror, g.submit, g.room.hold}, Submissions: submissions{g.submit, g.room.hold},
 		Endpoints: endpoints{g.hooks, g.cfg.Public()}, Deliverer: deliverer{g.hooks, g.outbox},
+		AppPasswords: appPasswords{g.access},
 	}, graph.Options{
 		BaseURL: g.cfg.Public().String(), BlobKey: blobKey, MaxJSON: g.cfg.HTTP.MaxBody, MaxUpload: g.cfg.HTTP.MaxBody,
 		Log: g.log, Metrics: g.registry, Tracer: g.tracing.provider, Listening: g.mirror.Listen,

@@ -1,0 +1,34 @@
+package gateway
+
+import (
+	"context"
+
+	"github.com/postern-mail/postern/graph/service"
+	"github.com/postern-mail/postern/internal/access"
+	"github.com/postern-mail/postern/store"
+)
+
+// appPasswords hands app passwords to the GraphQL door.
+type appPasswords struct{ access *access.Access }
+
+func (a appPasswords) AppPasswords(ctx context.Context, account string) ([]*store.AppPassword, error) {
+	return a.access.AppPasswords(ctx, account)
+}
+
+func (a appPasswords) CreateAppPassword(ctx context.Context, in service.AppPasswordInput) (*store.AppPassword, string, error) {
+	return a.access.CreateAppPassword(ctx, access.CreateAppPassword{
+		Account: in.Account, Name: in.Name, Scopes: scopes(in.Scopes), HideCaps: in.HideCaps})
+}
+
+func (a appPasswords) RevokeAppPassword(ctx context.Context, id string) error {
+	_, err := a.access.RevokeAppPassword(ctx, id)
+	return err
+}
+
+func scopes(words []string) []access.Scope {
+	var out []access.Scope
+	for _, w := range words {
+		out = append(out, access.Scope(w))
+	}
+	return out
+}
