@@ -38,7 +38,7 @@ func TestNoEarlyOK(t *testing.T) {
 				conns[i] = p
 			}
 			for _, c := range slowWrites(s, address, conns[0]) {
-				s.slowWrite(t, c, conns[0], conns[1])
+				s.slowWrite(t, c, conns[0], conns[1], address)
 			}
 			s.refusedWrites(t, address, conns[0])
 		})
@@ -90,7 +90,7 @@ func slowWrites(s *scene, address string, p *mailProgram) []slowWrite {
 
 // slowWrite runs a command while the provider is slow. Another connection reads
 // meanwhile, and must be answered before.
-func (s *scene) slowWrite(t *testing.T, c slowWrite, p, other *mailProgram) {
+func (s *scene) slowWrite(t *testing.T, c slowWrite, p, other *mailProgram, address string) {
 	t.Helper()
 	s.control("PUT", "/control/faults", fmt.Sprintf(`{"user": %q, "delay_ms": 2000}`, address), nil)
 	type answer struct {
