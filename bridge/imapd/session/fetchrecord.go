@@ -69,7 +69,7 @@ func (f *fetcher) record(tx store.Tx, m *message) (r record, size int, err error
 		}
 		whole, err = tx.Message(id)
 		if errors.Is(err, store.ErrNotFound) || err == nil && whole.UIDs[f.mailbox] != m.uid {
-			r.gone = true
+			r.gone, r.missing = true, false
 			return false, nil
 		}
 		return err == nil, err
