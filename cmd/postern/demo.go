@@ -26,18 +26,22 @@ type demoCmd struct {
 // demoInfo is demo.json: where a running demo's doors are. A door that is not
 // built yet is null.
 type demoInfo struct {
-	GraphQL      string            `json:"graphql"`
-	APIKey       string            `json:"api_key"`
-	Console      *string           `json:"console"`
+	GraphQL string  `json:"graphql"`
+	APIKey  string  `json:"api_key"`
+	Console *string `json:"console"`
+	// IMAP and SMTP are the addresses of the doors for mail programs, AppPasswords
+	// what opens them, by the account's address.
 	IMAP         *string           `json:"imap"`
 	SMTP         *string           `json:"smtp"`
 	AppPasswords map[string]string `json:"app_passwords"`
-	GraphiQL     string            `json:"graphiql"`
-	Sandbox      demoSandbox       `json:"sandbox"`
-	Accounts     []demoAccount     `json:"accounts"`
-	Webhook      demoWebhook       `json:"webhook"`
-	Config       string            `json:"config"`
-	PID          int               `json:"pid"`
+	// CAFile is the authority that mail programs trust the doors by.
+	CAFile   string        `json:"ca_file"`
+	GraphiQL string        `json:"graphiql"`
+	Sandbox  demoSandbox   `json:"sandbox"`
+	Accounts []demoAccount `json:"accounts"`
+	Webhook  demoWebhook   `json:"webhook"`
+	Config   string        `json:"config"`
+	PID      int           `json:"pid"`
 	// Processes are the demo's programs and their process ids.
 	Processes map[string]int `json:"processes"`
 }
@@ -54,6 +58,9 @@ type demoAccount struct {
 	ID       string `json:"id"`
 	Address  string `json:"address"`
 	Provider string `json:"provider"`
+	// IMAP and SMTP are what to type into a mail program.
+	IMAP demoLogin `json:"imap"`
+	SMTP demoLogin `json:"smtp"`
 }
 
 type demoWebhook struct {
@@ -64,17 +71,21 @@ type demoWebhook struct {
 // demo is a running demo.
 type demo struct {
 	demoCmd
-	e         *env
-	bin       string
-	procs     []*child
-	sandbox   sandboxState
-	http      string // the gateway's address
-	client    *client
-	info      demoInfo
-	began     time.Time
-	hooks     chan received
-	broken    chan error // a process ended that should not have
-	configure string
+	e       *env
+	bin     string
+	procs   []*child
+	sandbox sandboxState
+	http    string // the gateway's address
+	imap    string
+	smtp    string
+	// fingerprint is that of the authority that mail programs trust.
+	fingerprint string
+	client      *client
+	info        demoInfo
+	began       time.Time
+	hooks       chan received
+	broken      chan error // a process ended that should not have
+	configure   string
 }
 
 func (d demoCmd) Run(e *env) error {
@@ -187,7 +198,7 @@ func (d *demo) run() error {
 	ctx, cancel := context.WithCancel(d.e.ctx)
 	defer cancel()
 	steps := []func(context.Context) error{
-		d.startSandbox, d.startReceiver, d.startGateway, d.createEndpoint, d.connectAll, d.waitSynced, d.writeAcross, d.ready,
+		d.startSandbox, d.startReceiver, d.startGateway, d.createEndpoint, d.connectAll, d.makePasswords, d.waitSynced, d.writeAcross, d.ready,
 	}
 	for _, step := range steps {
 		errs := make(chan error, 1)
@@ -331,6 +342,7 @@ func (d *demo) ready(context.Context) error {
   SMTP in    %s  (mail to a sandbox user)
   logs       %s
 
+%s
 Try in another terminal:
 
   %s -c %s accounts list
@@ -338,7 +350,7 @@ Try in another terminal:
   %s deliver --control %s --to %s --subject "Hello from the sandbox"
 
 Webhooks, as they arrive (Ctrl-C stops everything):
-`, d.info.GraphQL, d.info.GraphiQL, d.info.APIKey, d.info.Sandbox.Control, d.info.Sandbox.SMTP, show(d.path("logs")),
+`, d.info.GraphQL, d.info.GraphiQL, d.info.APIKey, d.info.Sandbox.Control, d.info.Sandbox.SMTP, show(d.path("logs")), d.programs(show),
 		postern, cfg, postern, cfg, sandbox, d.info.Sandbox.Control, to)
 	return nil
 }

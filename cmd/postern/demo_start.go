@@ -166,7 +166,7 @@ func (d *demo) startGateway(ctx context.Context) error {
 	d.info.GraphQL, d.info.GraphiQL, d.info.Config = base+"/graphql", base+"/graphiql", d.configure
 	d.client = &client{url: d.info.GraphQL, key: d.info.APIKey, http: &http.Client{Timeout: 30 * time.Second}}
 	d.say("gateway up: %s", base)
-	return nil
+	return d.keepAuthority(ctx)
 }
 
 // waitReady waits until the gateway and its plugins serve.
@@ -196,21 +196,32 @@ func (d *demo) waitReady(ctx context.Context) error {
 	}
 }
 
+// known replaces port 0 by a port that is free.
+func known(addr string) (string, error) {
+	if _, port, _ := net.SplitHostPort(addr); port != "0" {
+		return addr, nil
+	}
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return "", err
+	}
+	return l.Addr().String(), l.Close()
+}
+
 // writeConfig writes the gateway's settings, as an operator would.
 func (d *demo) writeConfig(ctx context.Context) error {
-	addr := d.address("gateway", "127.0.0.1:8080")
-	if _, port, _ := net.SplitHostPort(addr); port == "0" {
-		// The address stands in redirect URLs, so it must be known beforehand.
-		l, err := net.Listen("tcp", addr)
+	// They stand in redirect URLs and mail programs, so they must be known
+	// beforehand.
+	for _, door := range []struct {
+		name, usual string
+		at          *string
+	}{{"gateway", "127.0.0.1:8080", &d.http}, {"IMAP", "127.0.0.1:1143", &d.imap}, {"SMTP", "127.0.0.1:1587", &d.smtp}} {
+		addr, err := known(d.address(door.name, door.usual))
 		if err != nil {
 			return err
 		}
-		addr = l.Addr().String()
-		if err := l.Close(); err != nil {
-			return err
-		}
+		*door.at = addr
 	}
-	d.http = addr
 	keyFile := d.path("master.key")
 	if _, err := os.Stat(keyFile); errors.Is(err, os.ErrNotExist) {
 		key, err := seal.GenerateMasterKey()
@@ -222,8 +233,10 @@ func (d *demo) writeConfig(ctx context.Context) error {
 		}
 	}
 	cfg := config.Default()
-	cfg.PublicURL, cfg.DataDir, cfg.MasterKey.File = "http://"+addr, d.path("data"), keyFile
-	cfg.HTTP.Listen, cfg.HTTP.GraphiQL = addr, true
+	cfg.PublicURL, cfg.DataDir, cfg.MasterKey.File = "http://"+d.http, d.path("data"), keyFile
+	cfg.HTTP.Listen, cfg.HTTP.GraphiQL = d.http, true
+	cfg.IMAP.Listen, cfg.IMAP.Cleartext = d.imap, true
+	cfg.SMTP.Listen, cfg.SMTP.Cleartext = d.smtp, true
 	cfg.Plugins.Dir = d.bin
 	cfg.Log.Level = "debug"
 	cfg.Webhooks.Allow, cfg.Webhooks.AllowHTTP = []string{"127.0.0.0/8"}, true

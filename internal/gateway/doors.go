@@ -79,6 +79,7 @@ func (g *Gateway) wireDoors(ctx context.Context) error {
 			return err
 		}
 		g.imap, err = imapd.New(imapd.Options{
+			Sessions: g.sessions, Revoked: g.access.Revoked, DrainTimeout: grace,
 			Certificate: g.certs.get, Cleartext: cfg.IMAP.Cleartext, MaxConnections: cfg.IMAP.MaxConnections,
 			MaxPerAccount: cfg.IMAP.MaxPerAccount, IdleTimeout: cfg.IMAP.IdleTimeout,
 			Version: g.opts.Version, Log: g.log, Registerer: g.registry})
@@ -180,3 +181,6 @@ func (s sent) Sent(ctx context.Context, account, messageID string) (m *store.Mes
 	}
 	return m, err
 }
+
+// Fingerprint is a certificate's SHA-256 as people compare it.
+func Fingerprint(der []byte) string { return localca.Fingerprint(der) }

@@ -98,7 +98,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	disk := start(ctx, "store", fail, g.store.Watch)
 	plugins := start(ctx, "plugins", fail, g.plugins.Run)
 	outbox := start(ctx, "outbox", fail, g.outbox.Run)
-	sync := start(ctx, "sync", fail, g.afterPlugins(g.mirror.Run), g.accounts.Run, g.afterPlugins(g.submit.Run), g.maintain, g.room.run, g.access.Run)
+	sync := start(ctx, "sync", fail, g.afterPlugins(g.mirror.Run), g.accounts.Run, g.afterPlugins(g.submit.Run), g.maintain, g.room.run, g.access.Run, g.text.Run)
 	handler := httpd.Handler(httpd.Options{
 		Log: g.log, Accounts: g.accounts, Providers: g.plugins, Version: g.opts.Version, Registerer: g.registry,
 		Secure:  g.cfg.Public().Scheme == "https",
@@ -130,8 +130,11 @@ func (g *Gateway) Run(ctx context.Context) error {
 		if err := s.stop(); err != nil {
 			errs = append(errs, err)
 		}
-		if s == doors {
+		switch {
+		case s == doors:
 			errs = append(errs, g.endStreams())
+		case s == programs && g.sessions != nil:
+			g.sessions.Close()
 		}
 	}
 	errs = append(errs, g.tracing.close(), g.Close())
