@@ -34,7 +34,7 @@ type Result uint8
 const (
 	No      Result = iota
 	Yes            // it holds the text
-	Unknown        // its extract is not here
+	Unknown        // its extract is not here; a message that was deleted may be No
 )
 
 // few messages are scanned without asking the index.

@@ -1,0 +1,106 @@
+package session
+
+// rowTest makes a test of the keys that a row answers, all of which must hold.
+func (e *searcher) rowTest(keys []*criterion) (func(*message) bool, error) {
+	tests := make([]func(*message) bool, 0, len(keys))
+	for _, k := range keys {
+		t, err := e.row(k)
+		if err != nil {
+			return nil, err
+		}
+		tests = append(tests, t)
+	}
+	if len(tests) == 1 {
+		return tests[0], nil
+	}
+	return func(m *message) bool {
+		for _, t := range tests {
+			if !t(m) {
+				return false
+			}
+		}
+		return true
+	}, nil
+}
+
+// row makes a test of one key. It never touches the store.
+func (e *searcher) row(c *criterion) (func(*message) bool, error) {
+	switch c.op {
+	case searchNone:
+		return func(*message) bool { return false }, nil
+	case searchAnd:
+		return e.rowTest(c.kids)
+	case searchOr:
+		a, err := e.row(c.kids[0])
+		if err != nil {
+			return nil, err
+		}
+		b, err := e.row(c.kids[1])
+		return func(m *message) bool { return a(m) || b(m) }, err
+	case searchNot:
+		t, err := e.row(c.kids[0])
+		return func(m *message) bool { return !t(m) }, err
+	case searchSet:
+		return e.inSet(c)
+	case searchKeyword:
+		return hasKeyword(c.keyword), nil
+	case searchDeleted:
+		return func(m *message) bool { return m.row.Deleted }, nil
+	case searchSince:
+		// Dates are told in UTC, and compared as they are told.
+		at := c.day.Unix()
+		return func(m *message) bool { return m.row.Date >= at }, nil
+	case searchBefore:
+		at := c.day.Unix()
+		return func(m *message) bool { return m.row.Date < at }, nil
+	case searchLarger:
+		return func(m *message) bool { return m.row.Size > c.size }, nil
+	case searchSmaller:
+		return func(m *message) bool { return m.row.Size < c.size }, nil
+	}
+	return func(*message) bool { return true }, nil
+}
+
+// inSet tests for a sequence set, of which one of ten thousand members costs
+// as much as any: a bit for each message of the view.
+func (e *searcher) inSet(c *criterion) (func(*message) bool, error) {
+	places, err := e.s.places(c.set, c.uid)
+	if err != nil {
+		return nil, err
+	}
+	in := make([]bool, len(e.s.sel.uids))
+	for _, p := range places {
+		for i := p.first; i < p.end; i++ {
+			in[i] = true
+		}
+	}
+	return func(m *message) bool { return in[m.seq-1] }, nil
+}
+
+// hasKeyword tests for a keyword. Messages with the same keywords share one
+// slice, of which a mailbox has few, so each is looked through once.
+func hasKeyword(keyword string) func(*message) bool {
+	type slice struct {
+		first *string
+		n     int
+	}
+	known := map[slice]bool{}
+	var last slice
+	var has bool
+	return func(m *message) bool {
+		if len(m.row.Keywords) == 0 {
+			return false
+		}
+		k := slice{&m.row.Keywords[0], len(m.row.Keywords)}
+		if k == last {
+			return has
+		}
+		last = k
+		var ok bool
+		if has, ok = known[k]; !ok {
+			has = m.row.Has(keyword)
+			known[k] = has
+		}
+		return has
+	}
+}

@@ -1,0 +1,228 @@
+package textindex
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/postern-mail/postern/internal/mime"
+	"github.com/postern-mail/postern/store"
+)
+
+func bytesReader(s string) io.Reader { return bytes.NewReader([]byte(s)) }
+
+var errStop = errors.New("stopped here")
+
+// stopping is a store whose updates fail after some, as those of a process
+// that ends do.
+type stopping struct {
+	store.Store
+	left int
+}
+
+func (s *stopping) update(fn func() error) error {
+	if s.left == 0 {
+		return errStop
+	}
+	s.left--
+	return fn()
+}
+
+func (s *stopping) Update(ctx context.Context, fn func(store.Tx) error) error {
+	return s.update(func() error { return s.Store.Update(ctx, fn) })
+}
+
+func (s *stopping) UpdateSoon(ctx context.Context, fn func(store.Tx) error) error {
+	return s.update(func() error { return s.Store.UpdateSoon(ctx, fn) })
+}
+
+// A fold that is interrupted after any of its transactions loses nothing and
+// leaves nothing behind.
+func TestInterruptedFold(t *testing.T) {
+	w := newWorld(t)
+	r := rand.New(rand.NewPCG(9, 10))
+	all := map[string]*mime.Extract{}
+	interrupted := 0
+	for step := 0; ; step++ {
+		some := generate(r, fmt.Sprintf("s%d-", step), 260)
+		maps.Copy(all, some)
+		w.put(some)
+		healthy := w.store
+		w.index.store = &stopping{healthy, step}
+		err := w.index.update(w.ctx, acct)
+		if err != nil && !errors.Is(err, errStop) {
+			t.Fatal(err)
+		}
+		w.index = New(healthy, Options{})
+		w.check(r, all, 6)
+		if err == nil {
+			break
+		}
+		interrupted++
+		w.settle()
+		w.check(r, all, 6)
+		want := 1
+		m := w.manifest()
+		for _, s := range m.live {
+			want += 1 + 1<<s.bits
+		}
+		if got := w.records(); got != want || len(m.garbage) > 0 || w.marked() >= w.index.fresh {
+			t.Fatalf("step %d: %d records, want %d; garbage %v; %d marked", step, got, want, m.garbage, w.marked())
+		}
+	}
+	if interrupted < 4 {
+		t.Errorf("only %d interruptions", interrupted)
+	}
+}
+
+// Deleted messages leave the index when half of a segment is gone.
+func TestCompact(t *testing.T) {
+	w := newWorld(t)
+	r := rand.New(rand.NewPCG(11, 12))
+	all := generate(r, "m", 1500)
+	for chunk := range slices.Chunk(slices.Sorted(maps.Keys(all)), 300) {
+		some := map[string]*mime.Extract{}
+		for _, id := range chunk {
+			some[id] = all[id]
+		}
+		w.put(some)
+		w.settle()
+	}
+	before := w.records()
+	gone := slices.Sorted(maps.Keys(all))[:1200]
+	for _, id := range gone {
+		w.update(func(tx store.Tx) error { return tx.DeleteMessage(id, 1) })
+		delete(all, id)
+	}
+	w.check(r, all, 20)
+	w.settle()
+	w.check(r, all, 20)
+	if slices.Contains(w.search(Query{Text: "example"}, gone), Yes) {
+		t.Error("a deleted message was found")
+	}
+	entries := 0
+	for _, s := range w.manifest().live {
+		entries += s.docs
+	}
+	if entries > 300+150+w.index.fresh || w.records() >= before {
+		t.Errorf("%d entries for 300 messages, %d records (%d before)", entries, w.records(), before)
+	}
+}
+
+// A damaged index is built anew, and answers meanwhile.
+func TestDamage(t *testing.T) {
+	for _, what := range []string{"manifest", "docs", "group", "lost group"} {
+		t.Run(what, func(t *testing.T) {
+			w := newWorld(t)
+			r := rand.New(rand.NewPCG(13, 14))
+			all := generate(r, "m", 400)
+			w.put(all)
+			w.settle()
+			s := w.manifest().live[0]
+			w.update(func(tx store.Tx) error {
+				switch what {
+				case "manifest":
+					return tx.PutDerived(acct, store.DerivedSegment, manifestKey, []byte{9, 9})
+				case "docs":
+					return tx.PutDerived(acct, store.DerivedSegment, docsKey(s.id), []byte{9, 9})
+				}
+				for n := range 1 << s.bits {
+					err := tx.DeleteDerived(acct, store.DerivedSegment, groupKey(s.id, n))
+					if what == "group" {
+						err = tx.PutDerived(acct, store.DerivedSegment, groupKey(s.id, n), []byte{0xff})
+					}
+					if err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+			w.index = New(w.store, Options{})
+			w.check(r, all, 20)
+			ctx, cancel := context.WithCancel(w.ctx)
+			defer cancel()
+			done := make(chan error)
+			go func() { done <- w.index.Run(ctx) }()
+			// Whoever meets the damage has it mended.
+			for w.marked() > 0 || len(w.manifestOrNone().live) == 0 || w.manifestOrNone().live[0] == s {
+				w.check(r, all, 1)
+			}
+			cancel()
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+			w.check(r, all, 20)
+		})
+	}
+}
+
+func (w *world) manifestOrNone() *manifest {
+	w.Helper()
+	m := &manifest{}
+	_ = w.store.View(w.ctx, func(tx store.Tx) error {
+		if got, err := readManifest(tx, acct); err == nil {
+			m = got
+		}
+		return nil
+	})
+	return m
+}
+
+// Searches, new mail and folds do not disturb each other.
+func TestAtOnce(t *testing.T) {
+	w := newWorld(t)
+	r := rand.New(rand.NewPCG(15, 16))
+	all := generate(r, "m", 300)
+	w.put(all)
+	ctx, cancel := context.WithCancel(w.ctx)
+	ran := make(chan error)
+	go func() { ran <- w.index.Run(ctx) }()
+	ids := slices.Sorted(maps.Keys(all))
+	var wg sync.WaitGroup
+	for n := range 3 {
+		wg.Go(func() {
+			r := rand.New(rand.NewPCG(uint64(n), 17))
+			for _, q := range queries(r, all, 30) {
+				got, err := w.index.Search(ctx, acct, q, ids)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				for i, id := range ids {
+					if want := naive(q, all[id]); got[i] != want {
+						t.Errorf("%+v: %s is %v, want %v", q, id, got[i], want)
+						return
+					}
+				}
+			}
+		})
+	}
+	for n := range 5 {
+		w.put(generate(r, fmt.Sprintf("n%d-", n), 150))
+		w.index.Touch(acct)
+	}
+	wg.Wait()
+	cancel()
+	if err := <-ran; err != nil {
+		t.Error(err)
+	}
+}
+
+// An account that is gone is nobody's trouble.
+func TestAccountGone(t *testing.T) {
+	w := newWorld(t)
+	w.put(generate(rand.New(rand.NewPCG(1, 1)), "m", 300))
+	w.settle()
+	w.update(func(tx store.Tx) error { return tx.DeleteAccount(acct) })
+	w.index.tend(w.ctx, acct)
+	if got := w.search(Query{Text: "example"}, []string{"m00001"}); got[0] != Unknown {
+		t.Errorf("a message of a deleted account is %v", got[0])
+	}
+}
