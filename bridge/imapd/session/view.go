@@ -157,7 +157,8 @@ func (v *selected) learn(rows []box.Row) (isNew bool) {
 	for i := range rows {
 		for _, k := range rows[i].Keywords {
 			if _, known := v.keywords[k]; !known {
-				v.keywords[k], isNew = struct{}{}, true
+				v.keywords[k] = struct{}{}
+				isNew = isNew || box.FlagOf(k)[0] != '\\'
 			}
 		}
 	}
