@@ -19,10 +19,13 @@
 package smtpd
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
+	"errors"
 	"log/slog"
-	"net"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -45,7 +48,7 @@ type Submissions interface {
 	Take(ctx context.Context, l submission.Letter) (*store.Submission, error)
 	// Limit is how large a message an account can send, 0 where that is not known.
 	Limit(ctx context.Context, account string) (int64, error)
-	// Largest is the largest Limit of all providers.
+	// Largest is the largest Limit of all providers, 0 where that is not known.
 	Largest() int64
 	// MaySend refuses an address that the account may not send from.
 	MaySend(ctx context.Context, account, from string) error
@@ -84,14 +87,44 @@ type Options struct {
 }
 
 // Server is the door.
-type Server struct{ opts Options }
+type Server struct {
+	opts    Options
+	log     *slog.Logger
+	tls     *tls.Config
+	times   times
+	metrics *metrics
+	rates   rates
+	spooled atomic.Int64
+
+	mu    sync.Mutex
+	conns int
+	of    map[string]int // connections that are logged in, by account
+}
 
 // New makes a Server.
-func New(o Options) (*Server, error) { return &Server{opts: o}, nil }
-
-// Serve serves what a listener accepts until ctx ends and the connections are
-// drained. With implicitTLS they begin with TLS (RFC 8314, 3.3).
-func (s *Server) Serve(ctx context.Context, l net.Listener, implicitTLS bool) error {
-	<-ctx.Done()
-	return l.Close()
+func New(o Options) (*Server, error) {
+	if o.Auth == nil || o.Submissions == nil {
+		return nil, errors.New("smtpd: neither Auth nor Submissions may be missing")
+	}
+	if o.Domain == "" {
+		o.Domain = "localhost"
+	}
+	o.MaxConnections, o.PerAccount, o.PerMinute = cmp.Or(o.MaxConnections, 500), cmp.Or(o.PerAccount, 50), cmp.Or(o.PerMinute, 60)
+	o.Grace = cmp.Or(o.Grace, 5*time.Second)
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	s := &Server{opts: o, log: o.Log, metrics: newMetrics(o.Registerer), of: map[string]int{},
+		rates: rates{perMinute: o.PerMinute, now: o.Now, of: map[string]rate{}},
+		// RFC 5321, 4.5.3.2, as far as it speaks of servers. Who has not logged in
+		// waits less long.
+		times: times{login: time.Minute, command: 5 * time.Minute, data: 3 * time.Minute, message: time.Hour, write: time.Minute, handshake: 20 * time.Second},
+	}
+	if o.Certificate != nil {
+		s.tls = &tls.Config{GetCertificate: o.Certificate, MinVersion: tls.VersionTLS12}
+	}
+	return s, nil
 }
