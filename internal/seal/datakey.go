@@ -50,8 +50,8 @@ func (k *DataKey) Seal(dst, plaintext, aad []byte) []byte {
 // Open appends the plaintext to dst. What was sealed under another key is a
 // WrongKeyError, what was changed is ErrDamaged.
 func (k *DataKey) Open(dst, sealed, aad []byte) ([]byte, error) {
-	if id := KeyID(sealed); id != "" && id != k.ID() {
-		return nil, &WrongKeyError{Want: id, Have: []string{k.ID()}}
+	if len(sealed) >= idSize && [idSize]byte(sealed) != k.box.id {
+		return nil, &WrongKeyError{Want: KeyID(sealed), Have: []string{k.ID()}}
 	}
 	return k.box.open(dst, sealed, aad)
 }

@@ -13,6 +13,9 @@ import (
 type kv struct {
 	tx      *bbolt.Tx
 	buckets [96]*bbolt.Bucket
+	// readers look keys up where nothing is written: a cursor that is used again
+	// needs no new stack for each.
+	readers [96]*bbolt.Cursor
 }
 
 var _ table.KV = (*kv)(nil)
@@ -33,7 +36,18 @@ func (e *kv) bucket(b table.Bucket) *bbolt.Bucket {
 
 // Get reads a value.
 func (e *kv) Get(b table.Bucket, key []byte) ([]byte, error) {
-	return e.bucket(b).Get(key), nil
+	if e.tx.Writable() {
+		return e.bucket(b).Get(key), nil
+	}
+	c := e.readers[b]
+	if c == nil {
+		c = e.bucket(b).Cursor()
+		e.readers[b] = c
+	}
+	if k, v := c.Seek(key); bytes.Equal(k, key) {
+		return v, nil
+	}
+	return nil, nil
 }
 
 // Put writes a value.
