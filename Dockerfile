@@ -41,9 +41,11 @@ CMD ["demo", "--dir", "/var/lib/postern/demo"]
 
 FROM runtime AS gateway
 ENV POSTERN_DATA_DIR=/var/lib/postern \
-    POSTERN_HTTP_LISTEN=0.0.0.0:8080
+    POSTERN_HTTP_LISTEN=0.0.0.0:8080 \
+    POSTERN_IMAP_LISTEN=0.0.0.0:1143 \
+    POSTERN_SMTP_LISTEN=0.0.0.0:1587
 VOLUME /var/lib/postern
-EXPOSE 8080
+EXPOSE 8080 1143 1587
 STOPSIGNAL SIGTERM
 # Whether the gateway answers; what ails its providers or its disk is /readyz's.
 HEALTHCHECK --interval=15s --timeout=5s --start-period=30s --retries=3 \

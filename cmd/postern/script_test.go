@@ -30,6 +30,9 @@ func TestScripts(t *testing.T) {
 			}
 			e.Defer(func() { _ = taken.Close() })
 			e.Setenv("TAKEN", taken.Addr().String())
+			// Other gateways may run on this machine.
+			e.Setenv("POSTERN_IMAP_LISTEN", "127.0.0.1:0")
+			e.Setenv("POSTERN_SMTP_LISTEN", "127.0.0.1:0")
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){

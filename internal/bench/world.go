@@ -151,6 +151,7 @@ func (w *world) serve(ctx context.Context, bin string) error {
 	cfg := config.Default()
 	cfg.PublicURL, cfg.DataDir, cfg.MasterKey.File = w.relay.url, filepath.Join(w.dir, "data"), keyFile
 	cfg.HTTP.Listen, cfg.Plugins.Dir, cfg.Log.Level = address, bin, "warn"
+	cfg.IMAP.Listen, cfg.SMTP.Listen = "127.0.0.1:0", "127.0.0.1:0" // another gateway may run on this machine
 	if w.keep {
 		cfg.Log.Level = "debug"
 	}

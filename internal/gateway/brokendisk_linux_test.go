@@ -23,6 +23,7 @@ import (
 func TestADiskThatFailsEndsTheGateway(t *testing.T) {
 	dir := t.TempDir()
 	cfg := config.Default()
+	cfg.IMAP.Listen, cfg.SMTP.Listen = "127.0.0.1:0", "127.0.0.1:0"
 	cfg.DataDir = dir
 	env := func(string) (string, bool) { return base64.StdEncoding.EncodeToString(make([]byte, 32)), true }
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

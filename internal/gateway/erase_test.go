@@ -65,6 +65,7 @@ func newErasable(t *testing.T) *erasable {
 	}))
 	t.Cleanup(receiver.Close)
 	e.cfg.DataDir = t.TempDir()
+	e.cfg.IMAP.Listen, e.cfg.SMTP.Listen = "127.0.0.1:0", "127.0.0.1:0"
 	e.cfg.Webhooks.Allow, e.cfg.Webhooks.AllowHTTP = []string{"127.0.0.0/8"}, true
 	e.start()
 	made, _, err := e.g.hooks.CreateEndpoint(t.Context(), webhook.Create{URL: receiver.URL, Attempts: 1})

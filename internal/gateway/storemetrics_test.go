@@ -26,6 +26,7 @@ func TestRerunsAreCounted(t *testing.T) {
 		t.Fatal(err)
 	}
 	cfg := config.Default()
+	cfg.IMAP.Listen, cfg.SMTP.Listen = "127.0.0.1:0", "127.0.0.1:0"
 	cfg.DataDir = t.TempDir()
 	reg := prometheus.NewRegistry()
 	s, err := openStore(cfg, ring, slog.New(slog.DiscardHandler), newStoreMetrics(reg), "test")

@@ -31,7 +31,7 @@ func definedMetrics(t *testing.T) map[string]series {
 	found := map[string]series{}
 	name := regexp.MustCompile(`^"(postern_[a-z_]+[a-z])"$`)
 	tree := os.DirFS("../..")
-	for _, root := range []string{"internal", "graph", "store"} {
+	for _, root := range []string{"internal", "graph", "store", "bridge"} {
 		err := fs.WalkDir(tree, root, func(path string, d fs.DirEntry, err error) error {
 			if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") || strings.Contains(path, "/generated/") {
 				return err
@@ -280,7 +280,7 @@ func TestDashboard(t *testing.T) {
 			}
 		}
 	}
-	if want := []string{"Sync", "Providers", "Outbox", "Dead letters", "Submissions", "Store", "HTTP"}; !slices.Equal(rows, want) {
+	if want := []string{"Sync", "Providers", "Outbox", "Dead letters", "Submissions", "Store", "HTTP", "Mail programs"}; !slices.Equal(rows, want) {
 		t.Errorf("rows %v, want %v", rows, want)
 	}
 	for _, metric := range slices.Sorted(maps.Keys(metrics)) {
