@@ -13,8 +13,10 @@ import (
 // and where in the raw bytes each of its sections lies. They are made once,
 // when the bytes arrive.
 type Rows struct {
-	// Size is the length of the raw bytes.
-	Size int64
+	// Size is the length of the raw bytes, Digest their SHA-256 as the store names
+	// them by: it is set by who keeps the rows, and empty otherwise.
+	Size   int64
+	Digest string
 	// Header is the length of the header block with its empty line.
 	Header int64
 	// Envelope, Body and BodyStructure are the values of the FETCH items
@@ -96,15 +98,21 @@ func (r *Rows) Find(path, specifier string) (Range, bool) {
 	return Range{}, false
 }
 
-// rowsVersion is the first byte of encoded Rows. Rows of another version are
-// made anew from the bytes.
+// rowsVersion is the first byte of encoded Rows. It grows with every change of
+// what Scan makes of the same bytes, the extract included: what is stored of
+// another version is made anew.
 const rowsVersion = 1
+
+// RowsCurrent reports whether encoded rows, and with them the extract that was
+// made at the same time, are of the present form.
+func RowsCurrent(b []byte) bool { return len(b) > 0 && b[0] == rowsVersion }
 
 // Encode gives the rows as bytes, for the store.
 func (r *Rows) Encode() []byte {
 	b := make([]byte, 0, 64+len(r.Envelope)+len(r.Body)+len(r.BodyStructure)+48*len(r.Parts))
 	b = append(b, rowsVersion)
 	b = binary.AppendUvarint(b, uint64(r.Size))
+	b = appendBytes(b, r.Digest)
 	b = binary.AppendUvarint(b, uint64(r.Header))
 	b = appendBytes(b, r.Envelope)
 	b = appendBytes(b, r.Body)
@@ -128,13 +136,35 @@ func (r *Rows) Encode() []byte {
 	return b
 }
 
+// DecodeHead reads of what Encode gave all but the sections: what most FETCHes
+// want of thousands of messages. Slices of the result lie in b.
+func DecodeHead(b []byte) (r Rows, err error) {
+	d := decoder{b: b}
+	err = r.head(&d)
+	return r, err
+}
+
+func (r *Rows) head(d *decoder) error {
+	if v := d.byte(); v != rowsVersion {
+		return mail.Errorf(mail.KindInternal, "decode rows", "version %d is not known", v)
+	}
+	r.Size, r.Digest, r.Header = d.number(), string(d.bytes()), d.number()
+	r.Envelope, r.Body, r.BodyStructure = d.bytes(), d.bytes(), d.bytes()
+	if d.bad {
+		return errNotWhole
+	}
+	return nil
+}
+
+var errNotWhole = mail.Errorf(mail.KindInternal, "decode rows", "the bytes are not whole")
+
 // DecodeRows reads what Encode gave. Slices of the result lie in b.
 func DecodeRows(b []byte) (*Rows, error) {
 	d := &decoder{b: b}
-	if v := d.byte(); v != rowsVersion {
-		return nil, mail.Errorf(mail.KindInternal, "decode rows", "version %d is not known", v)
+	r := &Rows{}
+	if err := r.head(d); err != nil {
+		return nil, err
 	}
-	r := &Rows{Size: d.number(), Header: d.number(), Envelope: d.bytes(), Body: d.bytes(), BodyStructure: d.bytes()}
 	if n := d.number(); n > 0 && n <= int64(len(d.b)) {
 		r.Parts = make([]Section, n)
 		for i := range r.Parts {
@@ -150,7 +180,7 @@ func DecodeRows(b []byte) (*Rows, error) {
 		d.bad = true
 	}
 	if d.bad || len(d.b) > 0 {
-		return nil, mail.Errorf(mail.KindInternal, "decode rows", "the bytes are not whole")
+		return nil, errNotWhole
 	}
 	return r, nil
 }
