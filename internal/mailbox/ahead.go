@@ -3,6 +3,7 @@ package mailbox
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"sync"
 
@@ -49,8 +50,22 @@ func (a *ahead) drop(content map[string]*mime.Content) {
 
 // arrived is what was brought of a message before it was journalled.
 type arrived struct {
-	ref store.BlobRef
-	tag string
+	ref     store.BlobRef
+	tag     string
+	derived *derived
+}
+
+// arrive keeps bytes and derives what is derived from them.
+func (s *Service) arrive(ctx context.Context, account, tag string, r io.Reader) (*arrived, error) {
+	ref, err := s.store.Blobs().Put(ctx, account, r, false)
+	if err != nil {
+		return nil, fmt.Errorf("keep raw message: %w", err)
+	}
+	d, err := s.derive(ctx, account, ref.Digest)
+	if err != nil {
+		return nil, fmt.Errorf("derive rows: %w", err)
+	}
+	return &arrived{ref: ref, tag: tag, derived: d}, nil
 }
 
 // bringAhead brings the bytes of the new messages among items where somebody
@@ -103,13 +118,13 @@ func (k *aheadSink) Failed(string, error) error { return nil }
 
 func (k *aheadSink) Raw(providerID, tag string, r io.Reader) error {
 	blobs, account := k.f.s.store.Blobs(), k.f.acct.ID
-	ref, err := blobs.Put(k.ctx, account, r, false)
+	got, err := k.f.s.arrive(k.ctx, account, tag, r)
 	if err != nil {
 		return err
 	}
 	id := MessageID(account, providerID)
-	k.arrived[id] = arrived{ref, tag}
-	blob, err := blobs.Open(k.ctx, account, ref.Digest)
+	k.arrived[id] = *got
+	blob, err := blobs.Open(k.ctx, account, got.ref.Digest)
 	if err != nil {
 		return err
 	}

@@ -40,6 +40,8 @@ type applier struct {
 
 	// bodies are those that were brought before their messages are created.
 	bodies map[string]arrived
+	// putDerived keeps what is derived of them.
+	putDerived func(tx store.Tx, m *store.Message, d *derived) error
 	// local are keywords that we keep of messages from their creation on.
 	local map[string][]string
 	// dropped are the bytes of messages that are gone, removed their ids.
@@ -57,7 +59,7 @@ type applier struct {
 }
 
 func (s *Service) applier(tx store.Tx, b *journal.Batch, acct *store.Account, asOf time.Time) *applier {
-	return &applier{tx: tx, batch: b, acct: acct, asOf: asOf, now: s.now(), lag: s.opts.FeedLag,
+	return &applier{tx: tx, batch: b, acct: acct, asOf: asOf, now: s.now(), lag: s.opts.FeedLag, putDerived: s.putDerived,
 		refetch: map[string]struct{}{}, mailboxes: map[string]*store.Mailbox{}}
 }
 
@@ -271,7 +273,10 @@ func (a *applier) create(id string, it *mail.Item) error {
 			return err
 		}
 	}
-	return a.tx.PutMessage(m)
+	if err := a.tx.PutMessage(m); err != nil {
+		return err
+	}
+	return a.putDerived(a.tx, m, a.bodies[id].derived)
 }
 
 // place says in which of our mailboxes the item puts the message.

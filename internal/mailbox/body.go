@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
-	"time"
 
 	"github.com/postern-mail/postern/internal/event"
 	"github.com/postern-mail/postern/internal/journal"
@@ -14,13 +12,6 @@ import (
 	"github.com/postern-mail/postern/plugins/sdk/mail"
 	"github.com/postern-mail/postern/plugins/sdk/provider"
 	"github.com/postern-mail/postern/store"
-)
-
-// recentAge and recentBatch bound what the mirror mode "recent" brings ahead,
-// and how much one round does before it lets others work.
-const (
-	recentAge   = 30 * 24 * time.Hour
-	bodiesAhead = 50
 )
 
 // message reads one message's record.
@@ -45,62 +36,26 @@ func (s *Service) Raw(ctx context.Context, id string) (store.Blob, *store.Messag
 			return blob, m, err
 		}
 	}
-	ch := s.bodies.DoChan(id, func() (any, error) {
-		// Whoever asked first may leave; the others still want the bytes.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Minute)
-		defer cancel()
-		landed, err := s.flights.add(cancel)
-		if err != nil {
-			return nil, err
-		}
-		defer landed()
-		for range 3 { // a draft may change while it is read
-			if have, err := s.here(ctx, id); err != nil || have {
-				return nil, err
-			}
-			if err := s.bring(ctx, m.Account, []string{m.ProviderID}, provider.Interactive); err != nil {
-				return nil, err
-			}
-		}
-		return nil, nil
-	})
-	select {
-	case r := <-ch:
-		if r.Err != nil {
-			return nil, nil, r.Err
-		}
-	case <-ctx.Done():
-		return nil, nil, ctx.Err()
+	if err := s.land(ctx, m.Account, []string{id}); err != nil {
+		return nil, nil, err
 	}
 	if m, err = s.message(ctx, id); err != nil {
 		return nil, nil, err
 	}
 	if m.Blob == "" {
-		return nil, nil, mail.Errorf(mail.KindUnavailable, "read message", "the message is being changed")
+		return nil, nil, errChanging()
 	}
 	blob, err := s.store.Blobs().Open(ctx, m.Account, m.Blob)
 	return blob, m, err
 }
 
-// here reports whether a message's bytes are here: somebody may have brought
-// them just now.
-func (s *Service) here(ctx context.Context, id string) (bool, error) {
-	m, err := s.message(ctx, id)
-	if err != nil || m.Blob == "" {
-		return false, err
-	}
-	blob, err := s.store.Blobs().Open(ctx, m.Account, m.Blob)
-	if errors.Is(err, store.ErrNotFound) {
-		return false, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	return true, blob.Close()
+func errChanging() error {
+	return mail.Errorf(mail.KindUnavailable, "read message", "the message is being changed")
 }
 
-// bring fetches raw bytes of an account's messages and keeps them.
-func (s *Service) bring(ctx context.Context, account string, ids []string, priority provider.Priority) error {
+// bring fetches raw bytes of an account's messages, by our ids, and keeps them.
+// told gets the fate of each as it is known.
+func (s *Service) bring(ctx context.Context, account string, messages []*store.Message, priority provider.Priority, told func(id string, err error) error) error {
 	acct, err := s.account(ctx, account)
 	if err != nil {
 		return err
@@ -109,12 +64,12 @@ func (s *Service) bring(ctx context.Context, account string, ids []string, prior
 	if err != nil {
 		return err
 	}
-	tags, err := s.contentTags(ctx, account, ids)
-	if err != nil {
-		return err
+	sink := &rawSink{ctx: ctx, s: s, account: account, tags: map[string]string{}, told: told}
+	req := &provider.FetchRequest{Call: provider.Call{Account: account, Priority: priority}, Mode: provider.FetchRaw}
+	for _, m := range messages {
+		req.IDs = append(req.IDs, m.ProviderID)
+		sink.tags[m.ID] = m.ContentTag
 	}
-	sink := &rawSink{ctx: ctx, s: s, account: account, tags: tags}
-	req := &provider.FetchRequest{Call: provider.Call{Account: account, Priority: priority}, IDs: ids, Mode: provider.FetchRaw}
 	if err := p.Fetch(ctx, req, sink); err != nil {
 		return fmt.Errorf("fetch raw message: %w", err)
 	}
@@ -122,24 +77,7 @@ func (s *Service) bring(ctx context.Context, account string, ids []string, prior
 		// The mirror is behind: the feeds will tell what became of it.
 		s.Touch(ctx, account)
 	}
-	return sink.err
-}
-
-// contentTags notes the messages' content tags before their bytes are read.
-func (s *Service) contentTags(ctx context.Context, account string, ids []string) (map[string]string, error) {
-	tags := map[string]string{}
-	err := s.store.View(ctx, func(tx store.Tx) error {
-		for _, pid := range ids {
-			m, err := tx.Message(MessageID(account, pid))
-			if err == nil {
-				tags[m.ID] = m.ContentTag
-			} else if !errors.Is(err, store.ErrNotFound) {
-				return err
-			}
-		}
-		return nil
-	})
-	return tags, err
+	return nil
 }
 
 type rawSink struct {
@@ -148,18 +86,17 @@ type rawSink struct {
 	account string
 	// tags are the content tags from before the bytes were asked for.
 	tags map[string]string
+	told func(id string, err error) error
 	gone bool
-	err  error
 }
 
 func (k *rawSink) Message(*mail.Message) error {
 	return mail.Errorf(mail.KindInternal, "fetch raw message", "the provider answered with metadata")
 }
 
-func (k *rawSink) Failed(_ string, err error) error {
+func (k *rawSink) Failed(providerID string, err error) error {
 	k.gone = k.gone || mail.KindOf(err) == mail.KindNotFound
-	k.err = errors.Join(k.err, err)
-	return nil
+	return k.told(MessageID(k.account, providerID), err)
 }
 
 func (k *rawSink) Raw(providerID, contentTag string, r io.Reader) error {
@@ -168,13 +105,28 @@ func (k *rawSink) Raw(providerID, contentTag string, r io.Reader) error {
 		return fmt.Errorf("keep raw message: %w", err)
 	}
 	id := MessageID(k.account, providerID)
-	return k.s.keepBody(k.ctx, id, k.tags[id], contentTag, ref)
+	if err := k.s.keepBody(k.ctx, id, k.tags[id], contentTag, ref); err != nil {
+		return err
+	}
+	return k.told(id, nil)
 }
 
-// keepBody notes where a message's bytes are. Other bytes than were served
-// before get a new UID, and bytes that were read while the message changed are
+// keepBody notes where a message's bytes are, their length, and what is derived
+// from them. Other bytes than were served before, or of another length than was
+// told, get a new UID, and bytes that were read while the message changed are
 // not taken for its own: before is its content tag from before they were read.
 func (s *Service) keepBody(ctx context.Context, id, before, contentTag string, ref store.BlobRef) error {
+	m, err := s.message(ctx, id)
+	if mail.KindOf(err) == mail.KindNotFound {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	d, err := s.derive(ctx, m.Account, ref.Digest)
+	if err != nil {
+		return fmt.Errorf("derive rows: %w", err)
+	}
 	return s.journal.Update(ctx, func(tx store.Tx, b *journal.Batch) error {
 		m, err := tx.Message(id)
 		if errors.Is(err, store.ErrNotFound) {
@@ -186,24 +138,28 @@ func (s *Service) keepBody(ctx context.Context, id, before, contentTag string, r
 		if m.ContentTag != before && m.ContentTag != contentTag {
 			return nil
 		}
-		changed := m.Blob != "" && m.Blob != ref.Digest
+		changed := m.Blob != "" && m.Blob != ref.Digest || m.Size != 0 && m.Size != ref.Size
 		m.Blob, m.Size = ref.Digest, ref.Size
 		if contentTag != "" {
 			m.ContentTag = contentTag
 		}
-		if !changed {
-			return tx.PutMessage(m)
-		}
-		// The number is for readers by modification sequence; nobody outside is
-		// told, since the message says what it said.
-		e := &event.Event{Type: event.MessageUpdated, Account: m.Account, Message: id, Internal: true}
-		if m.ModSeq, err = b.Add(e); err != nil {
-			return err
+		if changed {
+			// The number is for readers by modification sequence; nobody outside is
+			// told, since the message says what it said.
+			e := &event.Event{Type: event.MessageUpdated, Account: m.Account, Message: id, Internal: true}
+			if m.ModSeq, err = b.Add(e); err != nil {
+				return err
+			}
 		}
 		if err := tx.PutMessage(m); err != nil {
 			return err
 		}
-		return tx.RenewUIDs(id, m.ModSeq)
+		if changed {
+			if err := tx.RenewUIDs(id, m.ModSeq); err != nil {
+				return err
+			}
+		}
+		return s.putDerived(tx, m, d)
 	})
 }
 
@@ -215,64 +171,6 @@ func (s *Service) Content(ctx context.Context, id string) (*mime.Content, error)
 	}
 	defer blob.Close()
 	return mime.Parse(blob)
-}
-
-// bringBodies brings the bytes of messages ahead where the account's mirror
-// mode wants them, newest first, a bounded number each round.
-func (s *Service) bringBodies(ctx context.Context, acct *store.Account) error {
-	if acct.Mirror != store.MirrorRecent && acct.Mirror != store.MirrorFull {
-		return nil
-	}
-	ids, err := s.withoutBody(ctx, acct)
-	if err != nil || len(ids) == 0 {
-		return err
-	}
-	for chunk := range slices.Chunk(ids, 10) {
-		if s.hold() != nil {
-			return nil // the mirror is in step; the bodies come with a later round
-		}
-		if err := s.bring(ctx, acct.ID, chunk, provider.Backfill); err != nil {
-			// Bodies ahead are a comfort: the mirror is in step without them.
-			s.log.WarnContext(ctx, "bodies were not brought ahead", "account", acct.ID, "error", err)
-			return nil
-		}
-	}
-	s.schedule.again(acct.ID)
-	return nil
-}
-
-func (s *Service) withoutBody(ctx context.Context, acct *store.Account) ([]string, error) {
-	var ids []string
-	var after store.DateKey
-	for len(ids) < bodiesAhead {
-		n := 0
-		err := s.store.View(ctx, func(tx store.Tx) error {
-			keys, err := tx.MessagesOf(acct.ID, after, 200)
-			if err != nil {
-				return err
-			}
-			for _, k := range keys {
-				after = k
-				n++
-				if acct.Mirror == store.MirrorRecent && s.now().Sub(k.At) > recentAge {
-					n = 0
-					return nil
-				}
-				m, err := tx.Message(k.ID)
-				if err != nil {
-					return err
-				}
-				if m.Blob == "" && len(ids) < bodiesAhead {
-					ids = append(ids, m.ProviderID)
-				}
-			}
-			return nil
-		})
-		if err != nil || n == 0 {
-			return ids, err
-		}
-	}
-	return ids, nil
 }
 
 // dropBodies forgets the bytes of messages that are gone. Another message with

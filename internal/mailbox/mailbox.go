@@ -25,7 +25,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
-	"golang.org/x/sync/singleflight"
 
 	"github.com/postern-mail/postern/internal/event"
 	"github.com/postern-mail/postern/internal/journal"
@@ -59,6 +58,16 @@ type Options struct {
 	// WantContent reports whether somebody wants the content of an account's
 	// new messages with their events (At); nil is never.
 	WantContent func(ctx context.Context, account string) bool
+	// WantBodies reports whether the bytes of all of an account's messages are to
+	// be brought ahead, whatever its mirror mode says: mail programs will ask for
+	// them. nil is never. Touch tells that the answer may be another.
+	WantBodies func(ctx context.Context, account string) bool
+	// PutExtract keeps the text of a message for search, in the transaction that
+	// keeps its bytes; nil keeps it as store.DerivedText and does no more.
+	PutExtract func(tx store.Tx, account, message string, extract []byte) error
+	// Hydrated is told of each message whose bytes, and what is derived from them,
+	// were kept: its Size is exact from now on. It must not block.
+	Hydrated func(m *store.Message)
 	// Hold says why nothing may be pulled now, for want of disk space say; nil
 	// is never. Service.TouchAll tells that it may again.
 	Hold func() error
@@ -122,11 +131,13 @@ type Service struct {
 	log       *slog.Logger
 	metrics   *metrics
 	schedule  *schedule
-	bodies    singleflight.Group
+	landings  landings
 	flights   flights
+	fill      *fill
 	ahead     ahead
 	purges    purges
 	pauses    pauses
+	appends   openAppends
 	started   time.Time
 	// listing is held from asking for an account's mailboxes until the answer
 	// is written, and from changing one until that is: a list that was made
@@ -140,7 +151,7 @@ func New(s store.Store, j *journal.Journal, p Providers, g GrantErrors, opts Opt
 	return &Service{
 		store: s, journal: j, providers: p, grants: g, opts: opts, log: opts.Log,
 		metrics:  newMetrics(opts.Registerer),
-		schedule: newSchedule(opts.Now), started: opts.Now().UTC(),
+		schedule: newSchedule(opts.Now), fill: newFill(opts.Now), started: opts.Now().UTC(),
 	}
 }
 

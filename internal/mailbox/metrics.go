@@ -13,6 +13,8 @@ type metrics struct {
 	comparisons prometheus.Counter
 	turns       prometheus.Counter
 	lag         prometheus.Histogram
+	bodies      prometheus.Counter
+	missing     prometheus.Gauge
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -31,13 +33,17 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		lag: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "postern_sync_lag_seconds", Help: "From a message's arrival at the provider to its event.",
 			Buckets: prometheus.ExponentialBuckets(0.1, 2.5, 12)}),
+		bodies: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "postern_bodies_ahead_total", Help: "Messages whose bytes were brought ahead, or looked through anew."}),
+		missing: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "postern_bodies_missing", Help: "Messages whose bytes are still to be brought ahead."}),
 	}
 	// Those that pass, and those that end an account's rounds, are looked out for.
 	for _, kind := range []mail.Kind{mail.KindThrottled, mail.KindUnavailable, mail.KindMisconfigured, mail.KindGrantExpired, mail.KindInternal} {
 		m.failures.WithLabelValues(string(kind))
 	}
 	if r != nil {
-		r.MustRegister(m.rounds, m.failures, m.items, m.comparisons, m.turns, m.lag)
+		r.MustRegister(m.rounds, m.failures, m.items, m.comparisons, m.turns, m.lag, m.bodies, m.missing)
 	}
 	return m
 }

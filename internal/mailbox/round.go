@@ -66,7 +66,10 @@ func (s *Service) Round(ctx context.Context, account string) error {
 		return err
 	}
 	s.metrics.rounds.Observe(s.now().Sub(begun).Seconds())
-	return s.bringBodies(ctx, acct)
+	if s.fills(ctx, acct) {
+		s.fill.touch(account)
+	}
+	return nil
 }
 
 // errHeld is in the chain of the error of a round that was not to be.

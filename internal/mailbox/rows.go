@@ -7,8 +7,8 @@ import (
 	"github.com/postern-mail/postern/store"
 )
 
-// Rows gives what IMAP tells of a message's structure; kind not_found where its
-// bytes were not here yet: Hydrate brings them.
+// Rows gives what IMAP tells of a message's structure; kind not_found where that
+// is not here: Hydrate brings it.
 func (s *Service) Rows(ctx context.Context, id string) (*mime.Rows, error) {
 	m, err := s.message(ctx, id)
 	if err != nil {

@@ -265,6 +265,9 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 	var wg sync.WaitGroup
 	defer wg.Wait()
+	for range fillers {
+		wg.Go(func() { s.runFill(ctx) })
+	}
 	slots := make(chan struct{}, s.opts.Workers)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -457,6 +460,7 @@ func (s *Service) TouchAll(ctx context.Context) error { return s.trackAll(ctx) }
 func (s *Service) Forget(account string) {
 	s.schedule.forget(account)
 	s.pauses.forget(account)
+	s.fill.forget(account)
 }
 
 // Listen tells that somebody waits for changes of accounts, of all where none

@@ -1,0 +1,94 @@
+package mailbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/postern-mail/postern/internal/mime"
+	"github.com/postern-mail/postern/store"
+)
+
+// derived is what is made of a message's bytes when they come, so that nobody
+// has to look through them again: the rows that IMAP tells, the header block,
+// and the text for search. It goes into the transaction that notes the bytes,
+// and stays when those are evicted.
+type derived struct {
+	rows, header, extract []byte
+}
+
+// derive looks through a blob. It is ErrNotFound where that is not here.
+func (s *Service) derive(ctx context.Context, account, digest string) (*derived, error) {
+	blob, err := s.store.Blobs().Open(ctx, account, digest)
+	if err != nil {
+		return nil, err
+	}
+	defer blob.Close()
+	scanned, err := mime.Scan(blob, blob.Size())
+	if err != nil {
+		return nil, err
+	}
+	return &derived{rows: scanned.Rows.Encode(), header: scanned.Header, extract: scanned.Text.Encode()}, nil
+}
+
+// put writes it for a message that was just written with the bytes it is from.
+func (s *Service) putDerived(tx store.Tx, m *store.Message, d *derived) error {
+	if d == nil {
+		return nil
+	}
+	if err := tx.PutDerived(m.Account, store.DerivedRows, m.ID, d.rows); err != nil {
+		return fmt.Errorf("keep rows: %w", err)
+	}
+	if err := tx.PutDerived(m.Account, store.DerivedHeader, m.ID, d.header); err != nil {
+		return fmt.Errorf("keep header: %w", err)
+	}
+	put := s.opts.PutExtract
+	if put == nil {
+		put = func(tx store.Tx, account, message string, extract []byte) error {
+			return tx.PutDerived(account, store.DerivedText, message, extract)
+		}
+	}
+	if err := put(tx, m.Account, m.ID, d.extract); err != nil {
+		return fmt.Errorf("keep text: %w", err)
+	}
+	if s.opts.Hydrated != nil {
+		hydrated := *m
+		tx.AfterCommit(func() { s.opts.Hydrated(&hydrated) })
+	}
+	return nil
+}
+
+// hydrated reports whether everything that is derived of a message is here and
+// of the present form. All of it is written together, so the rows tell.
+func hydrated(tx store.Tx, m *store.Message) (bool, error) {
+	if m.Blob == "" {
+		return false, nil
+	}
+	b, err := tx.Derived(m.Account, store.DerivedRows, m.ID)
+	if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrDamaged) {
+		return false, nil
+	}
+	return err == nil && mime.RowsCurrent(b), err
+}
+
+// deriveStored derives what is missing of a message whose bytes are here, and
+// reports whether that was so.
+func (s *Service) deriveStored(ctx context.Context, m *store.Message) (bool, error) {
+	d, err := s.derive(ctx, m.Account, m.Blob)
+	if errors.Is(err, store.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("derive rows: %w", err)
+	}
+	return true, s.store.UpdateSoon(ctx, func(tx store.Tx) error {
+		now, err := tx.Message(m.ID)
+		if errors.Is(err, store.ErrNotFound) || err == nil && now.Blob != m.Blob {
+			return nil // it changed meanwhile
+		}
+		if err != nil {
+			return err
+		}
+		return s.putDerived(tx, now, d)
+	})
+}

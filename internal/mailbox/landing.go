@@ -1,0 +1,312 @@
+package mailbox
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/postern-mail/postern/plugins/sdk/provider"
+	"github.com/postern-mail/postern/store"
+)
+
+// landing is the coming of one message's bytes, and of what is derived from
+// them. However many wait for it, it is one.
+type landing struct {
+	done chan struct{}
+	// err is why it failed; read it once done is closed.
+	err error
+	// waiters is how many still want it, under the lock of landings.
+	waiters int
+}
+
+// landings are those that are under way, by message. What is brought ahead is
+// apart: who waits for a message does not wait behind that.
+type landings struct {
+	mu sync.Mutex
+	of [2]map[string]*landing // by lane
+	// awaited counts who waits for an account's messages.
+	awaited map[string]int
+}
+
+func lane(p provider.Priority) int {
+	if p == provider.Backfill {
+		return 1
+	}
+	return 0
+}
+
+// join gives the landing of each message, and the messages for which the caller
+// has to see to it that they land.
+func (l *landings) join(ids []string, p provider.Priority) (all []*landing, mine []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.of[0] == nil {
+		l.of = [2]map[string]*landing{{}, {}}
+		l.awaited = map[string]int{}
+	}
+	for _, id := range ids {
+		x := l.of[lane(p)][id]
+		if x == nil && lane(p) == 1 {
+			x = l.of[0][id]
+		}
+		if x == nil {
+			x = &landing{done: make(chan struct{})}
+			l.of[lane(p)][id] = x
+			mine = append(mine, id)
+		}
+		x.waiters++
+		all = append(all, x)
+	}
+	return all, mine
+}
+
+// leave tells that a waiter has gone.
+func (l *landings) leave(all []*landing) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, x := range all {
+		x.waiters--
+	}
+}
+
+// wanted gives those of the messages for which somebody waits still; the others
+// have no landing any more.
+func (l *landings) wanted(ids []string, p provider.Priority) []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var out []string
+	for _, id := range ids {
+		if x := l.of[lane(p)][id]; x == nil {
+			continue
+		} else if x.waiters > 0 {
+			out = append(out, id)
+		} else {
+			l.close(id, p, context.Canceled)
+		}
+	}
+	return out
+}
+
+// open gives those of the messages that have not landed.
+func (l *landings) open(ids []string, p provider.Priority) []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var out []string
+	for _, id := range ids {
+		if l.of[lane(p)][id] != nil {
+			out = append(out, id)
+		}
+	}
+	return out
+}
+
+// landed ends a landing, if it has not ended.
+func (l *landings) landed(id string, p provider.Priority, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.close(id, p, err)
+}
+
+// close ends a landing; the caller holds the lock.
+func (l *landings) close(id string, p provider.Priority, err error) {
+	if x := l.of[lane(p)][id]; x != nil {
+		x.err = err
+		close(x.done)
+		delete(l.of[lane(p)], id)
+	}
+}
+
+// await counts a waiter for an account's messages until the function it gives
+// is called.
+func (l *landings) await(account string) func() {
+	count := func(by int) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.awaited == nil {
+			l.awaited = map[string]int{}
+		}
+		if l.awaited[account] += by; l.awaited[account] == 0 {
+			delete(l.awaited, account)
+		}
+	}
+	count(1)
+	return func() { count(-1) }
+}
+
+func (l *landings) isAwaited(account string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.awaited[account] > 0
+}
+
+// Of a landing that takes longer than landingLimit nothing comes any more.
+// landingTries is how often a message is read anew that changes while it is
+// read: a draft.
+const (
+	landingLimit = 5 * time.Minute
+	landingTries = 3
+)
+
+// land has messages of an account come, for somebody who waits, and waits until
+// they are here, or ctx ends: those under way come nevertheless, for others may
+// want them.
+func (s *Service) land(ctx context.Context, account string, ids []string) error {
+	defer s.landings.await(account)()
+	var errs error
+	for _, x := range s.landAll(ctx, account, ids, provider.Interactive) {
+		if errs == nil {
+			errs = x
+		}
+	}
+	return errs
+}
+
+// landAll has messages come and gives the fate of each.
+func (s *Service) landAll(ctx context.Context, account string, ids []string, p provider.Priority) []error {
+	all, mine := s.landings.join(ids, p)
+	defer s.landings.leave(all)
+	if len(mine) > 0 {
+		s.takeOff(ctx, account, mine, p)
+	}
+	errs := make([]error, len(all))
+	for i, x := range all {
+		select {
+		case <-x.done:
+			errs[i] = x.err
+		case <-ctx.Done():
+			errs[i] = ctx.Err()
+		}
+	}
+	return errs
+}
+
+// takeOff begins the landing of messages that nobody else sees to. It goes on
+// when the caller leaves, batch by batch, as long as somebody waits.
+func (s *Service) takeOff(ctx context.Context, account string, ids []string, p provider.Priority) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	over, err := s.flights.add(cancel)
+	if err != nil {
+		for _, id := range ids {
+			s.landings.landed(id, p, err)
+		}
+		cancel()
+		return
+	}
+	go func() {
+		defer over()
+		defer cancel()
+		size := s.bodyBatch(ctx, account)
+		for first := true; len(ids) > 0; first = false {
+			n := min(size, len(ids))
+			batch := ids[:n]
+			if !first {
+				batch = s.landings.wanted(batch, p)
+			}
+			s.landBatch(ctx, account, batch, p)
+			ids = ids[n:]
+		}
+	}()
+}
+
+// maxBodyBatch bounds how many messages are asked for at once: what waits for
+// the first of them does not wait for hundreds.
+const maxBodyBatch = 20
+
+func (s *Service) bodyBatch(ctx context.Context, account string) int {
+	acct, err := s.account(ctx, account)
+	if err == nil {
+		if _, info, err := s.plug(acct); err == nil && info.Limits.FetchBatch > 0 {
+			return min(info.Limits.FetchBatch, maxBodyBatch)
+		}
+	}
+	return maxBodyBatch
+}
+
+// landBatch has messages come and ends their landings.
+func (s *Service) landBatch(ctx context.Context, account string, ids []string, p provider.Priority) {
+	ctx, cancel := context.WithTimeout(ctx, landingLimit)
+	defer cancel()
+	err := s.bringBatch(ctx, account, ids, p)
+	if err == nil {
+		err = errChanging()
+	}
+	for _, id := range ids {
+		s.landings.landed(id, p, err) // of those that did not land
+	}
+}
+
+func (s *Service) bringBatch(ctx context.Context, account string, ids []string, p provider.Priority) error {
+	for range landingTries {
+		away, err := s.settleHere(ctx, s.landings.open(ids, p), p)
+		if err != nil || len(away) == 0 {
+			return err
+		}
+		err = s.bring(ctx, account, away, p, func(id string, err error) error {
+			if err != nil {
+				s.landings.landed(id, p, err)
+				return nil
+			}
+			// Who waits for it need not wait for the others.
+			_, err = s.settleHere(ctx, []string{id}, p)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// settleHere ends the landings of messages that are whole, or gone, and gives
+// those whose bytes have to be fetched. Where only what is derived is missing it
+// is made of the bytes that are here.
+func (s *Service) settleHere(ctx context.Context, ids []string, p provider.Priority) (away []*store.Message, err error) {
+	for _, id := range ids {
+		var m *store.Message
+		whole := false
+		err := s.store.View(ctx, func(tx store.Tx) (err error) {
+			if m, err = tx.Message(id); err == nil {
+				whole, err = hydrated(tx, m)
+			}
+			return err
+		})
+		if errors.Is(err, store.ErrNotFound) {
+			s.landings.landed(id, p, notFound(err, "message"))
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		here := false
+		switch {
+		case m.Blob == "":
+		case whole:
+			here, err = s.blobHere(ctx, m)
+		default:
+			here, err = s.deriveStored(ctx, m)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if here {
+			s.landings.landed(id, p, nil)
+		} else {
+			away = append(away, m)
+		}
+	}
+	return away, nil
+}
+
+// blobHere reports whether a message's bytes are here: somebody may have brought
+// them just now.
+func (s *Service) blobHere(ctx context.Context, m *store.Message) (bool, error) {
+	blob, err := s.store.Blobs().Open(ctx, m.Account, m.Blob)
+	if errors.Is(err, store.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return true, blob.Close()
+}
