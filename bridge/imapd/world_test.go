@@ -1,0 +1,268 @@
+package imapd
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/postern-mail/postern/bridge/imapd/session"
+	"github.com/postern-mail/postern/internal/access"
+	"github.com/postern-mail/postern/internal/event"
+	"github.com/postern-mail/postern/internal/journal"
+	"github.com/postern-mail/postern/internal/mailbox"
+	"github.com/postern-mail/postern/internal/seal"
+	"github.com/postern-mail/postern/plugins/sdk/mail"
+	"github.com/postern-mail/postern/plugins/sdk/provider"
+	"github.com/postern-mail/postern/plugins/sdk/providertest/memory"
+	"github.com/postern-mail/postern/store"
+	"github.com/postern-mail/postern/store/bolt"
+)
+
+const (
+	ann     = "ann@example.com"
+	secret  = "rosebud"
+	account = "account-1"
+)
+
+// world is ann's account in a real store, mirrored from a provider in memory,
+// and a Server on a loopback port.
+type world struct {
+	t       testing.TB
+	cloud   *memory.Cloud
+	plugin  *memory.Provider
+	store   store.Store
+	mirror  *mailbox.Service
+	server  *Server
+	address string
+	minutes int
+	stop    context.CancelFunc
+	stopped chan error
+
+	mu      sync.Mutex
+	front   func(provider.Provider) provider.Provider // stands in front of the plugin
+	revoked chan struct{}
+	readers bool // who logs in may only read
+	hidden  []string
+}
+
+func (w *world) Provider(string) (provider.Provider, error) {
+	if w.front != nil {
+		return w.front(w.plugin), nil
+	}
+	return w.plugin, nil
+}
+func (w *world) Info(string) (*provider.Info, error)             { return w.plugin.Describe(w.t.Context()) }
+func (w *world) GrantWorks(context.Context, string, string)      {}
+func (w *world) GrantRefused(context.Context, string, error)     {}
+func (w *world) SaveGrant(context.Context, string, []byte) error { return nil }
+func (w *world) Hint(context.Context, *provider.Hint) error      { return nil }
+
+type worldHost struct{ *world }
+
+func (worldHost) GrantRefused(context.Context, string, error) error { return nil }
+
+func (w *world) Login(_ context.Context, l access.Login) (*access.Principal, error) {
+	if l.User == "gone@example.com" {
+		return nil, mail.Errorf(mail.KindGrantExpired, "log in", "the grant has ended")
+	}
+	if l.User != ann || l.Secret != secret {
+		return nil, mail.Errorf(mail.KindUnauthorized, "log in", "wrong")
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return &access.Principal{Account: account, Password: "p1", ReadOnly: w.readers, HideCaps: w.hidden}, nil
+}
+
+func (w *world) Revoked(*access.Principal) (<-chan struct{}, func()) { return w.revoked, func() {} }
+
+// newWorld starts everything. change may change the options of the server.
+func newWorld(t testing.TB, change ...func(*world, *Options)) *world {
+	t.Helper()
+	key, err := seal.GenerateMasterKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ring, err := seal.NewKeyring(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	st, err := bolt.Open(bolt.Options{Path: t.TempDir(), Keyring: ring})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := st.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	w := &world{t: t, plugin: memory.New(memory.Options{Kind: mail.KindFolder}), store: st, revoked: make(chan struct{}), stopped: make(chan error, 1)}
+	w.cloud = w.plugin.Cloud()
+	w.cloud.AddAccount(ann, "Ann")
+	bus := &event.Bus{}
+	w.mirror = mailbox.New(st, journal.New(st, bus, time.Now), w, w, mailbox.Options{FeedLag: time.Nanosecond})
+	go func() { _ = w.plugin.Session(t.Context(), worldHost{w}) }()
+	if _, err := w.plugin.OpenAccount(account, ann); err != nil {
+		t.Fatal(err)
+	}
+	w.must(st.Update(t.Context(), func(tx store.Tx) error {
+		return tx.PutAccount(&store.Account{ID: account, Provider: "memory", Address: ann, State: store.AccountConnecting, ConnectedAt: time.Now().Truncate(time.Second)})
+	}))
+	sessions, err := session.New(session.Options{Store: st, Mirror: w.mirror, Bus: bus, Auth: w, AppendLimit: 1 << 20})
+	w.must(err)
+	t.Cleanup(sessions.Close)
+	opt := Options{Sessions: sessions, Revoked: w.Revoked, Cleartext: true, Certificate: testCertificate(t), Version: "1.2.3"}
+	for _, c := range change {
+		c(w, &opt)
+	}
+	w.server, err = New(opt)
+	w.must(err)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	w.must(err)
+	w.address = l.Addr().String()
+	ctx, cancel := context.WithCancel(context.Background())
+	w.stop = cancel
+	go func() { w.stopped <- w.server.Serve(ctx, l, false); close(w.stopped) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-w.stopped; err != nil {
+			t.Error(err)
+		}
+		if err := w.server.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	w.sync()
+	return w
+}
+
+func (w *world) must(err error) {
+	w.t.Helper()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// letter is the n-th message that tests deliver.
+func letter(n int) []byte {
+	return fmt.Appendf(nil, "From: bob@example.org\r\nTo: %s\r\nSubject: Letter %d\r\nMessage-ID: <%d@example.org>\r\n\r\nThis is letter %d.\r\n", ann, n, n, n)
+}
+
+// deliver puts a message into the inbox and mirrors it.
+func (w *world) deliver(raw []byte) {
+	w.t.Helper()
+	w.minutes++
+	_, err := w.cloud.Deliver(ann, memory.Delivery{Mailbox: "inbox", Raw: raw, Date: time.Date(2026, 3, 1, 9, w.minutes, 0, 0, time.UTC)})
+	w.must(err)
+	w.sync()
+}
+
+func (w *world) letters(n int) {
+	w.t.Helper()
+	for range n {
+		w.minutes++
+		_, err := w.cloud.Deliver(ann, memory.Delivery{Mailbox: "inbox", Raw: letter(w.minutes), Date: time.Date(2026, 3, 1, 9, w.minutes, 0, 0, time.UTC)})
+		w.must(err)
+	}
+	w.sync()
+}
+
+func (w *world) sync() {
+	w.t.Helper()
+	for range 5 {
+		w.must(w.mirror.Round(w.t.Context(), account))
+		var pending []store.Absence
+		w.must(w.store.View(w.t.Context(), func(tx store.Tx) (err error) {
+			pending, err = tx.Absences(account, 1000)
+			return err
+		}))
+		if len(pending) == 0 {
+			return
+		}
+	}
+	w.t.Fatal("absences were not settled after five rounds")
+}
+
+func (w *world) dial() *peer {
+	w.t.Helper()
+	return dial(w.t, w.address)
+}
+
+// peer is a client that speaks IMAP by hand.
+type peer struct {
+	t testing.TB
+	net.Conn
+	*lines
+}
+
+func dial(t testing.TB, address string) *peer {
+	t.Helper()
+	c, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	p := &peer{t: t, Conn: c, lines: newLines(c)}
+	c.SetDeadline(time.Now().Add(time.Minute))
+	return p
+}
+
+// secure goes on over TLS.
+func (p *peer) secure() {
+	p.t.Helper()
+	c := tls.Client(p.Conn, &tls.Config{InsecureSkipVerify: true})
+	p.Conn, p.lines = c, newLines(c)
+}
+
+func (p *peer) send(text string) {
+	p.t.Helper()
+	if _, err := p.Write([]byte(text)); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// until reads lines up to one that starts with prefix, and gives them all.
+func (p *peer) until(prefix string) []string {
+	p.t.Helper()
+	var all []string
+	for {
+		line, err := p.line()
+		if err != nil {
+			p.t.Fatalf("waiting for %q after %q: %v", prefix, all, err)
+		}
+		all = append(all, line)
+		if strings.HasPrefix(line, prefix) {
+			return all
+		}
+	}
+}
+
+// do runs a command and gives its responses, the answer last.
+func (p *peer) do(command string) []string {
+	p.t.Helper()
+	tag, _, _ := strings.Cut(command, " ")
+	p.send(command + "\r\n")
+	return p.until(tag + " ")
+}
+
+// ok is do for commands that have to succeed.
+func (p *peer) ok(command string) []string {
+	p.t.Helper()
+	all := p.do(command)
+	tag, _, _ := strings.Cut(command, " ")
+	if last := all[len(all)-1]; !strings.HasPrefix(last, tag+" OK") {
+		p.t.Fatalf("%s: %s", command, last)
+	}
+	return all
+}
+
+func (p *peer) login() *peer {
+	p.t.Helper()
+	p.until("* OK")
+	p.ok("l LOGIN " + ann + " " + secret)
+	return p
+}
