@@ -19,8 +19,8 @@ const (
 	// refuses what was good once.
 	lockedDelay = time.Second
 	// userLimit is how many wrong secrets one user name may get from an address,
-	// and remoteLimit an address altogether: behind it may be a whole office, or
-	// on this machine every mail program there is.
+	// and remoteLimit an address altogether: behind it may be a whole company,
+	// or on this machine every mail program there is.
 	userLimit   = 10
 	remoteLimit = 100
 	// A lock lasts firstLock, and twice as long each time that it closes again,
