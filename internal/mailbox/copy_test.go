@@ -52,3 +52,6 @@ func TestCopyIsWhole(t *testing.T) {
 		t.Errorf("the copy was told again: %v", types(w.eventsAfter(before)))
 	}
 }
+
+// terseFront puts terse in front of a plugin.
+func terseFront(p provider.Provider) provider.Provider { return terse{p.(*memory.Provider)} }

@@ -117,7 +117,7 @@ func expungeFate(box *store.Mailbox, boxes map[string]*store.Mailbox, m *store.M
 		return fatePurge
 	case anywhere:
 		return fateOff
-	case archiveOf(boxes) != nil:
+	case archiveOf(boxes) != nil && archiveOf(boxes) != box:
 		return fateArchive
 	}
 	return fateTrash
