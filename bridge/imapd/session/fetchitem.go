@@ -91,6 +91,8 @@ func (it *fetchItem) needs() need {
 type fetchPlan struct {
 	items []fetchItem
 	needs need
+	// sections: parts are asked for by their numbers, or the text.
+	sections bool
 	// seen: the message is read by it (RFC 9051, 6.4.5: \Seen is implicitly set).
 	seen bool
 }
@@ -142,6 +144,7 @@ func (p *fetchPlan) add(it fetchItem, seen bool) {
 		}
 	}
 	p.needs |= it.needs()
+	p.sections = p.sections || it.kind >= itemSection && it.needs()&needRows != 0
 	p.items = append(p.items, it)
 }
 

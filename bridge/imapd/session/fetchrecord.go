@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/postern-mail/postern/internal/mime"
+	"github.com/postern-mail/postern/plugins/sdk/mail"
 	"github.com/postern-mail/postern/store"
 )
 
@@ -23,8 +24,11 @@ type record struct {
 	// no longer in the account.
 	missing, gone bool
 	// bytes: the raw bytes are needed, whose digest is known then.
-	bytes    bool
-	rows     *mime.Rows
+	bytes bool
+	// here: rows were found. Their sections are decoded only where the plan asks
+	// for some.
+	here     bool
+	rows     mime.Rows
 	header   []byte // the header block, as much as is stored of it
 	envelope []byte
 	digest   string // of the bytes
@@ -40,11 +44,11 @@ func (f *fetcher) load(ctx context.Context, messages []message) (records []recor
 			if total > loadBytes {
 				return nil
 			}
-			r, size, err := f.record(tx, &messages[i])
+			records = append(records, record{})
+			size, err := f.record(tx, &messages[i], &records[i])
 			if err != nil {
 				return err
 			}
-			records = append(records, r)
 			total += size
 		}
 		return nil
@@ -56,68 +60,75 @@ func (f *fetcher) load(ctx context.Context, messages []message) (records []recor
 }
 
 // record looks up one message.
-func (f *fetcher) record(tx store.Tx, m *message) (r record, size int, err error) {
+func (f *fetcher) record(tx store.Tx, m *message, r *record) (size int, err error) {
 	id := m.row.Message
 	needs := f.needs
 	if m.row.Size != 0 {
 		needs &^= needSize
 	}
-	var whole *store.Message
-	message := func() (bool, error) {
-		if whole != nil {
-			return true, nil
-		}
-		whole, err = tx.Message(id)
-		if errors.Is(err, store.ErrNotFound) || err == nil && whole.UIDs[f.mailbox] != m.uid {
-			r.gone, r.missing = true, false
-			return false, nil
-		}
-		return err == nil, err
-	}
 	if needs&needHeader != 0 {
 		if r.header, err = derived(tx, f.account, store.DerivedHeader, id); err != nil {
-			return r, 0, err
+			return 0, err
 		}
 		size += len(r.header)
-		if r.header == nil {
-			r.missing = true
-		} else if len(r.header) >= mime.MaxStoredHeader {
+		r.missing = r.header == nil
+		if len(r.header) >= mime.MaxStoredHeader {
 			// There may be more of it: the rows say so, the bytes have it.
 			needs |= needRows | needBytes
 		}
 	}
-	if needs&(needSize|needEnvelope|needRows) != 0 {
-		b, err := derived(tx, f.account, store.DerivedRows, id)
+	if needs&(needSize|needEnvelope|needRows|needBytes) != 0 {
+		n, err := f.rows(tx, id, r)
 		if err != nil {
-			return r, 0, err
+			return 0, err
 		}
-		size += len(b)
-		if b != nil {
-			// Rows of another version are made anew.
-			r.rows, _ = mime.DecodeRows(b)
-		}
-		if r.rows != nil {
-			r.envelope = r.rows.Envelope
-		} else if needs&(needSize|needRows) != 0 {
-			r.missing = true
-		}
+		size += n
+		r.missing = r.missing || !r.here && needs&(needSize|needRows) != 0
 	}
-	if needs&needBytes != 0 || r.missing || needs&needEnvelope != 0 && r.envelope == nil {
-		if ok, err := message(); !ok {
-			return r, 0, err
-		}
-		r.digest = whole.Blob
-		r.bytes = needs&needBytes != 0
-		r.missing = r.missing || r.bytes && r.digest == ""
+	r.bytes, r.digest, r.envelope = needs&needBytes != 0, r.rows.Digest, r.rows.Envelope
+	// What was stored is of the bytes that the message has now; the client asks
+	// for those of this UID. They are not the same only while the mailbox's index
+	// is about to be told, of which a draft that is edited has many such moments.
+	sure := r.here && m.row.Size == r.rows.Size || r.header != nil && !r.here
+	if sure && !r.missing && !m.row.Has(mail.Draft) && (!r.bytes || r.digest != "") {
+		return size, nil
 	}
-	if needs&needEnvelope != 0 && r.envelope == nil {
+	whole, err := tx.Message(id)
+	if errors.Is(err, store.ErrNotFound) || err == nil && whole.UIDs[f.mailbox] != m.uid {
+		r.gone, r.missing = true, false
+		return size, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	r.digest = whole.Blob
+	r.missing = r.missing || r.bytes && r.digest == ""
+	if needs&needEnvelope != 0 && !r.here {
 		if whole.Blob != "" {
 			r.missing = true // the bytes are here, or were
 		} else {
 			r.envelope = mime.EnvelopeOf(&whole.Message)
 		}
 	}
-	return r, size, nil
+	return size, nil
+}
+
+// rows reads the rows of a message; those of another version are made anew.
+func (f *fetcher) rows(tx store.Tx, id string, r *record) (int, error) {
+	b, err := derived(tx, f.account, store.DerivedRows, id)
+	if err != nil || b == nil {
+		return 0, err
+	}
+	if !f.sections {
+		if r.rows, err = mime.DecodeHead(b); err == nil {
+			r.here = true
+		}
+		return len(b), nil
+	}
+	if rows, err := mime.DecodeRows(b); err == nil {
+		r.rows, r.here = *rows, true
+	}
+	return len(b), nil
 }
 
 // derived reads a derived value, nil where there is none.

@@ -86,7 +86,7 @@ func (f *fetcher) section(it *fetchItem, r *record, b *body) (piece, error) {
 		case textAll:
 			return b.piece(it, mime.Range{Length: b.size})
 		case textHeader, textFields, textFieldsNot:
-			if whole := r.rows == nil || r.rows.Header <= int64(len(r.header)); whole && r.header != nil {
+			if whole := !r.here || r.rows.Header <= int64(len(r.header)); whole && r.header != nil {
 				data := r.header
 				if it.text != textHeader {
 					data = f.pick(it, data)
@@ -95,7 +95,7 @@ func (f *fetcher) section(it *fetchItem, r *record, b *body) (piece, error) {
 			}
 		}
 	}
-	if b == nil || r.rows == nil || r.rows.Size != b.size {
+	if b == nil || !r.here || r.rows.Size != b.size {
 		return piece{}, mail.Errorf(mail.KindInternal, "fetch section", "what is stored of the message does not fit its bytes")
 	}
 	at, ok := r.rows.Find(it.part, specifiers[it.text])

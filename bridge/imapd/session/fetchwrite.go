@@ -128,7 +128,7 @@ func (f *fetcher) facts(m *message, r *record) {
 		case itemSize:
 			f.item("RFC822.SIZE ")
 			size := m.row.Size
-			if r != nil && r.rows != nil {
+			if r != nil && r.here {
 				size = r.rows.Size
 			}
 			f.buf = strconv.AppendInt(f.buf, size, 10)
