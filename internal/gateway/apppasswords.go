@@ -9,15 +9,23 @@ import (
 )
 
 // appPasswords hands app passwords to the GraphQL door.
-type appPasswords struct{ access *access.Access }
+type appPasswords struct {
+	access *access.Access
+	// touch has an account looked at: what is brought ahead may be more now.
+	touch func(ctx context.Context, account string)
+}
 
 func (a appPasswords) AppPasswords(ctx context.Context, account string) ([]*store.AppPassword, error) {
 	return a.access.AppPasswords(ctx, account)
 }
 
 func (a appPasswords) CreateAppPassword(ctx context.Context, in service.AppPasswordInput) (*store.AppPassword, string, error) {
-	return a.access.CreateAppPassword(ctx, access.CreateAppPassword{
+	p, secret, err := a.access.CreateAppPassword(ctx, access.CreateAppPassword{
 		Account: in.Account, Name: in.Name, Scopes: scopes(in.Scopes), HideCaps: in.HideCaps})
+	if err == nil {
+		a.touch(ctx, in.Account)
+	}
+	return p, secret, err
 }
 
 func (a appPasswords) RevokeAppPassword(ctx context.Context, id string) error {

@@ -194,7 +194,8 @@ func (g *Gateway) wire(ctx context.Context) error {
 	}
 	g.mirror = mailbox.New(g.store, g.journal, g.plugins, g.accounts, mailbox.Options{
 		Log: g.log, Registerer: reg, Tracer: g.tracing.provider.Tracer("mailbox"), Workers: cfg.Sync.Workers,
-		WantContent: g.hooks.WantsContent, Hold: g.room.hold,
+		WantContent: g.hooks.WantsContent, Hold: g.room.hold, WantBodies: g.hasMailPrograms,
+		PutExtract: putExtract, Hydrated: g.hydrated,
 		PollWatched: cfg.Sync.PollWatched, Poll: cfg.Sync.Poll, PollListened: cfg.Sync.PollListened})
 	g.accounts.SetMirror(leaving{g.mirror, g.access})
 	g.room.try = func(ctx context.Context) error {
@@ -208,7 +209,8 @@ func (g *Gateway) wire(ctx context.Context) error {
 		}
 	}
 	sink.accounts = g.accounts
-	g.submit = submission.New(g.store, g.journal, g.plugins, g.mirror, submission.Options{Log: g.log, Registerer: reg, MaySend: g.accounts.MaySend})
+	g.submit = submission.New(g.store, g.journal, g.plugins, g.mirror, submission.Options{Log: g.log, Registerer: reg, MaySend: g.accounts.MaySend,
+		Instances: g.configuredNames, Inbox: ownMail{g.mirror, g.store}, Copies: ownMail{g.mirror, g.store}, Host: cfg.Public().Hostname()})
 	g.text = textindex.New(g.store, textindex.Options{Log: g.log})
 	return errors.Join(g.wireDoors(ctx), g.wireGraph(ctx))
 }
@@ -226,7 +228,7 @@ func (g *Gateway) wireGraph(ctx context.Context) error {
 		Mailer:    mailer{g.mirror}, Reader: reader{g.mirror}, Bytes: &blobs{mirror: g.mirror, store: g.store},
 		Drafts: drafts{g.mirror, g.submit, g.room.hold}, Submissions: submissions{g.submit, g.room.hold},
 		Endpoints: endpoints{g.hooks, g.cfg.Public()}, Deliverer: deliverer{g.hooks, g.outbox},
-		AppPasswords: appPasswords{g.access},
+		AppPasswords: appPasswords{g.access, g.mirror.Touch},
 	}, graph.Options{
 		BaseURL: g.cfg.Public().String(), BlobKey: blobKey, MaxJSON: g.cfg.HTTP.MaxBody, MaxUpload: g.cfg.HTTP.MaxBody,
 		Log: g.log, Metrics: g.registry, Tracer: g.tracing.provider, Listening: g.mirror.Listen,

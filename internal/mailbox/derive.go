@@ -28,6 +28,7 @@ func (s *Service) derive(ctx context.Context, account, digest string) (*derived,
 	if err != nil {
 		return nil, err
 	}
+	scanned.Rows.Digest = digest
 	return &derived{rows: scanned.Rows.Encode(), header: scanned.Header, extract: scanned.Text.Encode()}, nil
 }
 
