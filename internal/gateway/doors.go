@@ -13,7 +13,6 @@ import (
 	"github.com/postern-mail/postern/bridge/smtpd"
 	"github.com/postern-mail/postern/internal/config"
 	"github.com/postern-mail/postern/internal/localca"
-	"github.com/postern-mail/postern/store"
 )
 
 // doorServer is a door for mail programs, on any number of listeners.
@@ -73,7 +72,7 @@ func (g *Gateway) wireDoors(ctx context.Context) error {
 	var err error
 	if cfg.IMAP.Listen != "" || cfg.IMAP.ListenTLS != "" {
 		g.sessions, err = session.New(session.Options{
-			Store: g.store, Mirror: g.mirror, Bus: g.bus, Auth: g.access, Submissions: sent{g.submit, g.store}, Text: g.text,
+			Store: g.store, Mirror: g.mirror, Bus: g.bus, Auth: g.access, Submissions: sentCopies{g.submit, g.store, g.bus}, Text: g.text,
 			ExpungeTo: session.ExpungeTo(cfg.IMAP.Expunge), Log: g.log, Registerer: g.registry})
 		if err != nil {
 			return err
@@ -157,29 +156,6 @@ func (g *Gateway) tellDoors(ctx context.Context, doors []*door) {
 		g.log.InfoContext(ctx, "mail programs trust this gateway by its certificate authority", "url", g.cfg.Public().JoinPath("ca.pem").String(),
 			"sha256", a.Fingerprint())
 	}
-}
-
-// sent finds the provider's own copy of what was submitted.
-type sent struct {
-	submissions interface {
-		Sent(ctx context.Context, account, messageID string, size int64) (message string, ok bool, err error)
-	}
-	store store.Store
-}
-
-func (s sent) Sent(ctx context.Context, account, messageID string) (m *store.Message, err error) {
-	id, ok, err := s.submissions.Sent(ctx, account, messageID, 0)
-	if err != nil || !ok || id == "" {
-		return nil, err
-	}
-	err = s.store.View(ctx, func(tx store.Tx) error {
-		m, err = tx.Message(id)
-		return err
-	})
-	if errors.Is(err, store.ErrNotFound) {
-		return nil, nil
-	}
-	return m, err
 }
 
 // Fingerprint is a certificate's SHA-256 as people compare it.

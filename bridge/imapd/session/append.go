@@ -35,19 +35,24 @@ func (s *Session) Append(ctx context.Context, name string, r AppendRequest, raw 
 		return nil, badCommand(err.Error())
 	}
 	in := bufio.NewReaderSize(raw, headerPeek)
-	m, err := s.sent(ctx, to.mailbox, in)
+	id, m, known, err := s.sent(ctx, to.mailbox, in, r.Size)
 	if err != nil {
 		return nil, err
 	}
-	if m == nil {
+	if !known {
 		m, err = s.server.opts.Mirror.Append(ctx, mailbox.AppendInput{
 			Account: s.account, Mailbox: to.mailbox.ID, Keywords: keywords, Date: r.Date, Operation: rand.Text(),
 		}, in, r.Size)
 		if err != nil {
 			return nil, err
 		}
-	} else if err := s.flagSent(ctx, m, keywords); err != nil {
-		return nil, err
+		if id != "" && m != nil {
+			s.server.opts.Submissions.Appended(s.account, id, m.ID, r.Size)
+		}
+	} else if m != nil {
+		if err := s.flagSent(ctx, m, keywords); err != nil {
+			return nil, err
+		}
 	}
 	data := &AppendData{UIDValidity: to.mailbox.UIDValidity}
 	if m == nil {
@@ -65,25 +70,21 @@ func (s *Session) Append(ctx context.Context, name string, r AppendRequest, raw 
 // headerPeek is how much of a message is looked at for its Message-ID.
 const headerPeek = 64 << 10
 
-// sent gives the copy of a message that this gateway has sent, nil where it
-// has not.
-func (s *Session) sent(ctx context.Context, to *store.Mailbox, raw *bufio.Reader) (*store.Message, error) {
+// sent gives the Message-ID of a message for the sent mail, the copy of it that
+// this gateway has sent, and whether it has: the copy may be on its way.
+func (s *Session) sent(ctx context.Context, to *store.Mailbox, raw *bufio.Reader, size int64) (id string, m *store.Message, ok bool, err error) {
 	if s.server.opts.Submissions == nil || to.Role != sdk.RoleSent {
-		return nil, nil
+		return "", nil, false, nil
 	}
 	head, err := raw.Peek(headerPeek)
 	if err != nil && err != io.EOF {
-		return nil, err
+		return "", nil, false, err
 	}
-	id := messageID(head)
-	if id == "" {
-		return nil, nil
+	if id = messageID(head); id == "" {
+		return "", nil, false, nil
 	}
-	m, err := s.server.opts.Submissions.Sent(ctx, s.account, id)
-	if err != nil || m == nil || m.UIDs[to.ID] == 0 {
-		return nil, err
-	}
-	return m, nil
+	m, ok, err = s.server.opts.Submissions.Sent(ctx, s.account, to.ID, id, size)
+	return id, m, ok, err
 }
 
 // messageID finds the Message-ID in the beginning of a message.

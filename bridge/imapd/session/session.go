@@ -44,11 +44,14 @@ type Authenticator interface {
 
 // SentMatcher finds what this gateway has sent.
 type SentMatcher interface {
-	// Sent gives the provider's own copy, in the mailbox with the role sent, of
-	// what was submitted with a Message-ID (without angle brackets). It waits, as
-	// long as is reasonable, for a copy that is on its way. nil where nothing of
-	// that name was submitted.
-	Sent(ctx context.Context, account, messageID string) (*store.Message, error)
+	// Sent tells of a message for the mailbox with the role sent whether it was
+	// submitted here, by its Message-ID (without angle brackets) and size, and
+	// gives the provider's own copy there. It waits, as long as is reasonable, for
+	// one that is on its way; nil with ok says that it will come.
+	Sent(ctx context.Context, account, mailbox, messageID string, size int64) (m *store.Message, ok bool, err error)
+	// Appended tells of one that was not, and was stored: it may be submitted in a
+	// moment.
+	Appended(account, messageID, message string, size int64)
 }
 
 // ExpungeTo is what EXPUNGE does outside the trash.

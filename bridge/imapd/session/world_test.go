@@ -41,13 +41,16 @@ type world struct {
 	minutes int
 }
 
-func (w *world) Provider(string) (provider.Provider, error)                   { return w.plugin, nil }
-func (w *world) Info(string) (*provider.Info, error)                          { return w.plugin.Describe(w.t.Context()) }
-func (w *world) GrantWorks(context.Context, string, string)                   {}
-func (w *world) GrantRefused(context.Context, string, error)                  {}
-func (w *world) SaveGrant(context.Context, string, []byte) error              { return nil }
-func (w *world) Hint(context.Context, *provider.Hint) error                   { return nil }
-func (w *world) Sent(context.Context, string, string) (*store.Message, error) { return nil, nil }
+func (w *world) Provider(string) (provider.Provider, error)      { return w.plugin, nil }
+func (w *world) Info(string) (*provider.Info, error)             { return w.plugin.Describe(w.t.Context()) }
+func (w *world) GrantWorks(context.Context, string, string)      {}
+func (w *world) GrantRefused(context.Context, string, error)     {}
+func (w *world) SaveGrant(context.Context, string, []byte) error { return nil }
+func (w *world) Hint(context.Context, *provider.Hint) error      { return nil }
+func (w *world) Sent(context.Context, string, string, string, int64) (*store.Message, bool, error) {
+	return nil, false, nil
+}
+func (w *world) Appended(string, string, string, int64) {}
 
 type worldHost struct{ *world }
 
