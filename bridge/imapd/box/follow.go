@@ -190,6 +190,9 @@ func (b *Box) look(tx store.Tx, touched map[string]touch, thorough bool, n *news
 			if err != nil {
 				return err
 			}
+			if err := complete(tx, page); err != nil {
+				return err
+			}
 			if len(page) == 1 && page[0].Message == id {
 				n.rows = append(n.rows, page[0])
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/postern-mail/postern/plugins/sdk/mail"
@@ -37,8 +38,10 @@ func (b *Box) load(ctx context.Context) error {
 	for first := uint32(1); ; {
 		var page []store.UID
 		err := b.set.store.View(ctx, func(tx store.Tx) (err error) {
-			page, err = tx.UIDs(b.mailbox, first, math.MaxUint32, pageRows)
-			return err
+			if page, err = tx.UIDs(b.mailbox, first, math.MaxUint32, pageRows); err != nil {
+				return err
+			}
+			return complete(tx, page)
 		})
 		if err != nil {
 			return err
@@ -70,6 +73,69 @@ func (b *Box) record(tx store.Tx) (*store.Mailbox, error) {
 		return nil, mail.Errorf(mail.KindNotFound, "open mailbox", "The mailbox was deleted")
 	}
 	return m, err
+}
+
+// complete reads the dates and sizes that rows of an older store lack.
+func complete(tx store.Tx, page []store.UID) error {
+	for i := range page {
+		u := &page[i]
+		if !u.Date.IsZero() {
+			continue
+		}
+		m, err := tx.Message(u.Message)
+		if isNotFound(err) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		u.Date, u.Size = m.ReceivedAt, m.Size
+	}
+	return nil
+}
+
+// Refresh reads the sizes that were not known when their rows were: bytes that
+// arrive are no news, so no entry of the journal tells of them.
+func (b *Box) Refresh(ctx context.Context) error {
+	b.step.Lock()
+	defer b.step.Unlock()
+	var missing []uint32
+	b.mu.RLock()
+	if b.unsized > 0 {
+		for i := range b.rows {
+			if b.rows[i].size == 0 {
+				missing = append(missing, b.rows[i].uid)
+			}
+		}
+	}
+	b.mu.RUnlock()
+	for len(missing) > 0 {
+		var page []store.UID
+		err := b.set.store.View(ctx, func(tx store.Tx) (err error) {
+			if page, err = tx.UIDs(b.mailbox, missing[0], missing[len(missing)-1], pageRows); err != nil {
+				return err
+			}
+			return complete(tx, page)
+		})
+		if err != nil {
+			return err
+		}
+		b.mu.Lock()
+		for i := range page {
+			u := &page[i]
+			if at, ok := b.find(u.UID); ok && b.rows[at].size == 0 && b.rows[at].message == u.Message {
+				b.resize(&b.rows[at], u.Size)
+			}
+		}
+		b.mu.Unlock()
+		if len(page) < pageRows {
+			break
+		}
+		last := page[len(page)-1].UID
+		at, _ := slices.BinarySearch(missing, last+1)
+		missing = missing[at:]
+	}
+	return nil
 }
 
 // appendPage turns rows of the table into ours. The ids of a page lie in one

@@ -40,6 +40,11 @@ func (s *Session) status(ctx context.Context, n *node, items StatusItems) (*Stat
 		return nil, err
 	}
 	defer b.Release()
+	if items.Size {
+		if err := b.Refresh(ctx); err != nil {
+			return nil, err
+		}
+	}
 	c := b.Stats()
 	d.Messages, d.Unseen, d.Deleted = uint32(c.Messages), uint32(c.Unseen), uint32(c.Deleted)
 	d.UIDNext, d.HighestModSeq = c.UIDNext, c.ModSeq

@@ -101,7 +101,7 @@ func (t *tree) place(id string, depth int) *node {
 	if folded := foldInbox(name); parent == nil && folded == inbox {
 		name = folded
 	}
-	if t.byName[name] != nil || name == inbox {
+	for t.byName[name] != nil || name == inbox {
 		name += "=~" + id[max(0, len(id)-8):]
 	}
 	t.take(n, name)
