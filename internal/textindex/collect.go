@@ -74,21 +74,20 @@ func (x *Index) compact(ctx context.Context, account string) (bool, error) {
 		if m, err = readManifest(tx, account); err != nil {
 			return err
 		}
-		if v, err = x.views.get(tx, account, m); err != nil {
+		if count, err = tx.CountMessages(account); err != nil {
 			return err
 		}
-		count, err = tx.CountMessages(account)
+		entries := 0
+		for _, s := range m.live {
+			entries += s.docs
+		}
+		if v = nil; int64(entries) > count+count/2+int64(x.fresh) {
+			v, err = x.views.get(tx, account, m)
+		}
 		return err
 	})
-	if err != nil {
+	if err != nil || v == nil {
 		return false, err
-	}
-	entries := 0
-	for _, s := range m.live {
-		entries += s.docs
-	}
-	if int64(entries) <= count+count/2+int64(x.fresh) {
-		return false, nil
 	}
 	p := &plan{marks: map[string][]byte{}}
 	for i, s := range m.live {
@@ -104,10 +103,7 @@ func (x *Index) compact(ctx context.Context, account string) (bool, error) {
 	if len(p.olds) == 0 {
 		return false, nil
 	}
-	stay := x.stay[account]
-	err = x.build(ctx, account, p)
-	x.stay[account] = stay
-	return true, err
+	return true, x.build(ctx, account, p)
 }
 
 // alive lists the messages that a segment is still the place of.

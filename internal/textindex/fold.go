@@ -20,6 +20,8 @@ type plan struct {
 	olds  []segment
 	ids   []string          // of the olds, then of the marks
 	marks map[string][]byte // the marks as they were when the plan was made
+	// kept are messages that another segment goes on to hold.
+	kept map[string]bool
 }
 
 // fold makes one segment of an account's marked messages and of small
@@ -49,9 +51,16 @@ func (x *Index) plan(ctx context.Context, account string) (*plan, error) {
 		if err != nil {
 			return err
 		}
-		p = &plan{olds: choose(m.live, len(rows)), marks: map[string][]byte{}}
+		v, err := x.views.get(tx, account, m)
+		if err != nil {
+			return err
+		}
+		p = &plan{olds: choose(m.live, len(rows), x.postings/2), marks: map[string][]byte{}, kept: map[string]bool{}}
 		for _, r := range rows {
 			p.marks[r.Key] = r.Value
+			if at, known := v.place[r.Key]; known && !slices.Contains(p.olds, v.live[at.segment]) {
+				p.kept[r.Key] = true
+			}
 		}
 		if err := p.take(tx, account); err != nil {
 			return err
@@ -84,12 +93,12 @@ func (p *plan) take(tx store.Derived, account string) error {
 
 // choose takes small segments along, so that their number grows with the
 // logarithm of what there is: every message is folded a few times in all.
-func choose(live []segment, fresh int) (olds []segment) {
+func choose(live []segment, fresh, most int) (olds []segment) {
 	bySize := slices.SortedFunc(slices.Values(live), func(a, b segment) int { return cmp.Compare(a.docs, b.docs) })
 	total, postings := fresh, 0
 	for _, s := range bySize {
 		postings += s.postings
-		if s.docs > 2*total || total+s.docs > maxDocs || postings > maxPostings/2 {
+		if s.docs > 2*total || total+s.docs > maxDocs || postings > most {
 			break
 		}
 		total += s.docs
@@ -104,7 +113,8 @@ func (x *Index) build(ctx context.Context, account string, p *plan) error {
 	if err != nil {
 		return err
 	}
-	b, done, err := x.read(ctx, account, p)
+	b := newBuilder(x.postings)
+	done, stay, err := x.read(ctx, account, p, b)
 	if err != nil {
 		return err
 	}
@@ -120,6 +130,9 @@ func (x *Index) build(ctx context.Context, account string, p *plan) error {
 	}
 	if err := x.unmark(ctx, account, p, done); err != nil {
 		return err
+	}
+	if len(p.marks) > 0 {
+		x.stay[account] = stay
 	}
 	return x.collect(ctx, account)
 }
@@ -139,10 +152,11 @@ func (x *Index) reserve(ctx context.Context, account string) (id uint32, err err
 	return id, err
 }
 
-// read takes the extracts of a plan in short transactions. done are those that
-// the segment holds, or that are no longer messages: their marks may go.
-func (x *Index) read(ctx context.Context, account string, p *plan) (b *builder, done []string, err error) {
-	b = newBuilder()
+// read takes the extracts of a plan in short transactions. done are the
+// messages whose marks may go: the segment holds them, or they are gone, or they
+// have no text and no segment says otherwise. stay is how many remain marked
+// because one does.
+func (x *Index) read(ctx context.Context, account string, p *plan, b *builder) (done []string, stay int, err error) {
 	for chunk := range slices.Chunk(p.ids, scanChunk) {
 		extracts := make([][]byte, len(chunk))
 		gone := make([]bool, len(chunk))
@@ -162,21 +176,26 @@ func (x *Index) read(ctx context.Context, account string, p *plan) (b *builder, 
 			return nil
 		})
 		if err != nil {
-			return nil, nil, fmt.Errorf("read extracts: %w", err)
+			return nil, 0, fmt.Errorf("read extracts: %w", err)
 		}
 		for i, id := range chunk {
 			marked := p.marks[id] != nil
 			switch {
-			case extracts[i] == nil && gone[i] && marked:
+			case extracts[i] == nil && marked && (gone[i] || !p.kept[id]):
 				done = append(done, id)
+			case extracts[i] == nil && marked:
+				stay++
 			case extracts[i] == nil:
 			case marked && b.full():
-				return b, done, nil // the rest stays marked
+				return done, stay, nil // the rest comes with the next segment
 			default:
 				e, err := mime.DecodeExtract(extracts[i])
 				if err != nil {
 					// It stays marked, so that every search meets and tells it.
 					x.log.WarnContext(ctx, "extract is damaged", "account", account, "message", id, "error", err)
+					if marked {
+						stay++
+					}
 					continue
 				}
 				b.add(id, e)
@@ -186,10 +205,10 @@ func (x *Index) read(ctx context.Context, account string, p *plan) (b *builder, 
 			}
 		}
 		if ctx.Err() != nil {
-			return nil, nil, ctx.Err()
+			return nil, 0, ctx.Err()
 		}
 	}
-	return b, done, nil
+	return done, stay, nil
 }
 
 // write keeps the records of a segment that does not count yet.
@@ -280,6 +299,5 @@ func (x *Index) unmark(ctx context.Context, account string, p *plan, done []stri
 			return fmt.Errorf("take marks away: %w", err)
 		}
 	}
-	x.stay[account] = len(p.marks) - len(done)
 	return nil
 }

@@ -82,6 +82,47 @@ func TestInterruptedFold(t *testing.T) {
 	}
 }
 
+// What does not fit into one segment goes into the next: nothing waits that
+// could be indexed. Neither does what has no text keep the rest from it.
+func TestSegmentsFillUp(t *testing.T) {
+	w := newWorld(t)
+	w.index.postings = 20_000
+	r := rand.New(rand.NewPCG(19, 20))
+	all := generate(r, "m", 1000)
+	w.put(all)
+	w.settle()
+	if n := w.marked(); n >= w.index.fresh || len(w.manifest().live) < 3 {
+		t.Errorf("%d of 1000 are not indexed; segments %v", n, w.manifest().live)
+	}
+	w.check(r, all, 20)
+	w.update(func(tx store.Tx) error {
+		for _, id := range slices.Sorted(maps.Keys(all))[:300] {
+			if err := tx.DeleteDerived(acct, store.DerivedText, id); err != nil {
+				return err
+			}
+			if err := Forget(tx, acct, id); err != nil {
+				return err
+			}
+			all[id] = nil
+		}
+		return nil
+	})
+	w.settle()
+	before := w.manifest().next
+	w.settle()
+	if after := w.manifest().next; after != before {
+		t.Errorf("segment %d was made of nothing", after)
+	}
+	more := generate(r, "n", 500)
+	maps.Copy(all, more)
+	w.put(more)
+	w.settle()
+	if n := w.marked(); n < 300 || n >= 300+w.index.fresh {
+		t.Errorf("%d are marked, 300 of which have no text", n)
+	}
+	w.check(r, more, 20)
+}
+
 // Deleted messages leave the index when half of a segment is gone.
 func TestCompact(t *testing.T) {
 	w := newWorld(t)

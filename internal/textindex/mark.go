@@ -8,7 +8,7 @@ import (
 
 // Put keeps a message's encoded extract, and marks the message as not indexed.
 // It belongs into the transaction that keeps the message's bytes, behind
-// PutMessage. Call Touch when the transaction is done.
+// PutMessage. Run finds the mark by itself.
 func Put(tx store.Derived, account, message string, extract []byte) error {
 	if err := tx.PutDerived(account, store.DerivedText, message, extract); err != nil {
 		return err
@@ -25,7 +25,7 @@ func Forget(tx store.Derived, account, message string) error {
 	return tx.PutDerived(account, store.DerivedGrams, message, []byte("gone"))
 }
 
-// Touch tells that messages of an account have new extracts.
+// Touch has Run look at an account now.
 func (x *Index) Touch(account string) {
 	x.mu.Lock()
 	x.dirty[account] = true

@@ -15,12 +15,15 @@ type builder struct {
 	post []uint32
 	list []uint32 // grams of the message at hand
 	seen []uint64 // the same as bits
+	most int      // postings, about
 }
 
-func newBuilder() *builder { return &builder{seen: make([]uint64, 1<<gramBits/64)} }
+func newBuilder(most int) *builder {
+	return &builder{seen: make([]uint64, 1<<gramBits/64), most: most}
+}
 
 // full reports whether the segment should take no more messages.
-func (b *builder) full() bool { return len(b.docs.ids) >= maxDocs || len(b.post) >= maxPostings }
+func (b *builder) full() bool { return len(b.docs.ids) >= maxDocs || len(b.post) >= b.most }
 
 // add takes a message with its extract.
 func (b *builder) add(id string, e *mime.Extract) {

@@ -11,8 +11,9 @@ import (
 const (
 	// gather is how long Run waits between two looks: extracts come in crowds.
 	gather = 250 * time.Millisecond
-	// again is when it looks at every account, touched or not.
-	again = time.Hour
+	// again is when it looks at every account, touched or not: new mail waits for
+	// it, and is scanned meanwhile.
+	again = time.Minute
 )
 
 // Run keeps the indexes up to date until ctx is done. A store has one Run.

@@ -76,6 +76,7 @@ func (x *Index) Search(ctx context.Context, account string, q Query, messages []
 // what the index says, and what it does not know.
 func (x *Index) candidates(ctx context.Context, account string, grams []uint32, messages []string) ([]int, error) {
 	var which []int
+	waiting := 0
 	err := x.store.View(ctx, func(tx store.Tx) error {
 		which = nil
 		m, err := readManifest(tx, account)
@@ -90,6 +91,7 @@ func (x *Index) candidates(ctx context.Context, account string, grams []uint32, 
 		if err != nil {
 			return err
 		}
+		waiting = len(marked)
 		found := make([]set, len(v.live))
 		for i, s := range v.live {
 			if err := match(tx, account, s, grams, &found[i]); err != nil {
@@ -107,6 +109,9 @@ func (x *Index) candidates(ctx context.Context, account string, grams []uint32, 
 		}
 		return nil
 	})
+	if err == nil && waiting >= x.fresh {
+		x.Touch(account)
+	}
 	return which, err
 }
 

@@ -23,6 +23,8 @@ type Index struct {
 	log   *slog.Logger
 	fresh int
 	views cache
+	// postings is how many of them a segment holds, about.
+	postings int
 	// slots bound how many scans use a processor at once, over all searches.
 	slots chan struct{}
 
@@ -38,7 +40,7 @@ type Index struct {
 
 // New makes an Index over a store.
 func New(st store.Store, o Options) *Index {
-	x := &Index{store: st, log: o.Log, fresh: o.FreshLimit, dirty: map[string]bool{}, broken: map[string]bool{}, wake: make(chan struct{}, 1),
+	x := &Index{store: st, log: o.Log, fresh: o.FreshLimit, postings: maxPostings, dirty: map[string]bool{}, broken: map[string]bool{}, wake: make(chan struct{}, 1),
 		slots: make(chan struct{}, runtime.GOMAXPROCS(0)), stay: map[string]int{}}
 	if x.log == nil {
 		x.log = slog.New(slog.DiscardHandler)
