@@ -50,7 +50,11 @@ func runCurl(ctx context.Context, w *world, r *report) {
 	})
 	subject := "appended by curl"
 	r.step("append", func() error {
-		if _, err := curl(message(a.Address, w.grace.Address, subject, "an invoice, not a vo1ce"), base+"/INBOX", "-T", "-"); err != nil {
+		// It wants to know the length before it begins.
+		if err := write(home, "appended", string(message(a.Address, w.grace.Address, subject, "an invoice, not a vo1ce"))); err != nil {
+			return err
+		}
+		if _, err := curl(nil, base+"/INBOX", "-T", filepath.Join(home, "appended")); err != nil {
 			return err
 		}
 		return w.arrives(ctx, a, subject, "INBOX")
