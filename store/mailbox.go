@@ -81,10 +81,10 @@ type Mailboxes interface {
 	// DeleteMailbox removes the mailbox, which must hold no message.
 	DeleteMailbox(id string) error
 	// UIDValidityFloor is the least UIDVALIDITY that a new mailbox may have, 0
-	// where any will do: none of those that are there, or were deleted, alone or
-	// with their account, had a greater one, and none of the deleted ones the
-	// same. So one that is made again under a name of before exceeds it, even
-	// where the clock was set back (RFC 9051, 2.3.1.1).
+	// where any will do: more than that of every mailbox that is there, or was
+	// deleted, alone or with its account. So none is given twice: a mailbox that
+	// comes under a name of before, made again or renamed, has another one than
+	// ever stood under it, even where the clock was set back (RFC 9051, 2.3.1.1).
 	UIDValidityFloor() (uint32, error)
 
 	// GiveUIDs gives UIDs, oldest message first, to at most limit messages

@@ -131,8 +131,13 @@ func settleAccount(ctx context.Context, s store.Store, account string, now time.
 		err := s.Update(ctx, func(tx store.Tx) error {
 			for _, m := range boxes[min(first, len(boxes)):min(first+settleStep, len(boxes))] {
 				// Mailboxes get the time as theirs when they are new, too, so that
-				// a second restore of the same backup raises it again.
-				m.UIDValidity = max(m.UIDValidity+1, uint32(now.Unix()))
+				// a second restore of the same backup raises it again; and no two
+				// get the same.
+				floor, err := tx.UIDValidityFloor()
+				if err != nil {
+					return err
+				}
+				m.UIDValidity = max(m.UIDValidity+1, uint32(now.Unix()), floor)
 				if err := tx.PutMailbox(m); err != nil {
 					return err
 				}

@@ -187,9 +187,8 @@ func (s *Service) putMailbox(tx store.Tx, b *journal.Batch, acct *store.Account,
 	return tx.PutMailbox(next)
 }
 
-// uidValidity is the creation time in seconds (RFC 9051, 2.3.1.1), which one
-// that is made again under the same name exceeds; where the clock was set back,
-// the store knows what that is.
+// uidValidity is the creation time in seconds (RFC 9051, 2.3.1.1), or the next
+// number that no mailbox had: names go from one mailbox to another.
 func uidValidity(tx store.Tx, now time.Time) (uint32, error) {
 	floor, err := tx.UIDValidityFloor()
 	return max(uint32(max(now.Unix(), 1)), floor), err

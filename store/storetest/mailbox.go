@@ -15,7 +15,7 @@ func mailboxCases() []Case {
 		{Name: "a mailbox is deleted only when it is empty", Run: mailboxDelete},
 		{Name: "total and unread are counted", Run: mailboxCounts},
 		{Name: "a mailbox's modseq is the newest and never falls", Run: mailboxModSeq},
-		{Name: "the UIDVALIDITY of what was deleted is exceeded", Run: mailboxUIDValidity},
+		{Name: "a UIDVALIDITY is never given again", Run: mailboxUIDValidity},
 		{Name: "UIDs are given oldest first, in steps", Run: uidOldestFirst},
 		{Name: "messages that arrive between steps get UIDs too", Run: uidBetween},
 		{Name: "a UID is never given twice", Run: uidNeverTwice},
@@ -130,14 +130,17 @@ func mailboxUIDValidity(w *World) {
 	put("f1", "a1", 1000)
 	put("f2", "a1", 900)
 	put("g1", "a2", 2000)
-	floor("three mailboxes", 2000)
+	floor("three mailboxes", 2001)
 	drop("f2")
-	floor("one that was not the newest is deleted", 2000)
+	floor("one that was not the newest is deleted", 2001)
 	drop("g1")
 	floor("the newest is deleted", 2001)
 	w.Reopen()
 	floor("reopened", 2001)
+	put("f1", "a1", 1000) // renamed, say
+	floor("an old one is written again", 2001)
 	put("g2", "a2", 3000)
+	floor("a fourth mailbox", 3001)
 	w.update(func(tx store.Tx) error { return tx.DeleteAccount("a2") })
 	floor("the account of the newest is deleted", 3001)
 	drop("f1")

@@ -112,7 +112,7 @@ func (tx *Tx) PutMailbox(m *store.Mailbox) error {
 	case b.life != l:
 		return fmt.Errorf("mailbox %s belongs to another account", m.ID)
 	}
-	if err := tx.raiseUIDValidity(m.UIDValidity); err != nil {
+	if err := tx.outliveUIDValidity(m); err != nil {
 		return err
 	}
 	b.state.ModSeq = max(b.state.ModSeq, m.ModSeq)

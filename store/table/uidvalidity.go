@@ -6,11 +6,12 @@ import (
 	"github.com/postern-mail/postern/store"
 )
 
-// A mailbox that is made again under a name of before must have a greater
-// UIDVALIDITY than ever stood under that name (RFC 9051, 2.3.1.1). Its id may be
-// another, and nothing is kept of deleted ones, so there is one mark for the
-// whole store, which never falls. Stores of before have none until a mailbox is
-// written or deleted: what is there counts at the latest when it goes.
+// A mailbox that comes under a name of before must have another UIDVALIDITY than
+// ever stood under that name (RFC 9051, 2.3.1.1), be it made again, under
+// whatever id, or renamed. Nothing is kept of deleted ones and of former names,
+// so there is one mark for the whole store, which is above all that was ever
+// given. Stores of before have none until a mailbox is written or deleted: what
+// is there counts at the latest when it goes.
 
 // uidValidityFloor is the name of the mark.
 const uidValidityFloor = "uid_validity_floor"
@@ -29,10 +30,10 @@ func (tx *Tx) raiseUIDValidity(to uint32) error {
 	return tx.setNumber(uidValidityFloor, uint64(to))
 }
 
-// outliveUIDValidity raises the mark above mailboxes that are deleted.
-func (tx *Tx) outliveUIDValidity(gone ...*store.Mailbox) error {
+// outliveUIDValidity raises the mark above mailboxes'.
+func (tx *Tx) outliveUIDValidity(boxes ...*store.Mailbox) error {
 	var to uint32
-	for _, m := range gone {
+	for _, m := range boxes {
 		to = max(to, m.UIDValidity+1)
 	}
 	return tx.raiseUIDValidity(to)
