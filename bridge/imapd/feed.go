@@ -30,7 +30,7 @@ func (c *conn) feed(cmd *wire.Command) ([]byte, *session.Tagged) {
 		}
 	case "STATUS":
 		if err = f.name(); err == nil {
-			err = f.list(f.keyword)
+			err = f.list(f.statusItem)
 		}
 	case "LIST", "LSUB":
 		err = f.listCommand(cmd.Name == "LIST")
@@ -149,10 +149,25 @@ func (f *feeder) listCommand(extended bool) error {
 			return err
 		}
 		if f.b = append(f.b, word...); word == "STATUS" {
-			return f.list(f.keyword)
+			return f.list(f.statusItem)
 		}
 		return nil
 	})
+}
+
+// statusItem copies one of the items that there are without QUOTA and CONDSTORE:
+// RFC 9051, section 6.3.11; RFC 7889, section 3.1.
+func (f *feeder) statusItem() error {
+	word, err := f.a.Keyword()
+	if err != nil {
+		return err
+	}
+	switch word {
+	case "MESSAGES", "UIDNEXT", "UIDVALIDITY", "UNSEEN", "DELETED", "SIZE", "APPENDLIMIT", "RECENT":
+		f.b = append(f.b, word...)
+		return nil
+	}
+	return f.a.Fail("an item of STATUS is not known")
 }
 
 // enable copies the extensions that are known and not hidden from the client,

@@ -61,6 +61,9 @@ func run(c net.Conn, script string, deliver func(n int)) error {
 	var never []string
 	var steps [][2]string
 	for _, row := range strings.Split(strings.TrimSpace(script), "\n") {
+		if strings.TrimSpace(row) == "" {
+			continue
+		}
 		kind, text, _ := strings.Cut(strings.TrimLeft(row, "\t "), ":")
 		text = strings.TrimPrefix(text, " ")
 		if kind == "N" {

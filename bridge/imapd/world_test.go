@@ -187,6 +187,20 @@ func (w *world) sync() {
 	w.t.Fatal("absences were not settled after five rounds")
 }
 
+// run syncs in the background until the test ends.
+func (w *world) run() {
+	w.t.Helper()
+	ctx, cancel := context.WithCancel(w.t.Context())
+	done := make(chan error, 1)
+	go func() { done <- w.mirror.Run(ctx) }()
+	w.t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			w.t.Error(err)
+		}
+	})
+}
+
 func (w *world) dial() *peer {
 	w.t.Helper()
 	return dial(w.t, w.address)
