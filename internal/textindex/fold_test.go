@@ -97,10 +97,10 @@ func TestSegmentsFillUp(t *testing.T) {
 	w.check(r, all, 20)
 	w.update(func(tx store.Tx) error {
 		for _, id := range slices.Sorted(maps.Keys(all))[:300] {
-			if err := tx.DeleteDerived(acct, store.DerivedText, id); err != nil {
+			if err := Put(tx, acct, id, nil); err != nil {
 				return err
 			}
-			if err := Forget(tx, acct, id); err != nil {
+			if err := tx.DeleteDerived(acct, store.DerivedText, id); err != nil {
 				return err
 			}
 			all[id] = nil

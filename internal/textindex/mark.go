@@ -19,12 +19,6 @@ func Put(tx store.Derived, account, message string, extract []byte) error {
 	return tx.PutDerived(account, store.DerivedGrams, message, sum[:8])
 }
 
-// Forget marks a message whose extract went away while it stayed itself: what
-// the index holds of it is not true any more.
-func Forget(tx store.Derived, account, message string) error {
-	return tx.PutDerived(account, store.DerivedGrams, message, []byte("gone"))
-}
-
 // Touch has Run look at an account now.
 func (x *Index) Touch(account string) {
 	x.mu.Lock()

@@ -34,7 +34,9 @@ type Result uint8
 const (
 	No      Result = iota
 	Yes            // it holds the text
-	Unknown        // its extract is not here; a message that was deleted may be No
+	// Unknown: its extract is not here. Where one was there before, that may be
+	// No.
+	Unknown
 )
 
 // few messages are scanned without asking the index.

@@ -114,10 +114,10 @@ func TestRenewed(t *testing.T) {
 	w.put(renewed)
 	maps.Copy(all, renewed)
 	w.update(func(tx store.Tx) error {
-		if err := tx.DeleteDerived(acct, store.DerivedText, "m00200"); err != nil {
+		if err := Put(tx, acct, "m00200", all["m00200"].Encode()); err != nil {
 			return err
 		}
-		return Forget(tx, acct, "m00200")
+		return tx.DeleteDerived(acct, store.DerivedText, "m00200")
 	})
 	all["m00200"] = nil
 	check := func() {

@@ -145,7 +145,10 @@ func (e *searcher) text(c *criterion, in []int32) ([]int32, error) {
 		return nil, fmt.Errorf("search: %w", err)
 	}
 	needle := mime.Fold(c.text)
-	err = e.metadata(ids, func(i int) bool { return results[i] == textindex.Unknown }, func(i int, m *store.Message) {
+	err = e.metadata(ids, func(i int) bool {
+		// Without bytes, what is known of its text is of others that it had.
+		return results[i] == textindex.Unknown || results[i] == textindex.No && e.messages[in[i]].row.Size == 0
+	}, func(i int, m *store.Message) {
 		if inMetadata(m, q, needle) {
 			results[i] = textindex.Yes
 		}
