@@ -271,7 +271,7 @@ func TestUIDsForLife(t *testing.T) {
 			w.rounds()
 			l.look(w, step.what)
 		}
-		if len(l.means) < 100 || len(l.over) < 50 {
+		if len(l.means) < 80 || len(l.over) < 20 {
 			t.Errorf("the ledger has %d entries, %d are over", len(l.means), len(l.over))
 		}
 	})
