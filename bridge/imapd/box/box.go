@@ -21,6 +21,7 @@ package box
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/postern-mail/postern/internal/event"
@@ -38,6 +39,9 @@ type Box struct {
 
 	// step is held by whoever brings the Box forward.
 	step sync.Mutex
+	// stale: something was committed since that may concern the Box. While the
+	// journal is followed it is set before a commit returns to its caller.
+	stale atomic.Bool
 
 	mu       sync.RWMutex
 	loaded   bool
@@ -107,10 +111,16 @@ func (b *Box) wake() {
 	}
 }
 
+// wants is asked by the bus about each event, after its commit and before the
+// commit returns.
 func (b *Box) wants(e event.Event) bool {
 	b.mu.RLock()
-	defer b.mu.RUnlock()
-	return !b.loaded || e.Account == b.account
+	mine := !b.loaded || e.Account == b.account
+	b.mu.RUnlock()
+	if mine {
+		b.stale.Store(true)
+	}
+	return mine
 }
 
 // Snapshot is a mailbox at one moment.

@@ -14,11 +14,18 @@ import (
 // about as much work as reading the table of a small mailbox.
 const stepEvents = 2000
 
-// CatchUp brings the Box to what is committed now.
+// CatchUp brings the Box to what was committed before the call. Where nothing
+// was, it costs nothing.
 func (b *Box) CatchUp(ctx context.Context) error {
 	b.step.Lock()
 	defer b.step.Unlock()
+	if !b.stale.Swap(false) {
+		return nil
+	}
 	err := b.catchUp(ctx)
+	if err != nil {
+		b.stale.Store(true)
+	}
 	if mail.KindOf(err) == mail.KindNotFound {
 		// Nothing will come any more, and who waits must learn of it.
 		b.mu.Lock()

@@ -90,6 +90,7 @@ func (s *Set) hold(mailbox string) *Box {
 	}
 	if b.users == 1 && s.ctx.Err() == nil {
 		b.unfollow = s.start(b)
+		b.stale.Store(true) // whatever happened while nobody looked
 	}
 	return b
 }
