@@ -46,6 +46,7 @@ type world struct {
 	addr   string // plain and STARTTLS
 	tls    string // TLS from the first byte
 	stop   func() // ends Serve, and waits
+	log    *lines
 
 	mu      sync.Mutex
 	revoked chan struct{}
@@ -138,7 +139,7 @@ func newWorld(t testing.TB, change func(*setup)) *world {
 	st, err := bolt.Open(bolt.Options{Path: t.TempDir(), Keyring: ring})
 	must(t, err)
 	t.Cleanup(func() { _ = st.Close() })
-	w := &world{t: t, store: st, bus: &event.Bus{}, revoked: make(chan struct{}), inbox: map[string][]byte{}, came: make(chan struct{})}
+	w := &world{t: t, store: st, bus: &event.Bus{}, revoked: make(chan struct{}), inbox: map[string][]byte{}, came: make(chan struct{}), log: &lines{}}
 	set := setup{Options: Options{Auth: w, Cleartext: true, Certificate: certificate(t), Wait: 5 * time.Second, Spool: t.TempDir(), Grace: 5 * time.Second}, limit: 1 << 20}
 	if change != nil {
 		change(&set)
@@ -152,7 +153,7 @@ func newWorld(t testing.TB, change func(*setup)) *world {
 	must(t, st.Update(t.Context(), func(tx store.Tx) error {
 		return tx.PutAccount(&store.Account{ID: "account-1", Provider: "memory", Address: ann, Name: "Ann", State: store.AccountReady})
 	}))
-	w.submit = submission.New(st, journal.New(st, w.bus, time.Now), w, w, submission.Options{Inbox: w, Copies: w, Instances: func() []string { return []string{"memory"} },
+	w.submit = submission.New(st, journal.New(st, w.bus, time.Now), w, w, submission.Options{Log: w.log.logger(), Inbox: w, Copies: w, Instances: func() []string { return []string{"memory"} },
 		MaySend: func(_ context.Context, _ *store.Account, from string) error {
 			if strings.HasPrefix(from, "sales@") {
 				return nil
@@ -194,7 +195,7 @@ func must(t testing.TB, err error) {
 	}
 }
 
-// submissions gives all that were ever stored and wait, or ended a moment ago.
+// submission reads one.
 func (w *world) submission(id string) (s *store.Submission) {
 	w.t.Helper()
 	must(w.t, w.store.View(context.Background(), func(tx store.Tx) (err error) {
@@ -204,12 +205,17 @@ func (w *world) submission(id string) (s *store.Submission) {
 	return s
 }
 
-// waiting counts the submissions that wait.
+// waiting counts the submissions that are still to be sent.
 func (w *world) waiting() (n int) {
 	w.t.Helper()
 	must(w.t, w.store.View(context.Background(), func(tx store.Tx) error {
 		list, err := tx.DueSubmissions(time.Now().AddDate(1, 0, 0), 1000)
-		n = len(list)
+		n = 0
+		for _, s := range list {
+			if !s.Ended() {
+				n++
+			}
+		}
 		return err
 	}))
 	return n
