@@ -8,8 +8,8 @@ import (
 // pieces.
 const maxField = 1 << 20
 
-// fields gathers header fields from lines (RFC 5322, 2.2), unfolded: the ends
-// of lines go, the white space that follows them stays. An mbox From line and
+// fields gathers header fields from lines (RFC 5322, 2.2), unfolded: the end of
+// a line and the white space around it become one space. An mbox From line and
 // lines that are no field are passed over, as headerBlock does.
 type fields struct {
 	// want reports whether a field matters; nil: all do. Names are in lower case.
@@ -22,15 +22,24 @@ type fields struct {
 	inField bool // the last line belonged to a field that is wanted
 }
 
+var space = []byte{' '}
+
 // add takes the current line of a header.
 func (f *fields) add(l *lines) {
 	line := bytes.TrimRight(l.line, "\r\n")
 	if l.eol == 0 {
 		line = l.line
 	}
-	switch {
-	case !l.first, len(line) > 0 && (line[0] == ' ' || line[0] == '\t'):
+	folded := l.first && len(line) > 0 && (line[0] == ' ' || line[0] == '\t')
+	if folded {
+		line = bytes.TrimLeft(line, " \t")
+	}
+	if folded || !l.first {
 		if f.inField {
+			if folded && len(line) > 0 {
+				f.value = bytes.TrimRight(f.value, " \t")
+				f.grow(space)
+			}
 			f.grow(line)
 		}
 		return
