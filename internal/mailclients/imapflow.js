@@ -60,7 +60,8 @@ const step = async (name, run) => {
     await client.messageFlagsAdd(by, ['$Forwarded', '\\Flagged'], { uid: true });
     const m = await client.fetchOne(by[0], { flags: true, internalDate: true }, { uid: true });
     must('flags ' + [...m.flags], m.flags.has('$Forwarded') && m.flags.has('\\Flagged') && m.flags.has('\\Seen'));
-    const moved = await client.messageMove(by, 'Archive', { uid: true });
+    await client.mailboxCreate('Moved by imapflow');
+    const moved = await client.messageMove(by, 'Moved by imapflow', { uid: true });
     must('not moved', moved && moved.uidMap && moved.uidMap.get(r.uid));
   });
   await step('folders', async () => {

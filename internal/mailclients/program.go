@@ -90,10 +90,15 @@ func wireDigests(files []string, change func([]byte) []byte) ([]string, error) {
 		if change != nil {
 			b = change(b)
 		}
-		out[i] = digest(bytes.ReplaceAll(bytes.ReplaceAll(b, []byte("\r\n"), []byte("\n")), []byte("\n"), []byte("\r\n")))
+		out[i] = digest(wireLines(b))
 	}
 	slices.Sort(out)
 	return out, nil
+}
+
+// wireLines ends lines by CRLF, and has no other CR.
+func wireLines(b []byte) []byte {
+	return bytes.ReplaceAll(bytes.ReplaceAll(b, []byte("\r"), nil), []byte("\n"), []byte("\r\n"))
 }
 
 // equalDigests compares two sorted lists of digests.

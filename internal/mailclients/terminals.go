@@ -121,13 +121,13 @@ set wait_key=no
 		return
 	}
 	mutt := func(log, push string) (string, error) {
-		name := filepath.Join(home, log)
+		name := filepath.Join(home, log) // it adds a number
 		t, err := openTerminal(ctx, home, fmt.Sprintf("neomutt -n -F %s/muttrc -d 3 -l %s -e \"push '%s'\"", home, name, push))
 		if err != nil {
 			return "", err
 		}
 		err = t.ends(ctx)
-		b, readErr := os.ReadFile(name)
+		b, readErr := os.ReadFile(name + "0")
 		return string(b), errors.Join(err, readErr)
 	}
 	subject := "news for neomutt"
@@ -202,7 +202,7 @@ func runAerc(ctx context.Context, w *world, r *report) {
 		return
 	}
 	subject := "news for aerc"
-	if err := errors.Join(w.deliver(ctx, a.Address, message("news@example.org", a.Address, subject, "a word for the viewer")), w.arrives(ctx, a, subject, "INBOX")); err != nil {
+	if err := errors.Join(w.deliver(ctx, a.Address, message("news@example.org", a.Address, subject, "viewerword")), w.arrives(ctx, a, subject, "INBOX")); err != nil {
 		r.fail("deliver", err)
 		return
 	}
@@ -217,7 +217,7 @@ func runAerc(ctx context.Context, w *world, r *report) {
 		return
 	}
 	r.step("read", func() error {
-		return errors.Join(t.press("\r"), t.shows(ctx, "a word for the viewer"), t.press(":close\r"))
+		return errors.Join(t.press("\r"), t.shows(ctx, "viewerword"), t.press(":close\r"))
 	})
 	r.step("flag", func() error {
 		return errors.Join(t.press(":flag -t\r"), w.keyword(ctx, a, subject, "$flagged"))

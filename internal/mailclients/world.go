@@ -164,6 +164,23 @@ func (w *world) truths(ctx context.Context, address string) ([]truth, error) {
 // has the bytes, sorted. Which messages those are the gateway tells: the
 // provider's ids of mailboxes are its own.
 func (w *world) digests(ctx context.Context, a account) ([]string, error) {
+	byDigest, err := w.inbox(ctx, a)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for digest, ids := range byDigest {
+		for range ids {
+			out = append(out, digest)
+		}
+	}
+	slices.Sort(out)
+	return out, nil
+}
+
+// inbox gives the ids of the messages in an account's inbox by the SHA-256 of
+// their bytes at the provider.
+func (w *world) inbox(ctx context.Context, a account) (map[string][]string, error) {
 	all, err := w.truths(ctx, a.Address)
 	if err != nil {
 		return nil, err
@@ -184,12 +201,12 @@ func (w *world) digests(ctx context.Context, a account) ([]string, error) {
 			inbox = b.ID
 		}
 	}
-	var out []string
+	out := map[string][]string{}
 	for after := any(nil); ; {
 		var page struct {
 			Account struct {
 				Messages struct {
-					Edges    []struct{ Node struct{ ProviderID string } }
+					Edges    []struct{ Node struct{ ID, ProviderID string } }
 					PageInfo struct {
 						EndCursor   string
 						HasNextPage bool
@@ -198,7 +215,7 @@ func (w *world) digests(ctx context.Context, a account) ([]string, error) {
 			}
 		}
 		err := w.query(ctx, `query($id: ID!, $in: ID!, $after: String) { account(id: $id) { messages(first: 200, after: $after, filter: {inMailbox: $in}) {
-			edges { node { providerId } } pageInfo { endCursor hasNextPage } } } }`, map[string]any{"id": a.ID, "in": inbox, "after": after}, &page)
+			edges { node { id providerId } } pageInfo { endCursor hasNextPage } } } }`, map[string]any{"id": a.ID, "in": inbox, "after": after}, &page)
 		if err != nil {
 			return nil, err
 		}
@@ -207,14 +224,26 @@ func (w *world) digests(ctx context.Context, a account) ([]string, error) {
 			if !ok {
 				return nil, fmt.Errorf("the provider has no message %s", e.Node.ProviderID)
 			}
-			out = append(out, digest)
+			out[digest] = append(out[digest], e.Node.ID)
 		}
 		if !page.Account.Messages.PageInfo.HasNextPage {
-			slices.Sort(out)
 			return out, nil
 		}
 		after = page.Account.Messages.PageInfo.EndCursor
 	}
+}
+
+// raw gives a message's bytes, which must have the provider's digest.
+func (w *world) raw(ctx context.Context, id, want string) ([]byte, error) {
+	var got struct{ Message struct{ Raw string } }
+	if err := w.query(ctx, `query($id: ID!) { message(id: $id) { raw } }`, map[string]any{"id": id}, &got); err != nil {
+		return nil, err
+	}
+	b, err := get(ctx, got.Message.Raw)
+	if err == nil && digest(b) != want {
+		err = fmt.Errorf("message %s has other bytes than at the provider", id)
+	}
+	return b, err
 }
 
 // deliver puts a message into an account at the provider.
