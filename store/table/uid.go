@@ -204,19 +204,17 @@ func (tx *Tx) UIDs(mailbox string, first, last uint32, limit int) ([]store.UID, 
 	if err != nil {
 		return nil, err
 	}
-	out := make([]store.UID, 0, len(pairs))
+	rows := record.NewUIDs(len(pairs))
 	for _, p := range pairs {
 		b, _, err := tx.open(bUID, p.Key, p.Value)
 		if err != nil {
 			return nil, err
 		}
-		row, err := record.DecodeUID(binary.BigEndian.Uint32(p.Key[len(p.Key)-4:]), b)
-		if err != nil {
+		if err := rows.Add(binary.BigEndian.Uint32(p.Key[len(p.Key)-4:]), b); err != nil {
 			return nil, err
 		}
-		out = append(out, row)
 	}
-	return out, nil
+	return rows.Rows(), nil
 }
 
 // SetDeleted sets IMAP's \Deleted on a row.
