@@ -38,9 +38,19 @@ func (s *Session) command(ctx context.Context, c *wire.Command, w *wire.Writer) 
 	}
 	switch c.Name {
 	case "FETCH":
+		// So that no flag comes that FLAGS has not told of.
+		if err := s.poll(ctx, responses{w}, false); err != nil {
+			return nil, err
+		}
 		return s.fetch(ctx, c, w)
 	case "SEARCH":
 		return s.search(ctx, c, w)
+	}
+	if err := w.Flush(); err != nil {
+		return nil, err
+	}
+	defer stillHere(w, "The provider is at it")()
+	switch c.Name {
 	case "STORE":
 		return s.store(ctx, c, w)
 	case "COPY":

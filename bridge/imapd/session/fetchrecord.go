@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/postern-mail/postern/internal/mime"
 	"github.com/postern-mail/postern/plugins/sdk/mail"
@@ -13,10 +12,6 @@ import (
 
 // loadBytes is how much of derived records one transaction loads.
 const loadBytes = 4 << 20
-
-// stillEvery is how often a client that waits for the provider is told that
-// somebody works on it; many give a server half a minute to say anything.
-const stillEvery = 15 * time.Second
 
 // record is what is known of a message beside its row.
 type record struct {
@@ -141,28 +136,4 @@ func derived(tx store.Tx, account string, kind store.DerivedKind, id string) ([]
 		b = []byte{}
 	}
 	return b, err
-}
-
-// stillHere tells the client from time to time that its command is being
-// worked on, until the function that it gives is called.
-func (f *fetcher) stillHere() (stop func()) {
-	stopped, ended := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(ended)
-		tick := time.NewTicker(stillEvery)
-		defer tick.Stop()
-		for {
-			select {
-			case <-tick.C:
-				// A connection that takes nothing any more ends the command itself.
-				_, _ = f.w.Interject("* OK Fetching from the provider")
-			case <-stopped:
-				return
-			}
-		}
-	}()
-	return func() {
-		close(stopped)
-		<-ended
-	}
 }

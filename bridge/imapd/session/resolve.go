@@ -101,9 +101,6 @@ func (s *Session) places(set wire.Set, uid bool) ([]span, error) {
 			out = append(out, span{first, end})
 		}
 	}
-	if !uid && n == 0 && len(set.Ranges) > 0 {
-		return nil, errNoMessage
-	}
 	return out, nil
 }
 
@@ -125,7 +122,7 @@ func (v *selected) placesOf(uids []uint32) []span {
 }
 
 // errNoMessage: RFC 9051, 9, "seq-number": a number that is not in use is an
-// error.
+// error. "*" in an empty mailbox is none, it names nothing.
 var errNoMessage = badCommand("There is no message of that number")
 
 // badCommand is an error that is answered BAD.
