@@ -11,6 +11,8 @@ import (
 type changes struct {
 	*demo
 	ada, grace string
+	// programID and program are an app password.
+	programID, program string
 }
 
 // held is a message as the control API tells it.
@@ -114,6 +116,8 @@ func TestEveryMutation(t *testing.T) {
 		{"beginConnect", (*changes).beginConnect},
 		{"syncAccount", (*changes).syncAccount},
 		{"updateAccount", (*changes).updateAccount},
+		{"createAppPassword", (*changes).createAppPassword},
+		{"revokeAppPassword", (*changes).revokeAppPassword},
 		{"disconnectAccount", (*changes).disconnectAccount},
 	}
 	s := d.introspect()

@@ -250,8 +250,15 @@ func (w *walk) spoil() {
 }
 
 func (w *walk) readAccounts() {
+	data := w.ask(`mutation($in: CreateAppPasswordInput!) { __typename createAppPassword(input: $in) { ...AppPasswordWithSecret appPassword { ...AppPassword } } }`,
+		map[string]any{"in": map[string]any{"account": w.ada, "name": "mutt", "hideCapabilities": []string{"BINARY"}}})
+	program, err := dialMail(openDoors(w.t, w.demo).imap, ada, at(data, "createAppPassword", "password").(string))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	program.close()
 	w.ask(`{ __typename viewer { ...Viewer } accounts(first: 10) { ...AccountConnection totalCount pageInfo { ...PageInfo } edges { ...AccountEdge node { ...Account
-		progress { ...Progress } identities { ...Identity } watch { ...Watch } mailboxes { ...Mailbox } threads(first: 2) { ...ThreadConnection edges { ...ThreadEdge node { ...Thread } } } } } } }`, nil)
+		progress { ...Progress } identities { ...Identity } appPasswords { ...AppPassword } watch { ...Watch } mailboxes { ...Mailbox } threads(first: 2) { ...ThreadConnection edges { ...ThreadEdge node { ...Thread } } } } } } }`, nil)
 	w.ask(`query($id: ID!) { __typename account(id: $id) { ...Account
 		messages(first: 2) { ...MessageConnection edges { ...MessageEdge } }
 		search(first: 2, query: "walk") { ...MessageConnection edges { ...MessageEdge } } } }`, map[string]any{"id": w.ada})
