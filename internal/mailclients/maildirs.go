@@ -116,7 +116,7 @@ SyncState *
 			if _, err := sync(); err != nil {
 				return err
 			}
-						if a == w.alan {
+			if a == w.alan {
 				// A label's mailbox: what leaves it stays in all mail.
 				return w.in(ctx, a, subject, "ALL")
 			}
@@ -296,7 +296,7 @@ func runGetmail(ctx context.Context, w *world, r *report) {
 		return
 	}
 	dir := filepath.Join(home, "mail")
-	a := w.ada
+	a := w.grace
 	imap, _ := w.ports()
 	// It delivers nothing as root.
 	nobody := ""

@@ -206,7 +206,9 @@ func (w *world) inbox(ctx context.Context, a account) (map[string][]string, erro
 		var page struct {
 			Account struct {
 				Messages struct {
-					Edges    []struct{ Node struct{ ID, ProviderID string } }
+					Edges []struct {
+						Node struct{ ID, ProviderID string }
+					}
 					PageInfo struct {
 						EndCursor   string
 						HasNextPage bool
