@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"io"
 	"strings"
+	"unsafe"
 
 	"github.com/klauspost/compress/s2"
 
@@ -58,11 +59,36 @@ func (e *Extract) Contains(folded string, scope Scope) bool {
 	for _, h := range e.Headers {
 		// The name is found, and what is before and behind the colon, only where
 		// a client looks for just that.
-		if strings.Contains(h.Value, folded) || strings.Contains(h.Name+": "+h.Value, folded) {
+		if strings.Contains(h.Value, folded) || inName(h, folded) {
 			return true
 		}
 	}
 	return strings.Contains(e.Fields, folded)
+}
+
+// inName reports whether a string begins in "name: " before the field's value.
+// It is asked of every field of every message that is searched.
+func inName(h mail.Header, folded string) bool {
+	for i := range len(h.Name) + 2 {
+		at, rest := i, folded
+		for at < len(h.Name)+2 && rest != "" {
+			c := byte(':')
+			switch {
+			case at < len(h.Name):
+				c = h.Name[at]
+			case at > len(h.Name):
+				c = ' '
+			}
+			if rest[0] != c {
+				break
+			}
+			at, rest = at+1, rest[1:]
+		}
+		if rest == "" || at == len(h.Name)+2 && strings.HasPrefix(h.Value, rest) {
+			return true
+		}
+	}
+	return false
 }
 
 // extract gathers the text of a message up to MaxExtract.
@@ -122,32 +148,64 @@ func (e *Extract) Encode() []byte {
 
 // DecodeExtract reads what Encode gave.
 func DecodeExtract(b []byte) (*Extract, error) {
+	e := &Extract{}
+	_, err := e.decode(nil, b, func(b []byte) string { return string(b) })
+	if err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+// ExtractDecoder reads many extracts, one after the other, in the same memory:
+// a search goes through thousands.
+type ExtractDecoder struct {
+	e     Extract
+	plain []byte
+}
+
+// keepPlain is the most memory that an ExtractDecoder holds on to.
+const keepPlain = 1 << 20
+
+// Decode is DecodeExtract. The extract and its strings are good until the next
+// call.
+func (d *ExtractDecoder) Decode(b []byte) (*Extract, error) {
+	if cap(d.plain) > keepPlain {
+		d.plain = nil
+	}
+	var err error
+	d.plain, err = d.e.decode(d.plain, b, func(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) })
+	if err != nil {
+		return nil, err
+	}
+	return &d.e, nil
+}
+
+// decode reads b into e by way of plain, and returns what took its place.
+func (e *Extract) decode(plain, b []byte, text func([]byte) string) ([]byte, error) {
 	if len(b) == 0 || b[0] != extractVersion {
-		return nil, mail.Errorf(mail.KindInternal, "decode extract", "the version is not known")
+		return plain, mail.Errorf(mail.KindInternal, "decode extract", "the version is not known")
 	}
 	// What was encoded is no longer than that by much; more is no extract.
 	if n, err := s2.DecodedLen(b[1:]); err != nil || n > 2*MaxExtract {
-		return nil, mail.Errorf(mail.KindInternal, "decode extract", "the bytes are not whole")
+		return plain, mail.Errorf(mail.KindInternal, "decode extract", "the bytes are not whole")
 	}
-	plain, err := s2.Decode(nil, b[1:])
+	plain, err := s2.Decode(plain[:cap(plain)], b[1:])
 	if err != nil {
 		return nil, mail.Errorf(mail.KindInternal, "decode extract", "the bytes are not whole: %v", err)
 	}
 	d := &decoder{b: plain}
-	e := &Extract{More: d.byte() != 0}
+	e.More = d.byte() != 0
 	n := d.number()
 	if n > int64(len(d.b)) {
 		d.bad, n = true, 0
 	}
-	if n > 0 {
-		e.Headers = make([]mail.Header, n)
+	e.Headers = e.Headers[:0]
+	for range n {
+		e.Headers = append(e.Headers, mail.Header{Name: text(d.bytes()), Value: text(d.bytes())})
 	}
-	for i := range e.Headers {
-		e.Headers[i] = mail.Header{Name: string(d.bytes()), Value: string(d.bytes())}
-	}
-	e.Fields, e.Body = string(d.bytes()), string(d.bytes())
+	e.Fields, e.Body = text(d.bytes()), text(d.bytes())
 	if d.bad || len(d.b) > 0 {
-		return nil, mail.Errorf(mail.KindInternal, "decode extract", "the bytes are not whole")
+		return plain, mail.Errorf(mail.KindInternal, "decode extract", "the bytes are not whole")
 	}
-	return e, nil
+	return plain, nil
 }

@@ -23,6 +23,7 @@ type Field struct {
 func (x *Index) Fields(ctx context.Context, account, name string, messages []string) ([]Field, error) {
 	fields := make([]Field, len(messages))
 	from := 0
+	var d mime.ExtractDecoder
 	for chunk := range slices.Chunk(messages, scanChunk) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -36,7 +37,7 @@ func (x *Index) Fields(ctx context.Context, account, name string, messages []str
 					}
 					return err
 				}
-				e, err := mime.DecodeExtract(b)
+				e, err := d.Decode(b)
 				if err != nil {
 					x.log.WarnContext(ctx, "extract is damaged", "account", account, "message", id, "error", err)
 					continue
@@ -44,7 +45,7 @@ func (x *Index) Fields(ctx context.Context, account, name string, messages []str
 				f := Field{Here: true}
 				for _, h := range e.Headers {
 					if strings.EqualFold(h.Name, name) {
-						f.Values = append(f.Values, h.Value)
+						f.Values = append(f.Values, strings.Clone(h.Value))
 					}
 				}
 				fields[from+i] = f

@@ -157,6 +157,7 @@ func (x *Index) reserve(ctx context.Context, account string) (id uint32, err err
 // have no text and no segment says otherwise. stay is how many remain marked
 // because one does.
 func (x *Index) read(ctx context.Context, account string, p *plan, b *builder) (done []string, stay int, err error) {
+	var d mime.ExtractDecoder
 	for chunk := range slices.Chunk(p.ids, scanChunk) {
 		extracts := make([][]byte, len(chunk))
 		gone := make([]bool, len(chunk))
@@ -189,7 +190,7 @@ func (x *Index) read(ctx context.Context, account string, p *plan, b *builder) (
 			case marked && b.full():
 				return done, stay, nil // the rest comes with the next segment
 			default:
-				e, err := mime.DecodeExtract(extracts[i])
+				e, err := d.Decode(extracts[i])
 				if err != nil {
 					// It stays marked, so that every search meets and tells it.
 					x.log.WarnContext(ctx, "extract is damaged", "account", account, "message", id, "error", err)

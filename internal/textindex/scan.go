@@ -23,8 +23,9 @@ func (x *Index) scan(ctx context.Context, account string, q *Query, needle strin
 	var wg sync.WaitGroup
 	for range min(cap(x.slots), (len(which)+scanChunk-1)/scanChunk) {
 		wg.Go(func() {
+			var d mime.ExtractDecoder
 			for chunk := range work {
-				if err := x.scanChunk(ctx, account, q, needle, messages, chunk, results); err != nil {
+				if err := x.scanChunk(ctx, account, q, needle, messages, chunk, results, &d); err != nil {
 					cancel(err)
 				}
 			}
@@ -41,7 +42,7 @@ func (x *Index) scan(ctx context.Context, account string, q *Query, needle strin
 	return context.Cause(ctx)
 }
 
-func (x *Index) scanChunk(ctx context.Context, account string, q *Query, needle string, messages []string, chunk []int, results []Result) error {
+func (x *Index) scanChunk(ctx context.Context, account string, q *Query, needle string, messages []string, chunk []int, results []Result, d *mime.ExtractDecoder) error {
 	select {
 	case x.slots <- struct{}{}:
 	case <-ctx.Done():
@@ -52,7 +53,7 @@ func (x *Index) scanChunk(ctx context.Context, account string, q *Query, needle 
 	err := x.store.View(ctx, func(tx store.Tx) error {
 		long = nil
 		for _, i := range chunk {
-			r, more, err := x.look(tx, account, q, needle, messages[i])
+			r, more, err := x.look(tx, account, q, needle, messages[i], d)
 			if err != nil {
 				return err
 			}
@@ -76,14 +77,14 @@ func (x *Index) scanChunk(ctx context.Context, account string, q *Query, needle 
 
 // look looks into one extract. more: it is cut, and the text may be behind. One
 // that is damaged is as good as none: it must not fail every search.
-func (x *Index) look(tx store.Tx, account string, q *Query, needle, id string) (r Result, more bool, err error) {
+func (x *Index) look(tx store.Tx, account string, q *Query, needle, id string, d *mime.ExtractDecoder) (r Result, more bool, err error) {
 	b, err := tx.Derived(account, store.DerivedText, id)
 	if errors.Is(err, store.ErrNotFound) {
 		return Unknown, false, nil
 	}
 	var e *mime.Extract
 	if err == nil {
-		e, err = mime.DecodeExtract(b)
+		e, err = d.Decode(b)
 	} else if !errors.Is(err, store.ErrDamaged) {
 		return No, false, err
 	}

@@ -32,8 +32,8 @@ type Result uint8
 
 // Results.
 const (
-	No      Result = iota
-	Yes            // it holds the text
+	No  Result = iota
+	Yes        // it holds the text
 	// Unknown: its extract is not here. Where one was there before, that may be
 	// No.
 	Unknown
