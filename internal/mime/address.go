@@ -158,7 +158,7 @@ func (p *addressList) brackets() {
 		case '(':
 			p.parens()
 			continue
-		case ' ', '\t':
+		case 0:
 		case ',', ';':
 			// Without a source route before it (RFC 5322, 4.4), the bracket was
 			// never closed.
@@ -240,6 +240,7 @@ func (p *addressList) finish() {
 	var a address
 	if angle {
 		a.mailbox, a.host = split(spec)
+		a.mailbox, a.host = strings.TrimSpace(a.mailbox), strings.TrimSpace(a.host)
 	} else {
 		a.mailbox, a.host, words = bare(words)
 	}

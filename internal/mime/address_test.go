@@ -24,6 +24,8 @@ func TestAddresses(t *testing.T) {
 		`"john doe"@example.org`:           `(NIL NIL "john doe" "example.org")`,
 		`<"john doe"@example.org>`:         `(NIL NIL "john doe" "example.org")`,
 		"a @ b":                            `(NIL NIL "a" "b")`,
+		"< a @ b >":                        `(NIL NIL "a" "b")`,
+		"<Undisclosed Recipients@b>":       `(NIL NIL "Undisclosed Recipients" "b")`,
 		"<@relay,@other:a@b>":              `(NIL NIL "a" "b")`,
 		"Ann Lee ann@example.org":          `("Ann Lee" NIL "ann" "example.org")`,
 		"root":                             `(NIL NIL "root" "")`,

@@ -6,7 +6,63 @@ import (
 	"io"
 	"strings"
 	"testing"
+
+	"github.com/emersion/go-message"
 )
+
+// BenchmarkScan makes everything that is stored of a message: rows, header and
+// text. The reference is a parser that gives the parts and no more.
+func BenchmarkScan(b *testing.B) {
+	text := strings.Repeat("A line of a letter, as long as lines are in letters.\r\n", 200)
+	large := tricky + base64.StdEncoding.EncodeToString(bytes.Repeat([]byte("attached"), 1<<20))
+	for _, bb := range []struct{ name, raw string }{
+		{"letter", "From: ann@example.org\r\nTo: bob@example.org\r\nSubject: A letter\r\nDate: Mon, 1 Jan 2024 10:00:00 +0000\r\nMessage-ID: <1@example.org>\r\n" +
+			"Content-Type: multipart/alternative; boundary=b\r\n\r\n--b\r\n\r\n" + text + "--b\r\nContent-Type: text/html\r\n\r\n" + text + "--b--\r\n"},
+		{"nested", tricky},
+		{"attachment", strings.Replace(large, "JVBERg==", base64.StdEncoding.EncodeToString(bytes.Repeat([]byte("attached"), 1<<20)), 1)},
+	} {
+		b.Run(bb.name, func(b *testing.B) {
+			b.SetBytes(int64(len(bb.raw)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if s := scan(b, bb.raw); len(s.Rows.Parts) == 0 {
+					b.Fatal("no parts")
+				}
+			}
+		})
+		b.Run(bb.name+"/reference", func(b *testing.B) {
+			b.SetBytes(int64(len(bb.raw)))
+			b.ReportAllocs()
+			for b.Loop() {
+				e, err := message.Read(strings.NewReader(bb.raw))
+				if err != nil {
+					b.Fatal(err)
+				}
+				err = e.Walk(func(_ []int, e *message.Entity, _ error) error {
+					if e.MultipartReader() != nil {
+						return nil
+					}
+					_, err := io.Copy(io.Discard, e.Body)
+					return err
+				})
+				if err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkDecodeRows reads stored rows, as every FETCH does.
+func BenchmarkDecodeRows(b *testing.B) {
+	rows := scan(b, tricky).Rows.Encode()
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := DecodeRows(rows); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
 
 // BenchmarkParse reads a message with a large attachment, against its decoding
 // alone by the standard library.

@@ -1,8 +1,8 @@
 package mime
 
 import (
-	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // Fold gives a string in which letters that differ in case alone are the same
@@ -17,24 +17,29 @@ func Fold(s string) string {
 	if i == len(s) {
 		return s
 	}
-	var b strings.Builder
-	b.Grow(len(s))
-	b.WriteString(s[:i])
-	for _, r := range s[i:] {
-		b.WriteRune(foldRune(r))
+	b := make([]byte, i, len(s)+8)
+	copy(b, s)
+	for i < len(s) {
+		if c := s[i]; c < 0x80 {
+			if 'A' <= c && c <= 'Z' {
+				c += 'a' - 'A'
+			}
+			b = append(b, c)
+			i++
+			continue
+		}
+		r, n := utf8.DecodeRuneInString(s[i:])
+		b = utf8.AppendRune(b, foldRune(r))
+		i += n
 	}
-	return b.String()
+	return string(b)
 }
 
-// foldRune gives the least letter among those that are the same but for case,
-// and of ASCII letters the small one.
+// foldRune gives, of a letter beyond ASCII, the least among those that are the
+// same but for case; of ASCII letters the small one.
 func foldRune(r rune) rune {
 	switch {
-	case r < 'A':
-		return r
-	case r <= 'Z':
-		return r + 'a' - 'A'
-	case r < 0x80, r >= 0x2e80 && r < 0xa640, r >= 0xac00 && r < 0xd7a4: // Chinese, Japanese and Korean have no case
+	case r >= 0x2e80 && r < 0xa640, r >= 0xac00 && r < 0xd7a4: // Chinese, Japanese and Korean have no case
 		return r
 	}
 	least := r

@@ -210,13 +210,13 @@ func TestScanReader(t *testing.T) {
 	}
 }
 
-// short reads at most so many bytes as its place allows, in pieces.
+// short reads in pieces.
 type short struct{ r *strings.Reader }
 
 func (s short) ReadAt(p []byte, off int64) (int, error) {
 	n := 0
 	for n < len(p) {
-		m, err := s.r.ReadAt(p[n:min(len(p), n+3)], off+int64(n))
+		m, err := s.r.ReadAt(p[n:min(len(p), n+61)], off+int64(n))
 		if n += m; err != nil {
 			return n, err
 		}
