@@ -113,6 +113,7 @@ func TestSettle(t *testing.T) {
 	submissions(restored(true), store.SubmissionSending, store.SubmissionCancelled, store.SubmissionSent)
 	r := restored(false)
 	submissions(r, store.SubmissionSending, store.SubmissionScheduled, store.SubmissionSent)
+	taken := map[uint32]bool{}
 	err = r.View(ctx, func(tx store.Tx) error {
 		for _, id := range []string{"a1", "a2"} {
 			a, err := tx.Account(id)
@@ -130,6 +131,10 @@ func TestSettle(t *testing.T) {
 				t.Errorf("%d mailboxes, %v", len(list), err)
 			}
 			for _, m := range list {
+				if taken[m.UIDValidity] {
+					t.Errorf("UIDVALIDITY %d is given twice", m.UIDValidity)
+				}
+				taken[m.UIDValidity] = true
 				if m.UIDValidity <= validity[m.ID] || m.UIDValidity < uint32(now.Unix()) {
 					t.Errorf("%s has UIDVALIDITY %d after %d", m.ID, m.UIDValidity, validity[m.ID])
 				}
