@@ -161,7 +161,7 @@ func (s *session) Mail(from string, o *smtp.MailOptions) error {
 	defer s.mu.Unlock()
 	s.open = true
 	s.env = submission.Letter{Account: s.who.Account, From: from, EnvelopeID: o.EnvelopeID, ReturnHeaders: o.Return == smtp.DSNReturnHeaders,
-		Wait: s.s.opts.Wait, Relaxed: s.s.opts.Relaxed}
+		Wait: s.s.opts.Wait, Hurry: s.c.closing, Relaxed: s.s.opts.Relaxed}
 	return nil
 }
 

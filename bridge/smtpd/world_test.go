@@ -128,6 +128,7 @@ func (w *world) RemoveCopy(_ context.Context, _, message string) error {
 type setup struct {
 	Options
 	limit int64
+	times *times
 }
 
 func newWorld(t testing.TB, change func(*setup)) *world {
@@ -163,6 +164,9 @@ func newWorld(t testing.TB, change func(*setup)) *world {
 	set.Submissions = w.submit
 	w.door, err = New(set.Options)
 	must(t, err)
+	if set.times != nil {
+		w.door.times = *set.times
+	}
 	plain, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
 	secure, err := net.Listen("tcp", "127.0.0.1:0")

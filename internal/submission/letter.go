@@ -33,8 +33,10 @@ type Letter struct {
 	Raw    io.ReadSeeker
 	Size   int64
 	Digest [sha256.Size]byte
-	// Wait is how long Take waits for the provider's verdict.
-	Wait time.Duration
+	// Wait is how long Take waits for the provider's verdict; it ends when Hurry is
+	// closed, too.
+	Wait  time.Duration
+	Hurry <-chan struct{}
 	// Relaxed does not hold authors against the account's identities.
 	Relaxed bool
 }
@@ -81,7 +83,7 @@ func (s *Service) Take(ctx context.Context, l Letter) (*store.Submission, error)
 		return nil, err
 	}
 	if old != nil {
-		return s.again(ctx, old, l.Wait)
+		return s.again(ctx, old, &l)
 	}
 	if !l.Relaxed {
 		if err := s.authored(ctx, acct, h); err != nil {
@@ -106,14 +108,14 @@ func (s *Service) Take(ctx context.Context, l Letter) (*store.Submission, error)
 		if err != nil {
 			return nil, err
 		}
-		return s.again(ctx, out, l.Wait)
+		return s.again(ctx, out, &l)
 	}
 	s.nudge()
-	return s.answer(ctx, w, sub, l.Wait)
+	return s.answer(ctx, w, sub, &l)
 }
 
 // again answers a letter that was taken before.
-func (s *Service) again(ctx context.Context, old *store.Submission, wait time.Duration) (*store.Submission, error) {
+func (s *Service) again(ctx context.Context, old *store.Submission, l *Letter) (*store.Submission, error) {
 	s.log.InfoContext(ctx, "a message that was submitted before is not sent again", "submission", old.ID, "account", old.Account, "state", old.State)
 	if old.Ended() {
 		return old, nil
@@ -129,7 +131,7 @@ func (s *Service) again(ctx context.Context, old *store.Submission, wait time.Du
 			return old, err
 		}
 	}
-	return s.answer(ctx, w, old, wait)
+	return s.answer(ctx, w, old, l)
 }
 
 // keyed is what tells a letter that is given again from another one. Without a

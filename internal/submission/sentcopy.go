@@ -63,7 +63,7 @@ func (s *Service) Sent(ctx context.Context, account, messageID string, size int6
 			}
 			continue
 		}
-		if _, told := w.await(limited, s.opts.SentWait); !told {
+		if _, told := w.await(limited, s.opts.SentWait, nil); !told {
 			return "", true, ctx.Err()
 		}
 	}

@@ -83,14 +83,16 @@ func (v *verdicts) tell(id string, what verdict) {
 	delete(v.of, id)
 }
 
-// await gives the verdict, or none (ok is false) when the time is up.
-func (w *waiter) await(ctx context.Context, wait time.Duration) (what verdict, ok bool) {
+// await gives the verdict, or none (ok is false) when the time is up, or hurry
+// closed.
+func (w *waiter) await(ctx context.Context, wait time.Duration, hurry <-chan struct{}) (what verdict, ok bool) {
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {
 	case what = <-w.told:
 		return what, true
 	case <-timer.C:
+	case <-hurry:
 	case <-ctx.Done():
 	}
 	if w.leave() {
@@ -106,8 +108,8 @@ func (w *waiter) await(ctx context.Context, wait time.Duration) (what verdict, o
 
 // answer waits for the verdict on a submission that was stored, and gives what
 // its sender is answered: the submission, or why there is none.
-func (s *Service) answer(ctx context.Context, w *waiter, sub *store.Submission, wait time.Duration) (*store.Submission, error) {
-	what, ok := w.await(ctx, wait)
+func (s *Service) answer(ctx context.Context, w *waiter, sub *store.Submission, l *Letter) (*store.Submission, error) {
+	what, ok := w.await(ctx, l.Wait, l.Hurry)
 	switch {
 	case !ok:
 		return sub, nil
