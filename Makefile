@@ -50,7 +50,7 @@ verify: ## Check that generated files are current
 fidelity: ## Hold the sandbox against what the providers document and answer
 	$(GO) test -count=1 -v -run 'TestFidelity' ./internal/sandbox/fidelity/
 
-bench: ## Measure every path against its reference (ONLY=outbox,hang measures some, RUNS=1 is quicker; outbox alone takes a minute or two, all eleven groups many)
-	@$(GO) run ./internal/bench $(if $(ONLY),-only $(ONLY)) $(if $(RUNS),-runs $(RUNS))
+bench: ## Measure every path against its reference (ONLY=outbox,hang measures some, RUNS=1 is quicker; outbox alone takes a minute or two, all twelve groups many; imap stands beside Dovecot where it is installed, MESSAGES=100000 is its large mailbox)
+	@$(GO) run ./internal/bench $(if $(ONLY),-only $(ONLY)) $(if $(RUNS),-runs $(RUNS)) $(if $(MESSAGES),-messages $(MESSAGES))
 
 .PHONY: help build demo test test-clients soak race lint generate verify fidelity bench

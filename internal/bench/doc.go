@@ -19,5 +19,5 @@
 // Where to start: groups (main.go) lists what is measured, pair.run (pair.go)
 // is how, sink.go is the other side.
 //
-// usage: bench [-only GROUP,...] [-runs N] [-quick] [-keep] [-dir DIR] [-profile FILE]
+// usage: bench [-only GROUP,...] [-runs N] [-messages N] [-quick] [-keep] [-dir DIR] [-profile FILE]
 package main

@@ -23,6 +23,7 @@ func main() {
 	b := &bench{out: os.Stdout, log: os.Stderr}
 	only := flag.String("only", "", "measure these groups alone: "+strings.Join(names(), ", "))
 	flag.IntVar(&b.runs, "runs", 5, "how many runs of path and reference alternate")
+	flag.IntVar(&b.messages, "messages", 10_000, "how many messages the mailbox has that mail programs read")
 	flag.BoolVar(&b.quick, "quick", false, "a few operations only: shows that everything works, and measures nothing")
 	flag.StringVar(&b.dir, "dir", "bin", "a folder on the disk to measure with")
 	flag.BoolVar(&b.keep, "keep", false, "keep the folder with stores and logs, and log everything")
@@ -63,6 +64,7 @@ func groups() []group {
 		{"idle", "memory of accounts where nothing happens", idleRows},
 		{"death", "a plugin that dies", deathRows},
 		{"rate", "new mail of one account with a slow provider", rateRows},
+		{"imap", "mail programs over IMAP, beside Dovecot", imapRows},
 	}
 }
 
@@ -83,6 +85,9 @@ type bench struct {
 	keep     bool
 	dir      string
 	profile  string
+
+	// messages is how many the mailbox of the imap group has.
+	messages int
 
 	scratch string
 	bin     string // where our programs are

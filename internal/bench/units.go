@@ -136,7 +136,7 @@ func (d *unitsDirect) do(ctx context.Context, method, to, ctype string, body io.
 	}
 	defer resp.Body.Close()
 	b, err := io.ReadAll(resp.Body)
-	if err == nil && resp.StatusCode != http.StatusOK {
+	if err == nil && resp.StatusCode/100 != 2 {
 		err = fmt.Errorf("%s: %s %s", req.URL.Path, resp.Status, b[:min(len(b), 300)])
 	}
 	return resp.Header.Get("Content-Type"), b, err

@@ -16,6 +16,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -51,6 +52,7 @@ type world struct {
 	state    sandboxState
 	relay    *relay
 	base     string // of the gateway, without the relay
+	imap     string // where mail programs are served
 	key      string
 	provider *http.Client // trusts the sandbox
 }
@@ -135,6 +137,11 @@ func (w *world) serve(ctx context.Context, bin string) error {
 		return err
 	}
 	w.base = "http://" + address
+	port, err := freePort()
+	if err != nil {
+		return err
+	}
+	w.imap = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 	target, err := url.Parse(w.base)
 	if err != nil {
 		return err
@@ -151,7 +158,8 @@ func (w *world) serve(ctx context.Context, bin string) error {
 	cfg := config.Default()
 	cfg.PublicURL, cfg.DataDir, cfg.MasterKey.File = w.relay.url, filepath.Join(w.dir, "data"), keyFile
 	cfg.HTTP.Listen, cfg.Plugins.Dir, cfg.Log.Level = address, bin, "warn"
-	cfg.IMAP.Listen, cfg.SMTP.Listen = "127.0.0.1:0", "127.0.0.1:0" // another gateway may run on this machine
+	cfg.IMAP.Listen, cfg.SMTP.Listen = w.imap, "127.0.0.1:0" // another gateway may run on this machine
+	cfg.IMAP.Cleartext = true
 	if w.keep {
 		cfg.Log.Level = "debug"
 	}
