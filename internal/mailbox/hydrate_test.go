@@ -316,10 +316,13 @@ func TestFill(t *testing.T) {
 func TestFillRests(t *testing.T) {
 	w := newWorld(t, memory.Options{})
 	c := w.counting()
+	read := w.deliver("read", memory.Delivery{})
 	for i := range 30 {
 		w.deliver(fmt.Sprint("letter ", i), memory.Delivery{})
 	}
 	w.rounds()
+	w.raw(read)
+	c.calls = nil
 	w.svc.opts.WantBodies = func(context.Context, string) bool { return true }
 	x := &filling{account: w.account}
 	w.svc.opts.Hold = func() error { return errors.New("no room") }

@@ -3,9 +3,11 @@ package mailbox
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
+	"github.com/postern-mail/postern/plugins/sdk/mail"
 	"github.com/postern-mail/postern/plugins/sdk/provider"
 	"github.com/postern-mail/postern/store"
 )
@@ -16,8 +18,6 @@ type landing struct {
 	done chan struct{}
 	// err is why it failed; read it once done is closed.
 	err error
-	// waiters is how many still want it, under the lock of landings.
-	waiters int
 }
 
 // landings are those that are under way, by message. What is brought ahead is
@@ -43,7 +43,6 @@ func (l *landings) join(ids []string, p provider.Priority) (all []*landing, mine
 	defer l.mu.Unlock()
 	if l.of[0] == nil {
 		l.of = [2]map[string]*landing{{}, {}}
-		l.awaited = map[string]int{}
 	}
 	for _, id := range ids {
 		x := l.of[lane(p)][id]
@@ -55,37 +54,9 @@ func (l *landings) join(ids []string, p provider.Priority) (all []*landing, mine
 			l.of[lane(p)][id] = x
 			mine = append(mine, id)
 		}
-		x.waiters++
 		all = append(all, x)
 	}
 	return all, mine
-}
-
-// leave tells that a waiter has gone.
-func (l *landings) leave(all []*landing) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, x := range all {
-		x.waiters--
-	}
-}
-
-// wanted gives those of the messages for which somebody waits still; the others
-// have no landing any more.
-func (l *landings) wanted(ids []string, p provider.Priority) []string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	var out []string
-	for _, id := range ids {
-		if x := l.of[lane(p)][id]; x == nil {
-			continue
-		} else if x.waiters > 0 {
-			out = append(out, id)
-		} else {
-			l.close(id, p, context.Canceled)
-		}
-	}
-	return out
 }
 
 // open gives those of the messages that have not landed.
@@ -149,23 +120,29 @@ const (
 )
 
 // land has messages of an account come, for somebody who waits, and waits until
-// they are here, or ctx ends: those under way come nevertheless, for others may
-// want them.
+// they are here, or ctx ends. They come batch by batch, so that who wants one of
+// the last does not wait behind all of them. The batch that is under way comes
+// even when the caller leaves: others may want it. The first failure is told.
 func (s *Service) land(ctx context.Context, account string, ids []string) error {
 	defer s.landings.await(account)()
-	var errs error
-	for _, x := range s.landAll(ctx, account, ids, provider.Interactive) {
-		if errs == nil {
-			errs = x
+	var failure error
+	for chunk := range slices.Chunk(ids, s.bodyBatch(ctx, account)) {
+		for _, err := range s.landAll(ctx, account, chunk, provider.Interactive) {
+			// One that is gone is no reason to look no further.
+			if err != nil && (failure == nil || mail.KindOf(failure) == mail.KindNotFound) {
+				failure = err
+			}
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
 		}
 	}
-	return errs
+	return failure
 }
 
-// landAll has messages come and gives the fate of each.
+// landAll has a batch of messages come and gives the fate of each.
 func (s *Service) landAll(ctx context.Context, account string, ids []string, p provider.Priority) []error {
 	all, mine := s.landings.join(ids, p)
-	defer s.landings.leave(all)
 	if len(mine) > 0 {
 		s.takeOff(ctx, account, mine, p)
 	}
@@ -181,30 +158,26 @@ func (s *Service) landAll(ctx context.Context, account string, ids []string, p p
 	return errs
 }
 
-// takeOff begins the landing of messages that nobody else sees to. It goes on
-// when the caller leaves, batch by batch, as long as somebody waits.
+// takeOff begins the landing of messages that nobody else sees to.
 func (s *Service) takeOff(ctx context.Context, account string, ids []string, p provider.Priority) {
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), landingLimit)
 	over, err := s.flights.add(cancel)
 	if err != nil {
+		cancel()
 		for _, id := range ids {
 			s.landings.landed(id, p, err)
 		}
-		cancel()
 		return
 	}
 	go func() {
 		defer over()
 		defer cancel()
-		size := s.bodyBatch(ctx, account)
-		for first := true; len(ids) > 0; first = false {
-			n := min(size, len(ids))
-			batch := ids[:n]
-			if !first {
-				batch = s.landings.wanted(batch, p)
-			}
-			s.landBatch(ctx, account, batch, p)
-			ids = ids[n:]
+		err := s.bringBatch(ctx, account, ids, p)
+		if err == nil {
+			err = errChanging()
+		}
+		for _, id := range ids {
+			s.landings.landed(id, p, err) // of those that did not land
 		}
 	}()
 }
@@ -223,19 +196,8 @@ func (s *Service) bodyBatch(ctx context.Context, account string) int {
 	return maxBodyBatch
 }
 
-// landBatch has messages come and ends their landings.
-func (s *Service) landBatch(ctx context.Context, account string, ids []string, p provider.Priority) {
-	ctx, cancel := context.WithTimeout(ctx, landingLimit)
-	defer cancel()
-	err := s.bringBatch(ctx, account, ids, p)
-	if err == nil {
-		err = errChanging()
-	}
-	for _, id := range ids {
-		s.landings.landed(id, p, err) // of those that did not land
-	}
-}
-
+// bringBatch fetches a batch of messages and ends the landing of each as it is
+// here.
 func (s *Service) bringBatch(ctx context.Context, account string, ids []string, p provider.Priority) error {
 	for range landingTries {
 		away, err := s.settleHere(ctx, s.landings.open(ids, p), p)
