@@ -184,7 +184,9 @@ func (a *adapter) Namespace() (*imap.NamespaceData, error) {
 
 // Poll writes past the library's writer, into the same buffer.
 func (a *adapter) Poll(_ *imapserver.UpdateWriter, expunge bool) error {
-	return answer(a.c.sess.Poll(a.c.ctx, expunge))
+	err := a.c.sess.Poll(a.c.ctx, expunge)
+	a.c.over(err)
+	return answer(err)
 }
 
 // What follows goes past the library.

@@ -67,7 +67,11 @@ func (c *conn) idle(cmd *wire.Command) (*session.Tagged, error) {
 	}
 	stop := make(chan struct{})
 	news := make(chan error, 1)
-	go func() { news <- c.sess.Idle(c.ctx, stop) }()
+	go func() {
+		err := c.sess.Idle(c.ctx, stop)
+		c.over(err)
+		news <- err
+	}()
 
 	// The session writes now, in its own goroutine; this one only listens.
 	c.ahead.idle, c.ahead.limit = func() error { return nil }, c.srv.opt.IdleTimeout
@@ -86,6 +90,15 @@ func (c *conn) idle(cmd *wire.Command) (*session.Tagged, error) {
 		return session.Answer(idleErr), nil
 	}
 	return done(cmd.Name), nil
+}
+
+// over ends the connection, with the reason, if an error says that the session
+// cannot go on.
+func (c *conn) over(err error) {
+	var over *session.Over
+	if errors.As(err, &over) {
+		c.end(over.Text, false)
+	}
 }
 
 // append is APPEND: RFC 9051, section 6.3.12, with UTF8 (RFC 6855, section 4).

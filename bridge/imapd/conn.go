@@ -173,8 +173,11 @@ func (c *conn) ends() (why string, now bool) {
 // farewell is the last that a client hears, where there is somebody to hear.
 func (c *conn) farewell(err error) {
 	why, _ := c.ends()
+	var over *session.Over
 	switch {
 	case why != "":
+	case errors.As(err, &over):
+		why = over.Text
 	case errors.Is(err, errTimeout), errors.Is(err, context.DeadlineExceeded), isTimeout(err):
 		why = "nothing was heard for too long"
 	case errors.Is(err, wire.ErrFlood):

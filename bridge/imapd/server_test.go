@@ -1,0 +1,308 @@
+package imapd
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/postern-mail/postern/plugins/sdk/provider"
+)
+
+// gone waits for the server's close, and gives what it said before.
+func (p *peer) gone() []string {
+	p.t.Helper()
+	var all []string
+	for {
+		line, err := p.line()
+		if err != nil {
+			if !errors.Is(err, io.EOF) && !strings.Contains(err.Error(), "reset") {
+				p.t.Errorf("after %q: %v", all, err)
+			}
+			return all
+		}
+		all = append(all, line)
+	}
+}
+
+func (p *peer) says(what string, lines []string) {
+	p.t.Helper()
+	if len(lines) == 0 || !strings.HasPrefix(lines[len(lines)-1], what) {
+		p.t.Errorf("got %q, want %q at the end", lines, what)
+	}
+}
+
+func TestConnectionCaps(t *testing.T) {
+	w := newWorld(t, func(_ *world, o *Options) { o.MaxConnections, o.MaxPerAccount = 4, 2 })
+	a, b := w.dial().login(), w.dial().login()
+	c := w.dial()
+	c.until("* OK")
+	c.says("l NO [LIMIT]", c.do("l LOGIN "+ann+" "+secret))
+	c.gone()
+	// A place is free again once the connection is gone, which the server may
+	// see after we do.
+	a.ok("x LOGOUT")
+	a.gone()
+	for {
+		d := w.dial()
+		d.until("* OK")
+		if got := d.do("l LOGIN " + ann + " " + secret); strings.HasPrefix(got[len(got)-1], "l OK") {
+			break
+		}
+	}
+	b.ok("n NOOP")
+	var all []*peer
+	for {
+		p := w.dial()
+		all = append(all, p)
+		line, err := p.line()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasPrefix(line, "* BYE [UNAVAILABLE]") {
+			break
+		}
+		if len(all) > 4 {
+			t.Fatal("there are more connections than there may be")
+		}
+	}
+	b.ok("n NOOP")
+}
+
+func TestTimeouts(t *testing.T) {
+	w := newWorld(t, func(_ *world, o *Options) {
+		o.LoginTimeout, o.CommandTimeout, o.IdleTimeout = 300*time.Millisecond, 200*time.Millisecond, 400*time.Millisecond
+	})
+	silent := w.dial()
+	silent.says("* BYE", silent.gone())
+	half := w.dial().login()
+	half.send("a SEL")
+	half.says("* BYE nothing was heard", half.gone())
+	idle := w.dial().login()
+	idle.says("* BYE nothing was heard", idle.gone())
+	idling := w.dial().login()
+	idling.send("a IDLE\r\n")
+	idling.says("* BYE nothing was heard", idling.gone())
+	literal := w.dial().login()
+	literal.send("a APPEND INBOX {100+}\r\nhalf of")
+	literal.says("* BYE nothing was heard", literal.gone())
+}
+
+func TestDrain(t *testing.T) {
+	w := newWorld(t)
+	stranger, idle, idling := w.dial(), w.dial().login(), w.dial().login()
+	stranger.until("* OK")
+	idling.send("a IDLE\r\n")
+	idling.until("+ ")
+	w.stop()
+	for _, p := range []*peer{stranger, idle, idling} {
+		p.says("* BYE the server is shutting down", p.gone())
+	}
+	if err := <-w.stopped; err != nil {
+		t.Error(err)
+	}
+}
+
+// waiting is a provider that gives a message's bytes when it is released.
+type waiting struct {
+	provider.Provider
+	asked, released chan struct{}
+}
+
+func (p waiting) Fetch(ctx context.Context, req *provider.FetchRequest, sink provider.FetchSink) error {
+	if req.Mode == provider.FetchRaw {
+		p.asked <- struct{}{}
+		select {
+		case <-p.released:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return p.Provider.Fetch(ctx, req, sink)
+}
+
+// slow is a world whose provider gives no bytes while the test runs.
+func slow(t *testing.T, change ...func(*world, *Options)) (*world, waiting) {
+	p := waiting{asked: make(chan struct{}, 10), released: make(chan struct{})}
+	w := newWorld(t, append(change, func(w *world, _ *Options) {
+		w.front = func(real provider.Provider) provider.Provider { p := p; p.Provider = real; return p }
+	})...)
+	t.Cleanup(func() { close(p.released) })
+	w.letters(2)
+	return w, p
+}
+
+// left waits until the server has n connections.
+func (w *world) left(n int) {
+	w.t.Helper()
+	for {
+		w.server.mu.Lock()
+		have := len(w.server.conns)
+		w.server.mu.Unlock()
+		if have == n {
+			return
+		}
+		if w.t.Context().Err() != nil {
+			w.t.Fatalf("there are %d connections, not %d", have, n)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+func TestClientThatLeavesEndsItsCommand(t *testing.T) {
+	for name, leave := range map[string]func(net.Conn) error{
+		"closes": func(c net.Conn) error { return c.Close() },
+		"resets": func(c net.Conn) error {
+			return errors.Join(c.(*net.TCPConn).SetLinger(0), c.Close())
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, slow := slow(t)
+			p, other := w.dial().login(), w.dial().login()
+			p.ok("s SELECT INBOX")
+			p.send("a FETCH 1 BODY.PEEK[]\r\n")
+			<-slow.asked
+			other.ok("n SELECT INBOX") // nobody else waits
+			other.ok("n FETCH 1:2 (FLAGS)")
+			if err := leave(p.Conn); err != nil {
+				t.Fatal(err)
+			}
+			w.left(1)
+		})
+	}
+}
+
+func TestStillHere(t *testing.T) {
+	w, slow := slow(t, func(_ *world, o *Options) { o.StillHere = 10 * time.Millisecond })
+	p := w.dial().login()
+	p.ok("s SELECT INBOX")
+	p.send("a FETCH 1 BODY.PEEK[]\r\n")
+	<-slow.asked
+	for range 3 {
+		p.until("* OK Still here")
+	}
+}
+
+func TestRevocation(t *testing.T) {
+	w, slow := slow(t)
+	idle, idling, busy := w.dial().login(), w.dial().login(), w.dial().login()
+	idling.send("a IDLE\r\n")
+	idling.until("+ ")
+	busy.ok("s SELECT INBOX")
+	busy.send("a FETCH 1 BODY.PEEK[]\r\n")
+	<-slow.asked
+	close(w.revoked)
+	for _, p := range []*peer{idle, idling, busy} {
+		p.says("* BYE the password was revoked", p.gone())
+	}
+	w.left(0)
+}
+
+// TestHalfClosed plays a script that writes everything, closes its end and then
+// reads.
+func TestHalfClosed(t *testing.T) {
+	w := newWorld(t)
+	w.letters(1)
+	p := w.dial()
+	p.send("a LOGIN " + ann + " " + secret + "\r\nb SELECT INBOX\r\nc FETCH 1 (BODY.PEEK[])\r\nd LOGOUT\r\n")
+	if err := p.Conn.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	all := strings.Join(p.gone(), "\n")
+	for _, want := range []string{"\nb OK", "This is letter 1.", "\nc OK", "\nd OK"} {
+		if !strings.Contains(all, want) {
+			t.Errorf("%q is missing in %q", want, all)
+		}
+	}
+}
+
+func TestClientThatNeverReads(t *testing.T) {
+	w := newWorld(t, func(_ *world, o *Options) { o.WriteTimeout = 200 * time.Millisecond })
+	w.deliver([]byte("Subject: large\r\n\r\n" + strings.Repeat(strings.Repeat("x", 998)+"\r\n", 1000)))
+	other := w.dial().login()
+	other.ok("s SELECT INBOX")
+	other.ok("f FETCH 1 BODY.PEEK[]")
+	p := w.dial().login()
+	p.ok("s SELECT INBOX")
+	// Some hundred megabytes are asked for and none is taken: the server's
+	// write comes to its deadline, and what is written to it then fails.
+	for {
+		if _, err := io.WriteString(p.Conn, "a FETCH 1 BODY.PEEK[]\r\n"); err != nil {
+			break
+		}
+	}
+	other.ok("n NOOP")
+}
+
+func TestSTARTTLSTakesNothingAlong(t *testing.T) {
+	w := newWorld(t)
+	p := w.dial()
+	p.until("* OK")
+	p.send("a STARTTLS\r\nb LOGIN " + ann + " " + secret + "\r\n")
+	for _, line := range p.gone() {
+		if strings.HasPrefix(line, "b ") || strings.HasPrefix(line, "a OK") {
+			t.Errorf("what came in the clear was taken along: %q", line)
+		}
+	}
+}
+
+func TestMechanisms(t *testing.T) {
+	w := newWorld(t)
+	b64 := func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
+	for name, tt := range map[string]struct {
+		command string
+		answers []string
+		want    string
+	}{
+		"PLAIN at once":       {"a AUTHENTICATE PLAIN " + b64("\x00"+ann+"\x00"+secret), nil, "a OK [CAPABILITY "},
+		"PLAIN":               {"a AUTHENTICATE plain", []string{b64("\x00" + ann + "\x00" + secret)}, "a OK [CAPABILITY "},
+		"PLAIN for oneself":   {"a AUTHENTICATE PLAIN", []string{b64(ann + "\x00" + ann + "\x00" + secret)}, "a OK [CAPABILITY "},
+		"PLAIN for another":   {"a AUTHENTICATE PLAIN", []string{b64("bob\x00" + ann + "\x00" + secret)}, "a BAD "},
+		"PLAIN wrong":         {"a AUTHENTICATE PLAIN", []string{b64("\x00" + ann + "\x00no")}, "a NO [AUTHENTICATIONFAILED] "},
+		"PLAIN of nothing":    {"a AUTHENTICATE PLAIN =", nil, "a BAD "},
+		"PLAIN cancelled":     {"a AUTHENTICATE PLAIN", []string{"*"}, "a BAD "},
+		"PLAIN not in base64": {"a AUTHENTICATE PLAIN", []string{"%%%"}, "a BAD "},
+		"PLAIN without end":   {"a AUTHENTICATE PLAIN", []string{strings.Repeat("x", 20000)}, "a BAD "},
+		"LOGIN":               {"a AUTHENTICATE LOGIN", []string{b64(ann), b64(secret)}, "a OK [CAPABILITY "},
+		"OAUTHBEARER":         {"a AUTHENTICATE OAUTHBEARER " + b64("n,a="+ann+",\x01host=x\x01auth=Bearer "+secret+"\x01\x01"), nil, "a OK [CAPABILITY "},
+		"OAUTHBEARER wrong":   {"a AUTHENTICATE OAUTHBEARER " + b64("n,a="+ann+",\x01auth=Bearer no\x01\x01"), []string{"AQ=="}, "a NO [AUTHENTICATIONFAILED] "},
+		"XOAUTH2":             {"a AUTHENTICATE XOAUTH2 " + b64("user="+ann+"\x01auth=Bearer "+secret+"\x01\x01"), nil, "a OK [CAPABILITY "},
+		"XOAUTH2 wrong":       {"a AUTHENTICATE XOAUTH2", []string{b64("user=" + ann + "\x01auth=Bearer no\x01\x01"), ""}, "a NO [AUTHENTICATIONFAILED] "},
+		"unknown":             {"a AUTHENTICATE CRAM-MD5", nil, "a NO [CANNOT] "},
+		"dead grant":          {"a LOGIN gone@example.com x", nil, "a NO [UNAVAILABLE] "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := w.dial()
+			p.until("* OK")
+			p.send(tt.command + "\r\n")
+			for _, a := range tt.answers {
+				p.until("+ ")
+				p.send(a + "\r\n")
+			}
+			p.says(tt.want, p.until("a "))
+		})
+	}
+}
+
+func TestReadersAndMasks(t *testing.T) {
+	w := newWorld(t, func(w *world, _ *Options) {
+		w.readers, w.hidden = true, []string{"IDLE", "APPENDLIMIT", "utf8=accept"}
+	})
+	w.letters(1)
+	p := w.dial()
+	p.until("* OK")
+	caps := p.ok("l LOGIN " + ann + " " + secret)[0]
+	if strings.Contains(caps, "IDLE") || strings.Contains(caps, "APPENDLIMIT") || strings.Contains(caps, "UTF8") || !strings.Contains(caps, "MOVE") {
+		t.Errorf("the mask is not heeded: %q", caps)
+	}
+	if got := p.ok("e ENABLE UTF8=ACCEPT IMAP4rev2"); strings.TrimSpace(got[0]) != "* ENABLED IMAP4rev2" {
+		t.Errorf("ENABLE of what is hidden: %q", got)
+	}
+	p.says("s OK [READ-ONLY] SELECT completed", p.do("s SELECT INBOX"))
+	p.says("a NO", p.do(`a STORE 1 +FLAGS (\Seen)`))
+	p.says("b NO", p.do("b APPEND INBOX {2+}\r\nhi"))
+}
