@@ -22,21 +22,22 @@ type cli struct {
 	Config string   `short:"c" help:"The YAML file with the settings." type:"path" placeholder:"FILE"`
 	Set    []string `help:"Set one setting: --set http.listen=127.0.0.1:9000." placeholder:"PATH=VALUE" sep:"none"`
 
-	Serve       serveCmd       `cmd:"" help:"Run the gateway."`
-	Demo        demoCmd        `cmd:"" help:"Run everything at once with a sandbox in place of the providers."`
-	CheckConfig checkConfigCmd `cmd:"" help:"Check the settings and say what is wrong with them."`
-	Keys        keysCmd        `cmd:"" help:"Make and rotate keys."`
-	Accounts    accountsCmd    `cmd:"" help:"Look at the connected accounts."`
-	Endpoints   endpointsCmd   `cmd:"" help:"Look at endpoints of webhooks; enable and disable them."`
-	Deliveries  deliveriesCmd  `cmd:"" help:"Look at deliveries of webhooks and make them again."`
-	Plugins     pluginsCmd     `cmd:"" help:"Look at provider plugins and test them."`
-	Graphql     graphqlCmd     `cmd:"" help:"Run a GraphQL query against the running gateway."`
-	Health      healthCmd      `cmd:"" help:"Ask the running gateway how it is; exits with 1 where it is not well."`
-	Backup      backupCmd      `cmd:"" help:"Write a backup of the data to a file; the gateway may run."`
-	Restore     restoreCmd     `cmd:"" help:"Make the data folder from a backup; the gateway must not run."`
-	Verify      verifyCmd      `cmd:"" help:"Read all data and say what is wrong with it; the gateway may run."`
-	Export      exportCmd      `cmd:"" help:"Print events or dead letters as lines of JSON; the gateway may run."`
-	Version     versionCmd     `cmd:"" help:"Print the version."`
+	Serve        serveCmd        `cmd:"" help:"Run the gateway."`
+	Demo         demoCmd         `cmd:"" help:"Run everything at once with a sandbox in place of the providers."`
+	CheckConfig  checkConfigCmd  `cmd:"" help:"Check the settings and say what is wrong with them."`
+	Keys         keysCmd         `cmd:"" help:"Make and rotate keys."`
+	Accounts     accountsCmd     `cmd:"" help:"Look at the connected accounts."`
+	AppPasswords appPasswordsCmd `cmd:"" help:"Make, list and revoke app passwords, by which mail programs get in."`
+	Endpoints    endpointsCmd    `cmd:"" help:"Look at endpoints of webhooks; enable and disable them."`
+	Deliveries   deliveriesCmd   `cmd:"" help:"Look at deliveries of webhooks and make them again."`
+	Plugins      pluginsCmd      `cmd:"" help:"Look at provider plugins and test them."`
+	Graphql      graphqlCmd      `cmd:"" help:"Run a GraphQL query against the running gateway."`
+	Health       healthCmd       `cmd:"" help:"Ask the running gateway how it is; exits with 1 where it is not well."`
+	Backup       backupCmd       `cmd:"" help:"Write a backup of the data to a file; the gateway may run."`
+	Restore      restoreCmd      `cmd:"" help:"Make the data folder from a backup; the gateway must not run."`
+	Verify       verifyCmd       `cmd:"" help:"Read all data and say what is wrong with it; the gateway may run."`
+	Export       exportCmd       `cmd:"" help:"Print events or dead letters as lines of JSON; the gateway may run."`
+	Version      versionCmd      `cmd:"" help:"Print the version."`
 
 	DemoReceiver receiverCmd `cmd:"" hidden:""`
 }

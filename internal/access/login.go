@@ -186,7 +186,7 @@ func (a *Access) presentKey(ctx context.Context, l Login) (*Principal, error) {
 		}
 		return nil, err
 	}
-	found, err := a.find(ctx, l.User)
+	found, err := a.Named(ctx, l.User)
 	if err != nil {
 		return nil, err
 	}
@@ -199,9 +199,9 @@ func (a *Access) presentKey(ctx context.Context, l Login) (*Principal, error) {
 	return nil, mail.Errorf(mail.KindConflict, "log in", "%d accounts have this address: use the account's id as user name", len(found))
 }
 
-// find looks for the accounts that a user name names. It reads them all; only
-// whoever has the API key gets here.
-func (a *Access) find(ctx context.Context, user string) (found []*store.Account, err error) {
+// Named looks for the accounts that a user name names. It reads them all; only
+// whoever has the API key, or the data folder, gets here.
+func (a *Access) Named(ctx context.Context, user string) (found []*store.Account, err error) {
 	const page = 500
 	err = a.store.View(ctx, func(tx store.Tx) error {
 		found = nil

@@ -27,7 +27,7 @@ func TestAppPasswords(t *testing.T) {
 		{"libraries", (*doors).libraries}, {"clear text", (*doors).clearText}, {"wrong", (*doors).wrong}, {"scopes", (*doors).scopes},
 		{"hidden capabilities", (*doors).hidden}, {"tokens", (*doors).tokens}, {"revoked", (*doors).revoked},
 		{"disconnected", (*doors).disconnected}, {"consent taken back", (*doors).consentTakenBack}, {"paused", (*doors).paused},
-		{"guessing", (*doors).guessing},
+		{"commands", (*doors).commands}, {"guessing", (*doors).guessing},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			outer := x.t
@@ -287,6 +287,35 @@ func (x *doors) paused(t *testing.T) {
 	if _, err := x.login(erin, secret); err != nil {
 		t.Error(err)
 	}
+}
+
+// commands: an operator makes, lists and revokes them without GraphQL.
+func (x *doors) commands(t *testing.T) {
+	run := func(args ...string) string {
+		t.Helper()
+		out, err := exec.Command(program("postern"), append([]string{"-c", x.info.Config, "app-passwords"}, args...)...).CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %v\n%s", args, err, out)
+		}
+		return string(out)
+	}
+	typed := strings.Fields(run("create", strings.ToUpper(grace), "a phone", "--scope", "imap:read", "--hide", "binary"))
+	after := func(word string) string { return typed[slices.Index(typed, word)+1] }
+	if !slices.Contains(typed, x.imap[strings.LastIndexByte(x.imap, ':')+1:]) || after("user") != grace {
+		t.Errorf("it printed %q", typed)
+	}
+	c, err := x.login(after("user"), after("password"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if list := run("list", grace); !strings.Contains(list, "a phone") || !strings.Contains(list, "imap:read") || strings.Contains(list, after("password")) {
+		t.Errorf("listed:\n%s", list)
+	}
+	if list := run("list"); !strings.Contains(list, ada) || !strings.Contains(list, after("id")) {
+		t.Errorf("listed:\n%s", list)
+	}
+	run("revoke", after("id"))
+	x.leaves(t, c)
 }
 
 // guessing locks out the user name from this address, and nobody else.

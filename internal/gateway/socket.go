@@ -70,6 +70,7 @@ func (g *Gateway) commands() http.Handler {
 		respond(w, proved{g.prover.prove(r.URL.Query().Get("nonce"))}, nil)
 	})
 	g.serveDeliveries(mux)
+	g.serveAppPasswords(mux)
 	mux.HandleFunc("GET /backup", g.serveBackup)
 	mux.HandleFunc("GET /export/{what}", g.serveExport)
 	answer("GET /verify", func(ctx context.Context) (any, error) { return g.store.Verify(ctx, false) })
