@@ -2,28 +2,15 @@ package gateway
 
 import (
 	"context"
-	"slices"
 
-	"github.com/postern-mail/postern/internal/access"
 	"github.com/postern-mail/postern/internal/textindex"
 	"github.com/postern-mail/postern/store"
 )
 
 // hasMailPrograms reports whether an account's bodies are brought ahead for
 // programs that read them over IMAP: most fetch every one sooner or later.
-func (g *Gateway) hasMailPrograms(ctx context.Context, account string) bool {
-	if g.cfg.IMAP.Listen == "" && g.cfg.IMAP.ListenTLS == "" {
-		return false
-	}
-	list, err := g.access.AppPasswords(ctx, account)
-	if err != nil {
-		return false // it is asked again with the next round
-	}
-	return slices.ContainsFunc(list, func(p *store.AppPassword) bool {
-		return slices.ContainsFunc(p.Scopes, func(s string) bool {
-			return s == string(access.ScopeIMAP) || s == string(access.ScopeIMAPRead)
-		})
-	})
+func (g *Gateway) hasMailPrograms(_ context.Context, account string) bool {
+	return (g.cfg.IMAP.Listen != "" || g.cfg.IMAP.ListenTLS != "") && g.access.ReadBy(account)
 }
 
 // putExtract keeps the text of a message where searches look for it.
