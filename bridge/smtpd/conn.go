@@ -7,7 +7,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -22,17 +21,17 @@ import (
 //   - a command has its own limit of length, apart from the message's lines, and
 //     no control characters, which answers would repeat;
 //   - STARTTLS is carried out here, and forgets what came before it;
-//   - a message sent by DATA is read here (datareader.go), for the library ends
+//   - a message sent by DATA is read here (message.go), for the library ends
 //     it in other places than CRLF.CRLF, and loses bytes;
-//   - a chunk that the connection breaks off in is not the whole chunk;
-//   - a chunk whose length cannot be read ends the connection, for its bytes
-//     would be taken for commands;
+//   - chunks are whole, and what becomes of a message in chunks is said of that
+//     message (chunk.go);
 //   - every wait has its own limit of time, and answers are sent together.
 type conn struct {
 	net.Conn               // plain, or TLS from the first byte
 	net      net.Conn      // the same, or TLS after STARTTLS
 	tls      *tls.Config   // for STARTTLS; nil offers none
 	started  func(ok bool) // told of STARTTLS
+	limit    func() int64  // of a message
 	times    times
 	closing  <-chan struct{} // the server drains
 	waiting  atomic.Bool     // for a command
@@ -50,7 +49,7 @@ type conn struct {
 	pending []byte // of a command, for the library to read
 	mode    mode
 	data    *message // while it comes
-	chunk   int64    // of a chunk, what is still to come
+	chunks  chunks
 
 	at     int // in the line of the answer that is being written
 	answer [4]byte
@@ -84,7 +83,7 @@ const (
 
 func newConn(c net.Conn, t times, cfg *tls.Config, closing <-chan struct{}) *conn {
 	_, secure := c.(*tls.Conn)
-	return &conn{Conn: c, net: c, tls: cfg, started: func(bool) {}, times: t, closing: closing, done: make(chan struct{}),
+	return &conn{Conn: c, net: c, tls: cfg, started: func(bool) {}, limit: func() int64 { return maxMessage }, times: t, closing: closing, done: make(chan struct{}),
 		in: bufio.NewReaderSize(c, 16<<10), out: bufio.NewWriterSize(c, 4<<10), secure: secure, hello: true}
 }
 
@@ -113,10 +112,15 @@ func (c *conn) Read(b []byte) (int, error) {
 			c.pending = []byte(".\r\n")
 			continue
 		case modeChunk:
-			if c.chunk > 0 {
+			if c.chunks.left > 0 {
 				return c.readChunk(b)
 			}
 			c.mode = modeCommand
+		}
+		if again, err := c.afterAbort(); err != nil {
+			return c.fail(err)
+		} else if again {
+			continue
 		}
 		line, err := c.readLine()
 		if err != nil {
@@ -268,11 +272,17 @@ func (c *conn) take(line []byte) error {
 	switch verb = strings.ToUpper(verb); verb {
 	case "EHLO", "HELO":
 		c.hello, c.helo = false, arg
+		fallthrough
+	case "RSET":
+		if c.chunks.open {
+			c.abort([]byte(text+"\r\n"), 0)
+			return nil
+		}
 	case "STARTTLS":
 		return c.upgrade(arg)
 	case "BDAT":
 		return c.announce(text, arg)
-	case "QUIT", "NOOP", "RSET", "VRFY", "HELP":
+	case "QUIT", "NOOP", "VRFY", "HELP":
 	default:
 		if c.hello && len(verb) == 4 {
 			return c.say("503 5.5.1 EHLO first")
@@ -325,49 +335,6 @@ func (c *conn) upgrade(arg string) error {
 	return nil
 }
 
-// announce takes BDAT (RFC 3030, 2): size octets follow, whatever is answered.
-// Where they end must be known, or they would be taken for commands.
-func (c *conn) announce(text, arg string) error {
-	args := strings.Fields(arg)
-	if len(args) == 0 || len(args) > 2 || len(args) == 2 && !strings.EqualFold(args[1], "LAST") {
-		return c.bye("501 5.5.4 BDAT wants a size, and LAST or nothing")
-	}
-	size, err := strconv.ParseUint(args[0], 10, 63)
-	if err != nil {
-		return c.bye("501 5.5.4 The chunk's size cannot be read")
-	}
-	if size > maxChunk {
-		return c.bye("552 5.3.4 The chunk is too large")
-	}
-	if c.hello {
-		return c.bye("503 5.5.1 EHLO first")
-	}
-	c.chunk, c.mode = int64(size), modeChunk
-	c.pending = []byte(text + "\r\n")
-	return nil
-}
-
-// readChunk gives bytes of a chunk. One that the connection breaks off in ends
-// in an error, not in its end: the library would take it for whole.
-func (c *conn) readChunk(b []byte) (int, error) {
-	if err := c.fill(c.times.data); err != nil {
-		return c.fail(broken(err))
-	}
-	n, err := c.in.Read(b[:min(int64(len(b)), c.chunk)])
-	c.chunk -= int64(n)
-	if err != nil {
-		return c.fail(broken(err))
-	}
-	return n, nil
-}
-
-func broken(err error) error {
-	if err == io.EOF {
-		return io.ErrUnexpectedEOF
-	}
-	return err
-}
-
 // Write takes an answer of the library, and notes what it lets come.
 func (c *conn) Write(b []byte) (int, error) {
 	for _, ch := range b {
@@ -379,6 +346,10 @@ func (c *conn) Write(b []byte) (int, error) {
 			c.at = 0
 			c.answered(string(c.answer[:]))
 		}
+	}
+	if c.chunks.swallow {
+		c.chunks.swallow = c.answer[3] == '-' || c.at > 0
+		return len(b), nil
 	}
 	if c.out.Available() < len(b) {
 		if err := c.Conn.SetWriteDeadline(time.Now().Add(c.times.write)); err != nil {
@@ -400,6 +371,9 @@ func (c *conn) answered(code string) {
 		c.mode = modeAuth
 	case "235 ":
 		c.authed = true
+	}
+	if code[3] == ' ' {
+		c.chunks.answered(code)
 	}
 }
 

@@ -24,7 +24,10 @@ func (s *session) Data(r io.Reader) error {
 	if _, err := io.Copy(sp, r); err != nil {
 		return s.unread(err)
 	}
-	if m != nil && m.ambiguous {
+	switch {
+	case m == nil && s.c.chunks.aborted:
+		return errGivenUp // nobody hears it
+	case m != nil && m.ambiguous:
 		return s.answer(errAmbiguous)
 	}
 	l.Raw, l.Size, l.Digest = sp.reader(), sp.size, sp.digest()

@@ -64,7 +64,7 @@ func TestOneEnd(t *testing.T) {
 
 // TestChunks sends by BDAT (RFC 3030), in all kinds of pieces.
 func TestChunks(t *testing.T) {
-	w := newWorld(t, nil)
+	w := newWorld(t, func(s *setup) { s.PerMinute = 1000 })
 	p := login(t, w)
 	raw := headed("chunks", "a line\r\n.\r\n..dots stay\r\nQUIT\r\n\x00no end")
 	half := len(raw) / 2
@@ -92,6 +92,16 @@ func TestChunks(t *testing.T) {
 	p.play("S: 552 5.3.4\nC: BDAT 4 LAST\\r\\nQU\nS: 502 5.5.1\nC: NOOP\nS: 250")
 	// A reset forgets what came.
 	p.play(envelope + "C: BDAT 6\\r\\nQUIT\nS: 250\nC: RSET\nS: 250\nC: BDAT 0 LAST\nS: 502 5.5.1\n" + envelope + "C: BDAT 6\\r\\nQUIT\nS: 250\nC: EHLO again.example\nS: 250")
+	// Whoever gives up again and again hears of each message what became of it.
+	for i := range 100 {
+		given := headed(fmt.Sprint("given up ", i), "x")
+		p.send("MAIL FROM:<ann@example.com>\r\nRCPT TO:<bob@example.com>\r\n" + fmt.Sprintf("BDAT %d\r\n%sRSET\r\n", len(given), given))
+		p.play("S: 250\nS: 250\nS: 250 2.0.0 Continue\nS: 250 2.0.0 Session reset")
+	}
+	// One chunk too many.
+	p.play(envelope + "C: BDAT 6\\r\\nQUIT\nS: 250 2.0.0 Continue")
+	p.send("BDAT 1048576 LAST\r\n" + strings.Repeat("QUIT\r\n", 200_000)[:1<<20])
+	p.play("S: 552 5.3.4\nC: BDAT 4\\r\\nQU\nS: 502 5.5.1")
 	p.play(envelope + "C: BDAT 0 LAST\nS: 250") // nothing at all is a message, too
 	w.sent(3)
 	for _, bad := range []string{"BDAT", "BDAT x", "BDAT -1", "BDAT 6 FIRST", "BDAT 6 LAST LAST", "BDAT 99999999999999999999999", "BDAT 5000000000"} {

@@ -78,6 +78,11 @@ func answer(code int, e enhanced, format string, args ...any) *smtp.SMTPError {
 	return &smtp.SMTPError{Code: code, EnhancedCode: e, Message: text[:min(len(text), 450)]}
 }
 
+// replyLine is an answer as it goes on the wire.
+func replyLine(a *smtp.SMTPError) string {
+	return fmt.Sprintf("%d %d.%d.%d %s", a.Code, a.EnhancedCode[0], a.EnhancedCode[1], a.EnhancedCode[2], a.Message)
+}
+
 var (
 	errEncrypt   = answer(530, enhanced{5, 7, 0}, "STARTTLS first: no password without encryption") // RFC 3207, 4
 	errMechanism = answer(504, enhanced{5, 5, 4}, "This mechanism is not offered")
@@ -93,5 +98,6 @@ var (
 	errSize      = answer(552, enhanced{5, 3, 4}, "The message is larger than the provider takes")
 	errSpool     = answer(452, enhanced{4, 3, 1}, "Too many messages come in, try again later")
 	errBroken    = answer(451, enhanced{4, 3, 0}, "The message could not be received, try again later")
+	errGivenUp   = answer(451, enhanced{4, 3, 0}, "The message was given up")
 	errAmbiguous = answer(554, enhanced{5, 6, 0}, "The message has a line of a dot between bare line feeds or carriage returns")
 )

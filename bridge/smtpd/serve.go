@@ -153,6 +153,7 @@ func (d *door) serve(ctx context.Context, raw net.Conn) {
 	if !c.secure {
 		lib.TLSConfig = s.tls // offers STARTTLS, which conn carries out
 	}
+	c.limit = func() int64 { return lib.MaxMessageBytes }
 	c.started = func(ok bool) {
 		lib.TLSConfig = nil
 		if !ok {
