@@ -55,11 +55,8 @@ func (c *counting) asked() map[string]int {
 }
 
 func (w *world) counting() *counting {
-	c := &counting{}
-	w.front = func(p provider.Provider) provider.Provider {
-		c.Provider = p
-		return c
-	}
+	c := &counting{Provider: w.plugin}
+	w.front = func(provider.Provider) provider.Provider { return c }
 	return c
 }
 
@@ -371,10 +368,7 @@ func TestFillFailed(t *testing.T) {
 	w.svc.opts.Now = clock
 	w.svc.opts.WantBodies = func(context.Context, string) bool { return true }
 	x := &filling{account: w.account}
-	w.front = func(p provider.Provider) provider.Provider {
-		c.Provider = p
-		return refusing{c, bad}
-	}
+	w.front = func(provider.Provider) provider.Provider { return refusing{c, bad} }
 	w.svc.fillSome(w.ctx, x)
 	after, more := w.svc.fillSome(w.ctx, x)
 	if !more || after != fillAgain || len(x.failed) != 1 || len(x.todo) != 0 {
