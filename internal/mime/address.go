@@ -207,15 +207,19 @@ func (p *addressList) atom() {
 	p.words = append(p.words, word{text: p.in[start:p.at]})
 }
 
+// maxEncodedWord bounds the length of an encoded word. RFC 2047, 2, says 75, and
+// not everybody knows.
+const maxEncodedWord = 1000
+
 // encodedWord gives how long the encoded word is that s begins with, 0 where it
 // begins with none (RFC 2047, 2).
 func encodedWord(s string) int {
 	if !strings.HasPrefix(s, "=?") {
 		return 0
 	}
-	word := s
-	if i := strings.IndexAny(s, " \t\r\n"); i >= 0 {
-		word = s[:i]
+	word := s[:min(len(s), maxEncodedWord)]
+	if i := strings.IndexAny(word, " \t\r\n"); i >= 0 {
+		word = word[:i]
 	}
 	marks, at := 0, 2
 	for ; at < len(word) && marks < 2; at++ {

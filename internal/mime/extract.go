@@ -91,13 +91,16 @@ func inName(h mail.Header, folded string) bool {
 	return false
 }
 
+// fieldCost is what a field, or a piece of text, takes besides its characters.
+const fieldCost = 32
+
 // extract gathers the text of a message up to MaxExtract.
 func extract(r io.ReaderAt, root *entity) (*Extract, error) {
 	e := &Extract{}
 	var fields, body, aside strings.Builder
 	left := MaxExtract
 	t := &texts{r: r, visit: func(p piece) bool {
-		if left -= len(p.text) + len(p.name) + 3; left < 0 {
+		if left -= len(p.text) + len(p.name) + fieldCost; left < 0 {
 			e.More = true
 			return false
 		}
@@ -196,7 +199,7 @@ func (e *Extract) decode(plain, b []byte, text func([]byte) string) ([]byte, err
 	d := &decoder{b: plain}
 	e.More = d.byte() != 0
 	n := d.number()
-	if n > int64(len(d.b)) {
+	if n > MaxExtract/fieldCost {
 		d.bad, n = true, 0
 	}
 	e.Headers = e.Headers[:0]

@@ -165,7 +165,7 @@ func DecodeRows(b []byte) (*Rows, error) {
 	if err := r.head(d); err != nil {
 		return nil, err
 	}
-	if n := d.number(); n > 0 && n <= int64(len(d.b)) {
+	if n := d.number(); n > 0 && n <= int64(len(d.b))/8 { // each takes that much
 		r.Parts = make([]Section, n)
 		for i := range r.Parts {
 			s := &r.Parts[i]

@@ -2,8 +2,10 @@ package mime
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -191,6 +193,68 @@ func TestScanMany(t *testing.T) {
 	if n := strings.Count(string(s.Rows.Envelope), `"example.org"`); n != maxAddresses {
 		t.Errorf("%d addresses", n)
 	}
+}
+
+// TestScanCost: what is made to take long, or much memory, takes neither. Each of
+// these would take hours if it were looked through again and again.
+func TestScanCost(t *testing.T) {
+	const n = 300_000
+	for name, raw := range map[string]string{
+		"encoded words":    "To: " + strings.Repeat("=?,", n) + "\r\n\r\n",
+		"open brackets":    "To: " + strings.Repeat("<a,", n) + ">\r\n\r\n",
+		"open comments":    "To: " + strings.Repeat("(a,", n) + "\r\n\r\n",
+		"groups":           "To: " + strings.Repeat("a:;", n) + "\r\n\r\n",
+		"parameters":       "Content-Type: text/plain; " + strings.Repeat("a=b ", n) + "\r\n\r\n",
+		"boundaries":       "Content-Type: multipart/mixed\r\n\r\n" + manyLines("--boundary%d\n", n/4),
+		"fields":           strings.Repeat("a:\n", n),
+		"references":       "Content-Type: text/html\r\n\r\n" + strings.Repeat("&ouml;<", n),
+		"soft line breaks": "Content-Transfer-Encoding: quoted-printable\r\n\r\n" + strings.Repeat("= ", n),
+	} {
+		if err := checkRows(scan(t, raw).Rows, raw); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func manyLines(format string, n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, format, i)
+	}
+	return b.String()
+}
+
+// TestScanMemory: a large message takes no more memory than a small one.
+func TestScanMemory(t *testing.T) {
+	const size = 150 << 20
+	head := "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\ntext\r\n--b\r\nContent-Type: application/pdf\r\n\r\n"
+	for name, r := range map[string]io.ReaderAt{"lines": endless{head, strings.Repeat("x", 62) + "\r\n"}, "no lines": endless{head, strings.Repeat("x", 4096)}} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		s, err := Scan(r, size)
+		runtime.ReadMemStats(&after)
+		if err != nil || len(s.Rows.Parts) != 2 || s.Rows.Parts[1].Body.End() != size {
+			t.Errorf("%s: %v, %v", name, s, err)
+		}
+		if used := after.TotalAlloc - before.TotalAlloc; used > 4<<20 {
+			t.Errorf("%s: %d bytes were allocated for a message of %d", name, used, size)
+		}
+	}
+}
+
+// endless is a head and then the same all over.
+type endless struct{ head, body string }
+
+func (e endless) ReadAt(p []byte, off int64) (int, error) {
+	n := 0
+	if off < int64(len(e.head)) {
+		n = copy(p, e.head[off:])
+	}
+	for n < len(p) {
+		at := (off + int64(n) - int64(len(e.head))) % int64(len(e.body))
+		n += copy(p[n:], e.body[at:])
+	}
+	return n, nil
 }
 
 // TestScanReader: it does not matter how the reader gives the bytes, and what it

@@ -208,6 +208,9 @@ func appendParams(b []byte, list []param) []byte {
 // the client to undo, who is told all of it (RFC 9051, 7.5.2).
 type param struct{ name, value string }
 
+// maxParams bounds how many parameters of a field are told.
+const maxParams = 1000
+
 // params reads the parameters of a field and what is meant where the grammar is
 // broken, as parameters does.
 func params(field string) []param {
@@ -216,11 +219,11 @@ func params(field string) []param {
 	if i < 0 {
 		return nil
 	}
-	for rest := field[i:]; ; {
+	for rest := field[i:]; len(list) < maxParams; {
 		rest = strings.TrimLeft(rest, "; \t")
 		eq := strings.IndexByte(rest, '=')
 		if eq < 0 {
-			return list
+			break
 		}
 		name := strings.TrimSpace(rest[:eq])
 		if semi := strings.LastIndexByte(name, ';'); semi >= 0 { // what has no value is no parameter
@@ -235,6 +238,7 @@ func params(field string) []param {
 			list = append(list, param{strings.ToLower(name), value})
 		}
 	}
+	return list
 }
 
 // paramValue reads a value and gives what follows it.
