@@ -30,6 +30,9 @@ test-clients: build ## Drive real mail programs against a demo (YES=1 installs t
 soak: ## Run the tests under faults and kills in full, with five fresh seeds (some 20 minutes; SOAK=1 with one in 4, SEED=N repeats one)
 	SOAK=$(or $(SOAK),5) $(GO) test -count=1 -v -timeout 0 -run '^(TestFaults|TestKills)$$' ./internal/e2e/
 
+fuzz: ## Run every fuzz target for FUZZTIME (5m; ONLY=REGEXP runs some)
+	@$(GO) run ./internal/fuzzrun -time $(or $(FUZZTIME),5m) $(if $(ONLY),-only '$(ONLY)')
+
 race: ## Run all tests with the race detector, or fail
 	CGO_ENABLED=1 $(GO) test -race ./...
 
@@ -53,4 +56,4 @@ fidelity: ## Hold the sandbox against what the providers document and answer
 bench: ## Measure every path against its reference (ONLY=outbox,hang measures some, RUNS=1 is quicker; outbox alone takes a minute or two, all twelve groups many; imap stands beside Dovecot where it is installed, MESSAGES=100000 is its large mailbox)
 	@$(GO) run ./internal/bench $(if $(ONLY),-only $(ONLY)) $(if $(RUNS),-runs $(RUNS)) $(if $(MESSAGES),-messages $(MESSAGES))
 
-.PHONY: help build demo test test-clients soak race lint generate verify fidelity bench
+.PHONY: help build demo test test-clients soak fuzz race lint generate verify fidelity bench

@@ -122,6 +122,7 @@ var packages = map[string]pkg{
 	"internal/arch":                {floor: 8},
 	"internal/e2e":                 {floor: 8, tests: []string{"internal/event", "internal/sandbox", "internal/sandbox/cloud", "internal/sandbox/google/gmail", "internal/sandbox/microsoft/graph", "internal/sandbox/traffic", "plugins/sdk/mail", "plugins/sdk/provider", "plugins/sdk/providertest/memory"}}, // drives the programs from outside
 	"internal/testrun":             {floor: 8},
+	"internal/fuzzrun":             {floor: 8},
 	"internal/mailclients":         {floor: 8},
 	"internal/bench": {floor: 8, imports: []string{"internal/config", "internal/event", "internal/journal", "internal/outbox", "internal/seal", "internal/webhook",
 		"plugins/sdk/mail", "store", "store/bolt"}},

@@ -1,0 +1,50 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func write(t *testing.T, name, text string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestFindsWhatThereIs(t *testing.T) {
+	all, err := find("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []target{{"./bridge/imapd", "FuzzConversation"}, {"./bridge/imapd/wire", "FuzzReader"}, {"./internal/mime", "FuzzParse"}} {
+		if !slices.Contains(all, want) {
+			t.Errorf("%v was not found", want)
+		}
+	}
+}
+
+func TestRun(t *testing.T) {
+	root := t.TempDir()
+	write(t, filepath.Join(root, "go.mod"), "module example.org/x\n\ngo 1.26\n")
+	write(t, filepath.Join(root, "a/a_test.go"), "package a\n\nimport \"testing\"\n\nfunc FuzzGood(f *testing.F) {\n\tf.Add(1)\n\tf.Fuzz(func(t *testing.T, n int) {})\n}\n")
+	var out strings.Builder
+	if err := run(root, &out, 10*time.Millisecond, ""); err != nil || !strings.Contains(out.String(), "ok    ./a FuzzGood") {
+		t.Errorf("a good target: %v, %s", err, out.String())
+	}
+	write(t, filepath.Join(root, "b/b_test.go"), "package b\n\nimport \"testing\"\n\nfunc FuzzBad(f *testing.F) {\n\tf.Add(1)\n\tf.Fuzz(func(t *testing.T, n int) { t.Error(\"found\") })\n}\n")
+	out.Reset()
+	if err := run(root, &out, 10*time.Millisecond, ""); err == nil || !strings.Contains(out.String(), "FAIL  ./b FuzzBad") || !strings.Contains(out.String(), "found") {
+		t.Errorf("a bad target: %v, %s", err, out.String())
+	}
+	if err := run(root, &out, time.Second, "FuzzNone"); err == nil {
+		t.Error("no target at all is a success")
+	}
+}
