@@ -2,13 +2,10 @@ package textindex
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/postern-mail/postern/internal/mime"
-	"github.com/postern-mail/postern/store"
 )
 
 // Field is what a message has of a header field.
@@ -22,40 +19,28 @@ type Field struct {
 // Fields gives a header field of messages of an account.
 func (x *Index) Fields(ctx context.Context, account, name string, messages []string) ([]Field, error) {
 	fields := make([]Field, len(messages))
-	from := 0
-	var d mime.ExtractDecoder
-	for chunk := range slices.Chunk(messages, scanChunk) {
-		if err := ctx.Err(); err != nil {
-			return nil, err
+	err := x.each(ctx, account, messages, all(messages), func(i int, e *mime.Extract) {
+		if e == nil {
+			return
 		}
-		err := x.store.View(ctx, func(tx store.Tx) error {
-			for i, id := range chunk {
-				b, err := tx.Derived(account, store.DerivedText, id)
-				if err != nil {
-					if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrDamaged) {
-						continue
-					}
-					return err
-				}
-				e, err := d.Decode(b)
-				if err != nil {
-					x.log.WarnContext(ctx, "extract is damaged", "account", account, "message", id, "error", err)
-					continue
-				}
-				f := Field{Here: true}
-				for _, h := range e.Headers {
-					if strings.EqualFold(h.Name, name) {
-						f.Values = append(f.Values, strings.Clone(h.Value))
-					}
-				}
-				fields[from+i] = f
+		fields[i].Here = true
+		for _, h := range e.Headers {
+			if strings.EqualFold(h.Name, name) {
+				fields[i].Values = append(fields[i].Values, strings.Clone(h.Value))
 			}
-			return nil
-		})
-		if err != nil {
-			return nil, fmt.Errorf("read header fields: %w", err)
 		}
-		from += len(chunk)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read header fields: %w", err)
 	}
 	return fields, nil
+}
+
+// all are the places of all messages.
+func all(messages []string) []int {
+	which := make([]int, len(messages))
+	for i := range which {
+		which[i] = i
+	}
+	return which
 }

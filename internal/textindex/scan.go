@@ -14,9 +14,37 @@ import (
 // scanChunk is how many extracts one transaction reads.
 const scanChunk = 64
 
-// scan looks through the extracts of the messages at the places in which, on
-// as many processors as there are slots.
+// scan looks through the extracts of the messages at the places in which.
 func (x *Index) scan(ctx context.Context, account string, q *Query, needle string, messages []string, which []int, results []Result) error {
+	long := make(chan int, len(which)) // their extracts are cut, and the text may be behind
+	err := x.each(ctx, account, messages, which, func(i int, e *mime.Extract) {
+		switch {
+		case e == nil:
+			results[i] = Unknown
+		case holds(e, q, needle):
+			results[i] = Yes
+		default:
+			results[i] = No
+			if e.More && q.Where != InHeader {
+				long <- i
+			}
+		}
+	})
+	close(long)
+	for i := range long {
+		if err != nil {
+			return err
+		}
+		results[i], err = x.lookInto(ctx, account, q, needle, messages[i])
+	}
+	return err
+}
+
+// each reads the extracts of the messages at the places in which, on as many
+// processors as there are slots, and hands them out by place, at several places
+// at once. nil is one that is not here, or damaged: that must not fail every
+// search. An extract is good until look returns.
+func (x *Index) each(ctx context.Context, account string, messages []string, which []int, look func(int, *mime.Extract)) error {
 	work := make(chan []int)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -25,7 +53,7 @@ func (x *Index) scan(ctx context.Context, account string, q *Query, needle strin
 		wg.Go(func() {
 			var d mime.ExtractDecoder
 			for chunk := range work {
-				if err := x.scanChunk(ctx, account, q, needle, messages, chunk, results, &d); err != nil {
+				if err := x.eachOf(ctx, account, messages, chunk, look, &d); err != nil {
 					cancel(err)
 				}
 			}
@@ -42,63 +70,32 @@ func (x *Index) scan(ctx context.Context, account string, q *Query, needle strin
 	return context.Cause(ctx)
 }
 
-func (x *Index) scanChunk(ctx context.Context, account string, q *Query, needle string, messages []string, chunk []int, results []Result, d *mime.ExtractDecoder) error {
+// eachOf is each of as many as one transaction reads.
+func (x *Index) eachOf(ctx context.Context, account string, messages []string, chunk []int, look func(int, *mime.Extract), d *mime.ExtractDecoder) error {
 	select {
 	case x.slots <- struct{}{}:
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
 	defer func() { <-x.slots }()
-	var long []int
-	err := x.store.View(ctx, func(tx store.Tx) error {
-		long = nil
+	return x.store.View(ctx, func(tx store.Tx) error {
 		for _, i := range chunk {
-			r, more, err := x.look(tx, account, q, needle, messages[i], d)
-			if err != nil {
+			b, err := tx.Derived(account, store.DerivedText, messages[i])
+			var e *mime.Extract
+			switch {
+			case err == nil:
+				if e, err = d.Decode(b); err != nil {
+					x.log.WarnContext(ctx, "extract is damaged", "account", account, "message", messages[i], "error", err)
+				}
+			case errors.Is(err, store.ErrDamaged):
+				x.log.WarnContext(ctx, "extract is damaged", "account", account, "message", messages[i], "error", err)
+			case !errors.Is(err, store.ErrNotFound):
 				return err
 			}
-			results[i] = r
-			if more {
-				long = append(long, i)
-			}
+			look(i, e)
 		}
 		return nil
 	})
-	if err != nil {
-		return err
-	}
-	for _, i := range long {
-		if results[i], err = x.lookInto(ctx, account, q, needle, messages[i]); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// look looks into one extract. more: it is cut, and the text may be behind. One
-// that is damaged is as good as none: it must not fail every search.
-func (x *Index) look(tx store.Tx, account string, q *Query, needle, id string, d *mime.ExtractDecoder) (r Result, more bool, err error) {
-	b, err := tx.Derived(account, store.DerivedText, id)
-	if errors.Is(err, store.ErrNotFound) {
-		return Unknown, false, nil
-	}
-	var e *mime.Extract
-	if err == nil {
-		e, err = d.Decode(b)
-	} else if !errors.Is(err, store.ErrDamaged) {
-		return No, false, err
-	}
-	if err != nil {
-		x.log.Warn("extract is damaged", "account", account, "message", id, "error", err)
-		return Unknown, false, nil
-	}
-	switch {
-	case holds(e, q, needle):
-		return Yes, false, nil
-	case e.More && q.Where != InHeader:
-		return No, true, nil
-	}
-	return No, false, nil
 }
 
 func holds(e *mime.Extract, q *Query, needle string) bool {

@@ -63,10 +63,7 @@ func (x *Index) Search(ctx context.Context, account string, q Query, messages []
 		}
 	}
 	if !indexed {
-		which = make([]int, len(messages))
-		for i := range which {
-			which[i] = i
-		}
+		which = all(messages)
 	}
 	if err := x.scan(ctx, account, &q, needle, messages, which, results); err != nil {
 		return nil, fmt.Errorf("search text: %w", err)

@@ -19,6 +19,9 @@ type TextSearcher interface {
 	Fields(ctx context.Context, account, name string, messages []string) ([]textindex.Field, error)
 }
 
+// hit is a message that was found.
+type hit struct{ seq, uid uint32 }
+
 // search answers SEARCH and UID SEARCH (RFC 9051, 6.4.4).
 func (s *Session) search(ctx context.Context, c *wire.Command, w *wire.Writer) (*Tagged, error) {
 	req, err := parseSearch(c.Args, s.server.opts.Now(), c.UTF8)
@@ -60,13 +63,13 @@ func (s *Session) search(ctx context.Context, c *wire.Command, w *wire.Writer) (
 // MAX told where nothing else was asked for, all that was found otherwise
 // (RFC 9051, 6.4.4.1). UIDs are never used again, so it stays right when
 // messages are expunged.
-func (s *Session) save(req *searchRequest, found []message) {
+func (s *Session) save(req *searchRequest, found []hit) {
 	r := req.ret
 	if !r.save {
 		return
 	}
 	if n := len(found); n > 0 && (r.min || r.max) && !r.all && !r.count {
-		var ends []message
+		var ends []hit
 		if r.min {
 			ends = append(ends, found[0])
 		}
@@ -117,19 +120,25 @@ func writeESearch(w *wire.Writer, c *wire.Command, r searchReturn, numbers []uin
 }
 
 // find gives the messages of the view that a criterion holds for, in order.
-func (s *Session) find(ctx context.Context, c *criterion) ([]message, error) {
+func (s *Session) find(ctx context.Context, c *criterion) ([]hit, error) {
 	e := &searcher{ctx: ctx, s: s}
 	rows, rest := split(c)
 	keep, err := e.rowTest(rows)
 	if err != nil || len(s.sel.uids) == 0 {
 		return nil, err
 	}
-	all, err := s.each(wire.Set{Ranges: []wire.Range{{First: 1, Last: 0}}}, false)
+	every, err := s.each(wire.Set{Ranges: []wire.Range{{First: 1, Last: 0}}}, false)
 	if err != nil {
 		return nil, err
 	}
-	for m := range all {
-		if keep(&m) {
+	var found []hit
+	var m message // one for all: the test keeps it on the heap
+	for m = range every {
+		switch {
+		case !keep(&m):
+		case len(rest) == 0:
+			found = append(found, hit{m.seq, m.uid})
+		default:
 			e.messages = append(e.messages, m)
 		}
 	}
@@ -140,12 +149,8 @@ func (s *Session) find(ctx context.Context, c *criterion) ([]message, error) {
 	if in, err = e.all(rest, in); err != nil {
 		return nil, err
 	}
-	if len(in) == len(e.messages) {
-		return e.messages, nil
-	}
-	found := make([]message, len(in))
-	for i, k := range in {
-		found[i] = e.messages[k]
+	for _, k := range in {
+		found = append(found, hit{e.messages[k].seq, e.messages[k].uid})
 	}
 	return found, nil
 }
@@ -184,7 +189,7 @@ func (c *criterion) cost() int {
 			return 2
 		}
 		return 1
-	case searchSentSince, searchSentBefore:
+	case searchSent:
 		return 2
 	case searchBody, searchText:
 		return 3

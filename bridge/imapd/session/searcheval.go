@@ -70,7 +70,7 @@ func (e *searcher) eval(c *criterion, in []int32) ([]int32, error) {
 		both := slices.Concat(first, second)
 		slices.Sort(both)
 		return both, err
-	case searchSentSince, searchSentBefore:
+	case searchSent:
 		return e.sent(c, in)
 	}
 	return e.text(c, in)
@@ -156,7 +156,7 @@ func (e *searcher) text(c *criterion, in []int32) ([]int32, error) {
 	return keep(in, func(i int, _ int32) bool { return results[i] == textindex.Yes }), err
 }
 
-// sent evaluates SENTSINCE and SENTBEFORE: by the day in the Date field as its
+// sent evaluates SENTSINCE, SENTBEFORE and SENTON: by the day in the Date field as its
 // writer wrote it, "disregarding time and timezone" (RFC 9051, 6.4.4). A
 // message without one was sent on no day.
 func (e *searcher) sent(c *criterion, in []int32) ([]int32, error) {
@@ -177,10 +177,8 @@ func (e *searcher) sent(c *criterion, in []int32) ([]int32, error) {
 		}
 	})
 	return keep(in, func(i int, _ int32) bool {
-		if days[i].IsZero() {
-			return false
-		}
-		return days[i].Before(c.day) == (c.op == searchSentBefore)
+		day := days[i]
+		return !day.IsZero() && !day.Before(c.day) && (c.end.IsZero() || day.Before(c.end))
 	}), err
 }
 

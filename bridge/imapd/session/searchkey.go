@@ -32,8 +32,7 @@ const (
 	searchBefore
 	searchLarger
 	searchSmaller
-	searchSentSince // the Date field's day >= day
-	searchSentBefore
+	searchSent // the Date field's day is in [day, end), either of which may be open
 	searchHeader
 	searchBody
 	searchText
@@ -50,6 +49,7 @@ type criterion struct {
 	text    string // decoded, any case
 	size    int64
 	day     time.Time
+	end     time.Time
 }
 
 // searchReturn is what RETURN asks for (RFC 9051, 6.4.4; RFC 4731, 3.1).
@@ -295,7 +295,7 @@ func (p *searchParser) composed(word string) (*criterion, error) {
 	return c, nil
 }
 
-// date reads a key with a date. ON is since that day and before the next.
+// date reads a key with a date.
 func (p *searchParser) date(word string) (*criterion, error) {
 	if err := p.a.SP(); err != nil {
 		return nil, err
@@ -304,19 +304,20 @@ func (p *searchParser) date(word string) (*criterion, error) {
 	if err != nil {
 		return nil, err
 	}
-	since, before := searchSince, searchBefore
-	if rest, sent := strings.CutPrefix(word, "SENT"); sent {
-		word, since, before = rest, searchSentSince, searchSentBefore
-	}
+	next := day.AddDate(0, 0, 1)
 	switch word {
 	case "SINCE":
-		return &criterion{op: since, day: day}, nil
+		return &criterion{op: searchSince, day: day}, nil
 	case "BEFORE":
-		return &criterion{op: before, day: day}, nil
+		return &criterion{op: searchBefore, day: day}, nil
+	case "ON":
+		return &criterion{op: searchAnd, kids: []*criterion{{op: searchSince, day: day}, {op: searchBefore, day: next}}}, nil
+	case "SENTSINCE":
+		return &criterion{op: searchSent, day: day}, nil
+	case "SENTBEFORE":
+		return &criterion{op: searchSent, end: day}, nil
 	}
-	return &criterion{op: searchAnd, kids: []*criterion{
-		{op: since, day: day}, {op: before, day: day.AddDate(0, 0, 1)},
-	}}, nil
+	return &criterion{op: searchSent, day: day, end: next}, nil
 }
 
 // number reads LARGER and SMALLER, and OLDER and YOUNGER (RFC 5032), which
