@@ -156,19 +156,14 @@ func (s *Service) trash(ctx context.Context, w *work) ([]Result, error) {
 // purgeFrom removes messages for good. That cannot be taken back, and the
 // mirror may be behind: the provider is asked first where they are now.
 func (s *Service) purgeFrom(ctx context.Context, w *work, box *store.Mailbox) ([]Result, error) {
-	var pids []string
-	for _, m := range w.messages {
-		pids = append(pids, m.ProviderID)
-	}
-	f := &feed{s: s, acct: w.acct, p: w.p, info: w.info, refetch: map[string]struct{}{}}
-	f.state.Complete = true
-	if err := f.fetch(ctx, pids, false); err != nil {
+	failed, err := s.lookAgain(ctx, w)
+	if err != nil {
 		return nil, err
 	}
 	var out []Result
 	part := *w
 	part.messages = nil
-	err := s.store.View(ctx, func(tx store.Tx) error {
+	err = s.store.View(ctx, func(tx store.Tx) error {
 		out, part.messages = nil, nil
 		for _, asked := range w.messages {
 			m, err := tx.Message(asked.ID)
@@ -177,6 +172,8 @@ func (s *Service) purgeFrom(ctx context.Context, w *work, box *store.Mailbox) ([
 				out = append(out, Result{ID: asked.ID})
 			case err != nil:
 				return err
+			case failed[m.ProviderID] != nil:
+				out = append(out, Result{ID: asked.ID, Err: failed[m.ProviderID]})
 			case slices.Contains(m.In, box.ID):
 				part.messages = append(part.messages, m)
 			default:
@@ -192,6 +189,48 @@ func (s *Service) purgeFrom(ctx context.Context, w *work, box *store.Mailbox) ([
 		return w.p.Purge(ctx, &provider.DeleteRequest{Call: write(w.acct), IDs: ids})
 	}, nil)
 	return append(out, rs...), err
+}
+
+// lookAgain asks the provider where messages are now, and writes that into the
+// mirror. It gives the errors of those of which the provider could not tell; one
+// that it does not know is none: the feeds tell of it.
+func (s *Service) lookAgain(ctx context.Context, w *work) (map[string]error, error) {
+	f := &feed{s: s, acct: w.acct, p: w.p, info: w.info, refetch: map[string]struct{}{}}
+	f.state.Complete = true
+	size := itemsPerTx(0)
+	if most := w.info.Limits.FetchBatch; most > 0 {
+		size = min(size, most)
+	}
+	failed := map[string]error{}
+	for chunk := range slices.Chunk(w.messages, size) {
+		req := &provider.FetchRequest{Call: write(w.acct), Mode: provider.FetchMetadata}
+		for _, m := range chunk {
+			req.IDs = append(req.IDs, m.ProviderID)
+		}
+		asOf := s.now()
+		sink := &lookSink{failed: failed}
+		if err := w.p.Fetch(ctx, req, sink); err != nil {
+			return nil, err
+		}
+		if err := f.applyAs(ctx, sink.items, asOf, true); err != nil {
+			return nil, err
+		}
+	}
+	return failed, nil
+}
+
+// lookSink keeps what is wrong with each message by itself.
+type lookSink struct {
+	itemSink
+	failed map[string]error
+}
+
+// Failed takes the fate of a message that could not be read.
+func (k *lookSink) Failed(id string, err error) error {
+	if mail.KindOf(err) != mail.KindNotFound {
+		k.failed[id] = err
+	}
+	return nil
 }
 
 // taken gives the group's results, with an error for each message that is

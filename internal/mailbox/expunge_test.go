@@ -8,6 +8,7 @@ import (
 
 	"github.com/postern-mail/postern/internal/event"
 	"github.com/postern-mail/postern/plugins/sdk/mail"
+	"github.com/postern-mail/postern/plugins/sdk/provider"
 	"github.com/postern-mail/postern/plugins/sdk/providertest/memory"
 	"github.com/postern-mail/postern/store"
 )
@@ -71,9 +72,12 @@ func TestExpungeOfAFolder(t *testing.T) {
 		t.Errorf("rows of the trash: %+v", rows)
 	}
 	w.inStep()
-	// A second time it is where it is: out of the inbox, nothing happens to it.
-	if m := w.one(w.svc.Expunge(w.ctx, w.box("inbox"), []string{w.ours(a)})); !slices.Equal(m.In, w.at("trash")) {
-		t.Errorf("a message that had left was taken to %v", m.In)
+	// One that has left the mailbox is left alone.
+	w.one(w.svc.Move(w.ctx, []string{w.ours(c)}, w.box("archive")))
+	for _, remove := range []func(context.Context, string, []string) ([]Result, error){w.svc.Expunge, w.svc.Purge} {
+		if m := w.one(remove(w.ctx, w.box("inbox"), []string{w.ours(c)})); m == nil || !slices.Equal(m.In, w.at("archive")) {
+			t.Errorf("a message that had left became %+v", m)
+		}
 	}
 	if m := w.one(w.svc.Expunge(w.ctx, w.box("trash"), []string{w.ours(a)})); m != nil || !w.gone(a) {
 		t.Errorf("expunging the trash left %+v", m)
@@ -400,4 +404,37 @@ func TestCallerWhoLeaves(t *testing.T) {
 	}
 	w.rounds()
 	w.inStep()
+}
+
+// unreadable is a provider that cannot tell of one message.
+type unreadable struct {
+	*memory.Provider
+	id string
+}
+
+func (p unreadable) Fetch(ctx context.Context, req *provider.FetchRequest, sink provider.FetchSink) error {
+	r := *req
+	r.IDs = slices.DeleteFunc(slices.Clone(req.IDs), func(id string) bool { return id == p.id })
+	if len(r.IDs) < len(req.IDs) {
+		if err := sink.Failed(p.id, mail.Errorf(mail.KindUnavailable, "fetch", "as ordered")); err != nil {
+			return err
+		}
+	}
+	return p.Provider.Fetch(ctx, &r, sink)
+}
+
+// TestPurgeOfWhatCannotBeLookedAt leaves that one, and removes the others.
+func TestPurgeOfWhatCannotBeLookedAt(t *testing.T) {
+	w := newWorld(t, folders())
+	a, b := w.deliver("a", memory.Delivery{Mailbox: "trash"}), w.deliver("b", memory.Delivery{Mailbox: "trash"})
+	w.rounds()
+	w.front = func(p provider.Provider) provider.Provider { return unreadable{p.(*memory.Provider), a} }
+	rs, err := w.svc.Expunge(w.ctx, w.box("trash"), []string{w.ours(a), w.ours(b)})
+	w.must(err)
+	if mail.KindOf(rs[0].Err) != mail.KindUnavailable || rs[1].Err != nil {
+		t.Errorf("results %v, %v", rs[0].Err, rs[1].Err)
+	}
+	if w.gone(a) || !w.gone(b) || w.count("trash") != 1 {
+		t.Errorf("the trash has %d messages", w.count("trash"))
+	}
 }

@@ -112,3 +112,55 @@ func changed(t *testing.T, data, bucket string, change func(b *bbolt.Bucket, k, 
 	}
 	return ok
 }
+
+// TestErasedAccountLeavesNothing compares the buckets that mail programs brought
+// before and after one of three accounts is erased to the end.
+func TestErasedAccountLeavesNothing(t *testing.T) {
+	dir := t.TempDir()
+	makeSample(t, dir) // which has deleted agone, and dropped nothing yet
+	data := filepath.Join(dir, "data")
+	before := rowsOf(t, data)
+	s := openSample(t, data)
+	for more := true; more; {
+		err := s.Update(context.Background(), func(tx store.Tx) (err error) {
+			more, err = tx.DropAccountRecords("agone", 3)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	after := rowsOf(t, data)
+	for _, name := range []string{"derived", "app_password", "app_password_of", "app_password_by", "subscribed"} {
+		if before[name] == 0 || after[name]*3 != before[name]*2 {
+			t.Errorf("bucket %s: %d rows of two accounts are left of %d of three", name, after[name], before[name])
+		}
+	}
+}
+
+// rowsOf counts the rows of each bucket.
+func rowsOf(t *testing.T, data string) map[string]int {
+	t.Helper()
+	db, err := bbolt.Open(filepath.Join(data, "postern.db"), 0o600, &bbolt.Options{ReadOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	out := map[string]int{}
+	err = db.View(func(tx *bbolt.Tx) error {
+		for _, name := range table.BucketNames() {
+			err := tx.Bucket([]byte(name)).ForEach(func(_, _ []byte) error { out[name]++; return nil })
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
