@@ -77,7 +77,7 @@ func TestSecured(t *testing.T) {
 		t.Errorf("LOGIN in the clear: %q", got)
 	}
 	p.ok("b STARTTLS")
-	p.secure()
+	p.secure(w.roots)
 	if caps := p.ok("c CAPABILITY")[0]; strings.Contains(caps, "STARTTLS") || strings.Contains(caps, "LOGINDISABLED") {
 		t.Errorf("under TLS it says %q", caps)
 	}

@@ -66,8 +66,8 @@ func oauthBearer(d *dialogue) (string, string, error) {
 	return user, token, err
 }
 
-// xoauth2 is Google's, which others took over: "user=name^Aauth=Bearer token^A^A"
-// (developers.google.com/gmail/imap/xoauth2-protocol).
+// xoauth2 is what came before RFC 7628 and what most mail programs have:
+// "user=name^Aauth=Bearer token^A^A".
 func xoauth2(d *dialogue) (string, string, error) {
 	b, err := d.ask("")
 	if err != nil {

@@ -166,18 +166,24 @@ func matches(pattern, line string) bool {
 	return line == ""
 }
 
-// testCertificate makes a certificate for tests.
-func testCertificate(t testing.TB) func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+// testCertificate makes a certificate for tests, which is its own authority.
+func testCertificate(t testing.TB) (*tls.Certificate, *x509.CertPool) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), DNSNames: []string{"localhost"}}
+	c := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), DNSNames: []string{"localhost"},
+		IsCA: true, BasicConstraintsValid: true}
 	der, err := x509.CreateCertificate(rand.Reader, c, c, key.Public(), key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	cert := &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
-	return func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return cert, nil }
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AddCert(leaf)
+	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, pool
 }

@@ -3,6 +3,7 @@ package imapd
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"net"
 	"strings"
@@ -39,6 +40,7 @@ type world struct {
 	mirror  *mailbox.Service
 	server  *Server
 	address string
+	roots   *x509.CertPool
 	minutes int
 	stop    context.CancelFunc
 	stopped chan error
@@ -115,7 +117,10 @@ func newWorld(t testing.TB, change ...func(*world, *Options)) *world {
 	sessions, err := session.New(session.Options{Store: st, Mirror: w.mirror, Bus: bus, Auth: w, AppendLimit: 1 << 20})
 	w.must(err)
 	t.Cleanup(sessions.Close)
-	opt := Options{Sessions: sessions, Revoked: w.Revoked, Cleartext: true, Certificate: testCertificate(t), Version: "1.2.3"}
+	cert, roots := testCertificate(t)
+	w.roots = roots
+	opt := Options{Sessions: sessions, Revoked: w.Revoked, Cleartext: true, Version: "1.2.3",
+		Certificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return cert, nil }}
 	for _, c := range change {
 		c(w, &opt)
 	}
@@ -226,9 +231,9 @@ func dial(t testing.TB, address string) *peer {
 }
 
 // secure goes on over TLS.
-func (p *peer) secure() {
+func (p *peer) secure(roots *x509.CertPool) {
 	p.t.Helper()
-	c := tls.Client(p.Conn, &tls.Config{InsecureSkipVerify: true})
+	c := tls.Client(p.Conn, &tls.Config{RootCAs: roots, ServerName: "localhost"})
 	p.Conn, p.lines = c, newLines(c)
 }
 

@@ -58,7 +58,7 @@ var packages = map[string]pkg{
 	// it declares as a small interface, and gateway hands it in.
 	"internal/account":    {floor: 4, imports: []string{"internal/event", "internal/journal", "plugins/sdk/mail", "plugins/sdk/provider", "store"}, tests: []string{"internal/seal", "plugins/sdk/providertest/memory", "store/bolt"}},
 	"internal/mailbox":    {floor: 4, imports: []string{"internal/event", "internal/journal", "internal/mime", "plugins/sdk/mail", "plugins/sdk/provider", "store"}, tests: []string{"internal/seal", "plugins/sdk/providertest/memory", "store/bolt"}},
-	"internal/submission": {floor: 4, imports: []string{"internal/event", "internal/journal", "plugins/sdk/mail", "plugins/sdk/provider", "store"}, tests: []string{"internal/seal", "plugins/sdk/providertest/memory", "store/bolt"}},
+	"internal/submission": {floor: 4, imports: []string{"internal/event", "internal/journal", "plugins/sdk/header", "plugins/sdk/mail", "plugins/sdk/provider", "store"}, tests: []string{"internal/seal", "plugins/sdk/providertest/memory", "store/bolt"}},
 	"internal/webhook":    {floor: 4, imports: []string{"internal/event", "internal/outbox", "plugins/sdk/mail", "store"}, tests: []string{"internal/seal", "store/bolt"}},
 
 	// 5: GraphQL's ground.
@@ -69,10 +69,15 @@ var packages = map[string]pkg{
 
 	// 6: the doors.
 	"graph": {floor: 6, imports: []string{"graph/generated", "graph/graphiql", "graph/service", "internal/event", "internal/mime", "plugins/sdk/mail", "store"}, tests: []string{"internal/journal", "internal/seal", "store/bolt"}},
-	"bridge/imapd": {floor: 6, imports: []string{"bridge/imapd/session", "bridge/imapd/wire", "internal/access", "plugins/sdk/mail", "store"},
-		tests: []string{"internal/event", "internal/journal", "internal/mailbox", "internal/seal", "plugins/sdk/provider", "plugins/sdk/providertest/memory", "store/bolt"}},
+	"bridge/imapd": {floor: 6, imports: []string{"bridge/imapd/session", "bridge/imapd/wire", "internal/access"},
+		tests: []string{"internal/event", "internal/journal", "internal/mailbox", "internal/seal", "plugins/sdk/mail", "plugins/sdk/provider", "plugins/sdk/providertest/memory", "store", "store/bolt"}},
+	"bridge/imapd/box": {floor: 6, imports: []string{"internal/event", "plugins/sdk/mail", "store"}, tests: []string{"internal/journal", "internal/seal", "store/bolt"}},
+	"bridge/imapd/session": {floor: 6, imports: []string{"bridge/imapd/box", "bridge/imapd/wire", "internal/access", "internal/event", "internal/mailbox", "internal/mime", "internal/textindex", "plugins/sdk/mail", "store"},
+		tests: []string{"internal/journal", "internal/plugintest", "internal/seal", "plugins/sdk/provider", "plugins/sdk/providertest/memory", "store/bolt"}},
 	"bridge/imapd/wire": {floor: 6},
-	"internal/httpd":    {floor: 6, imports: []string{"internal/account", "plugins/sdk/mail", "plugins/sdk/provider"}},
+	"bridge/smtpd": {floor: 6, imports: []string{"internal/access", "internal/submission", "plugins/sdk/mail", "store"},
+		tests: []string{"internal/event", "internal/journal", "internal/seal", "plugins/sdk/provider", "plugins/sdk/providertest/memory", "store/bolt"}},
+	"internal/httpd": {floor: 6, imports: []string{"internal/account", "plugins/sdk/mail", "plugins/sdk/provider"}},
 
 	// 7: the wiring, and the towers beside it that know nothing of the core: the
 	// plugins (plugins/sdk only) and the sandbox (plugins/sdk/mail only).

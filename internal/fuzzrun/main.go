@@ -106,7 +106,7 @@ func run(root string, out io.Writer, each time.Duration, only string) error {
 }
 
 func fuzz(root string, t target, each time.Duration) ([]byte, error) {
-	cmd := exec.Command("go", "test", "-run", "^$", "-fuzz", "^"+t.name+"$", "-fuzztime", each.String(), t.pkg)
+	cmd := exec.Command("go", "test", "-run", "^$", "-fuzz", "^"+t.name+"$", "-fuzztime", each.String(), "-timeout", "0", t.pkg)
 	cmd.Dir = root
 	text, err := cmd.CombinedOutput()
 	if err != nil && ranOut(text) {
