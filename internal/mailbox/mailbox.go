@@ -12,7 +12,8 @@
 // How it fails. Errors are *mail.Error and carry the provider's kind. A round
 // that fails half way keeps what it stored; the next one goes on from there.
 //
-// Where to start: Service and its Round (round.go), then feed.go and apply.go.
+// Where to start: Service and its Round (round.go), then feed.go and apply.go;
+// for bytes Hydrate (hydrate.go), landing.go and fill.go.
 package mailbox
 
 import (

@@ -1,10 +1,20 @@
-// Package mime reads what people see of a raw message: headers, text, HTML
-// and attachments (RFC 5322, RFC 2045 to 2049, RFC 2231).
+// Package mime reads raw messages (RFC 5322, RFC 2045 to 2049, RFC 2231): what
+// people see of them, as headers, text, HTML and attachments (Parse), and what
+// mail programs are told of them (Scan): the rows ENVELOPE, BODY and
+// BODYSTRUCTURE as they go on the wire (RFC 9051, 7.5.2), the place of every
+// section in the raw bytes, and the decoded text that searches look through.
 //
-// What is kept true: a message that a strict parser rejects is still somebody's
-// mail, so reading never fails for what the bytes say, only for what the
-// reader says. What cannot be understood is shown as text. Nothing is written
-// back: raw bytes are served from where they lie.
+// What is kept true. A message that a strict parser rejects is still somebody's
+// mail, so reading never fails for what the bytes say, only for what the reader
+// says. What cannot be understood is shown as text. Nothing is written back: raw
+// bytes are served from where they lie, and each section is a range of them.
+// Both ways to read give parts the same numbers. Time and memory are bounded by
+// a message's size and by constants, whatever is in it: depth, parts, fields,
+// addresses, text. Rows are legal for clients of 7 bits; text beyond ASCII in
+// them is told as encoded words.
+//
+// Where to start: Parse here, Scan in scan.go, Extract in extract.go, the way
+// to all text, however long, in texts.go.
 package mime
 
 import (
