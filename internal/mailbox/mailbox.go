@@ -7,7 +7,9 @@
 // repeats at worst what changes nothing. A message is told deleted only after
 // every feed of the account was asked again and the provider itself no longer
 // knows the message. Our own writes win over answers that the provider began
-// before them. Push is a hint: only a feed says what happened.
+// before them. Push is a hint: only a feed says what happened. What is derived of
+// a message's bytes is written with them, and neither bytes nor a size that were
+// told under a UID change under it.
 //
 // How it fails. Errors are *mail.Error and carry the provider's kind. A round
 // that fails half way keeps what it stored; the next one goes on from there.

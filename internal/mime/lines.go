@@ -75,9 +75,6 @@ func (l *lines) give(n int) bool {
 	return true
 }
 
-// text is the line without its end.
-func (l *lines) text() []byte { return l.line[:len(l.line)-l.eol] }
-
 // blank reports whether the line is empty, and so ends a header.
 func (l *lines) blank() bool {
 	return l.first && l.eol > 0 && len(bytes.TrimRight(l.line, "\r\n")) == 0
