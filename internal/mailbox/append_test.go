@@ -158,6 +158,20 @@ func TestAppendOfAnySource(t *testing.T) {
 	}
 }
 
+// losesCaller stores a message whose caller leaves meanwhile.
+type losesCaller struct {
+	*memory.Provider
+	leave context.CancelFunc
+}
+
+func (p losesCaller) Append(ctx context.Context, req *provider.AppendRequest, raw io.Reader) (*provider.AppendResponse, error) {
+	if _, err := p.Provider.Append(ctx, req, raw); err != nil {
+		return nil, err
+	}
+	p.leave()
+	return nil, mail.Errorf(mail.KindUnavailable, "append", "the caller gave up")
+}
+
 // TestAppendIsStoredOnce though its outcome was open, within the call and over
 // a second try of the mail program's.
 func TestAppendIsStoredOnce(t *testing.T) {
@@ -187,13 +201,13 @@ func TestAppendIsStoredOnce(t *testing.T) {
 		}
 		// A caller who left does not know either.
 		ctx, cancel := context.WithCancel(w.ctx)
-		w.cloud.OnCall(func(_ context.Context, verb, _ string) error { cancel(); return nil })
+		w.front = func(p provider.Provider) provider.Provider { return losesCaller{p.(*memory.Provider), cancel} }
 		in := AppendInput{Account: w.account, Mailbox: w.box("archive")}
 		raw := letter("c")
 		if _, err := w.svc.Append(ctx, in, bytes.NewReader(raw), int64(len(raw))); err == nil {
 			t.Error("a caller who left was told that it is done")
 		}
-		w.cloud.OnCall(nil)
+		w.front = nil
 		_, err = w.svc.Append(w.ctx, in, bytes.NewReader(raw), int64(len(raw)))
 		w.must(err)
 		if n := w.count("archive"); n != 4 {
