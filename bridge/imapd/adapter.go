@@ -171,7 +171,7 @@ func (a *adapter) Status(mailbox string, o *imap.StatusOptions) (*imap.StatusDat
 // statusData fills every field, as the library takes those that it was asked
 // for to be there.
 func (a *adapter) statusData(d *session.StatusData) *imap.StatusData {
-	limit := uint32(min(a.c.appendLimit(), math.MaxUint32))
+	limit := uint32(min(a.c.largest, math.MaxUint32))
 	return &imap.StatusData{Mailbox: d.Mailbox, NumMessages: &d.Messages, NumRecent: new(uint32),
 		UIDNext: imap.UID(d.UIDNext), UIDValidity: d.UIDValidity, NumUnseen: &d.Unseen, NumDeleted: &d.Deleted,
 		Size: &d.Size, AppendLimit: &limit, DeletedStorage: new(int64)}

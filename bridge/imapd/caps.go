@@ -23,7 +23,7 @@ func (c *conn) capabilities() string {
 	caps := append(make([]string, 0, 24), alwaysCaps...)
 	if c.ahead != nil {
 		caps = append(caps, clientCaps...)
-		caps = append(caps, "APPENDLIMIT="+strconv.FormatInt(c.appendLimit(), 10))
+		caps = append(caps, "APPENDLIMIT="+strconv.FormatInt(c.largest, 10))
 		return strings.Join(c.unmasked(caps), " ")
 	}
 	if c.srv.tls != nil && !c.tls {

@@ -65,6 +65,8 @@ func (c *conn) idle(cmd *wire.Command) (*session.Tagged, error) {
 	if err := c.out.Raw("+ idling").CRLF().Flush(); err != nil {
 		return nil, err
 	}
+	// Routers forget connections on which nothing is said for some minutes.
+	defer c.beat("* OK Still here", c.srv.opt.IdleBeat)()
 	stop := make(chan struct{})
 	news := make(chan error, 1)
 	go func() {
@@ -108,12 +110,11 @@ func (c *conn) append(cmd *wire.Command) (*session.Tagged, error) {
 		return bad("The message is missing"), nil
 	}
 	mailbox, req, paren, err := appendArgs(cmd)
-	limit := c.appendLimit()
 	var refusal *session.Tagged
 	switch {
 	case err != nil:
 		refusal = session.Answer(err)
-	case cmd.Data.Size > limit:
+	case cmd.Data.Size > c.largest:
 		// Before a byte is sent where the client asks first; else what it sends is
 		// read and forgotten (RFC 7889, section 4).
 		refusal = &session.Tagged{Status: session.No, Code: "TOOBIG", Text: "The message is larger than the provider takes"}
@@ -183,5 +184,16 @@ func appendArgs(cmd *wire.Command) (mailbox string, req *session.AppendRequest, 
 	return mailbox, req, paren, a.End()
 }
 
-// appendLimit is the largest message that the account's provider takes.
-func (c *conn) appendLimit() int64 { return c.srv.opt.Sessions.AppendLimit() }
+// appendLimit asks for the largest message that the account's provider takes.
+// Where the provider is away, APPEND tells.
+func (c *conn) appendLimit() int64 {
+	limit := c.srv.opt.Sessions.AppendLimit()
+	if c.srv.opt.Largest == nil {
+		return limit
+	}
+	n, err := c.srv.opt.Largest(c.ctx, c.account)
+	if err != nil || n <= 0 {
+		return limit
+	}
+	return min(n, limit)
+}

@@ -97,7 +97,10 @@ func (f *frame) next() error {
 // a connection that says nothing for a minute or so.
 func (c *conn) begin(cmd *wire.Command) func(session.Status) {
 	start, name := time.Now(), metricName(cmd.Name)
-	stop := c.beat("* OK Still here")
+	stop := func() {}
+	if name != "IDLE" {
+		stop = c.beat("* OK Still here", c.srv.opt.StillHere)
+	}
 	return func(status session.Status) {
 		stop()
 		c.srv.metrics.done(name, string(status), time.Since(start))
@@ -106,13 +109,13 @@ func (c *conn) begin(cmd *wire.Command) func(session.Status) {
 
 // beat says line now and again until stop is called. Stop does not wait for a
 // line that is being written: a client that does not read would hold it up.
-func (c *conn) beat(line string) (stop func()) {
+func (c *conn) beat(line string, every time.Duration) (stop func()) {
 	var stopped atomic.Bool
 	var timer *time.Timer
 	var mu sync.Mutex // timer is set before it fires
 	mu.Lock()
 	defer mu.Unlock()
-	timer = time.AfterFunc(c.srv.opt.StillHere, func() {
+	timer = time.AfterFunc(every, func() {
 		mu.Lock()
 		defer mu.Unlock()
 		if stopped.Load() {
@@ -120,7 +123,7 @@ func (c *conn) beat(line string) (stop func()) {
 		}
 		c.out.Interject(line)
 		if !stopped.Load() {
-			timer.Reset(c.srv.opt.StillHere)
+			timer.Reset(every)
 		}
 	})
 	return func() {

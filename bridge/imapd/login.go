@@ -57,6 +57,7 @@ func (c *conn) admit(mechanism, user, secret string) (*session.Tagged, next) {
 	for _, name := range c.sess.Principal().HideCaps {
 		c.hidden[strings.ToUpper(name)] = true
 	}
+	c.largest = c.appendLimit()
 	c.readAhead()
 	return &session.Tagged{Status: session.OK, Code: "CAPABILITY " + c.capabilities(), Text: "Logged in"}, in
 }

@@ -1,6 +1,7 @@
 package imapd
 
 import (
+	"context"
 	"crypto/tls"
 	"log/slog"
 	"time"
@@ -18,6 +19,9 @@ type Options struct {
 	// Revoked tells when a principal may not go on, and how to stop asking; nil
 	// means that nobody is ever revoked.
 	Revoked func(*access.Principal) (<-chan struct{}, func())
+	// Largest tells how large a message an account's provider takes, 0 where that is
+	// not known; nil never knows.
+	Largest func(ctx context.Context, account string) (int64, error)
 	// Certificate gives the server's own; nil means that there is no TLS, and
 	// then nobody can log in unless Cleartext is set.
 	Certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
@@ -30,6 +34,7 @@ type Options struct {
 	CommandTimeout time.Duration // from one piece of a command to the next; 0 means a minute
 	IdleTimeout    time.Duration // without a command; 0 means 30 minutes, the least that RFC 9051, section 5.4 allows
 	WriteTimeout   time.Duration // for a client to take 64 KiB; 0 means a minute
+	IdleBeat       time.Duration // how often a client that idles is told so; 0 means 2 minutes
 	StillHere      time.Duration // how often a command that takes long is said to be alive; 0 means 20 seconds
 	DrainTimeout   time.Duration // for commands to end on shutdown; 0 means 10 seconds
 
@@ -62,6 +67,7 @@ func (o *Options) fill() {
 	span(&o.CommandTimeout, time.Minute)
 	span(&o.IdleTimeout, 30*time.Minute)
 	span(&o.WriteTimeout, time.Minute)
+	span(&o.IdleBeat, 2*time.Minute)
 	span(&o.StillHere, 20*time.Second)
 	span(&o.DrainTimeout, 10*time.Second)
 	if o.Log == nil {
