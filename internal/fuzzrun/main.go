@@ -106,7 +106,9 @@ func run(root string, out io.Writer, each time.Duration, only string) error {
 }
 
 func fuzz(root string, t target, each time.Duration) ([]byte, error) {
-	cmd := exec.Command("go", "test", "-run", "^$", "-fuzz", "^"+t.name+"$", "-fuzztime", each.String(), "-timeout", "0", t.pkg)
+	// Left to itself the engine makes every input small that is new to it, for up
+	// to a minute each, and tries no other meanwhile.
+	cmd := exec.Command("go", "test", "-run", "^$", "-fuzz", "^"+t.name+"$", "-fuzztime", each.String(), "-fuzzminimizetime", "20x", "-timeout", "0", t.pkg)
 	cmd.Dir = root
 	text, err := cmd.CombinedOutput()
 	if err != nil && ranOut(text) {
