@@ -41,7 +41,8 @@ func TestRun(t *testing.T) {
 	}
 	write(t, filepath.Join(root, "b/b_test.go"), "package b\n\nimport \"testing\"\n\nfunc FuzzBad(f *testing.F) {\n\tf.Add(1)\n\tf.Fuzz(func(t *testing.T, n int) { t.Error(\"found\") })\n}\n")
 	out.Reset()
-	if err := run(root, &out, 10*time.Millisecond, ""); err == nil || !strings.Contains(out.String(), "FAIL  ./b FuzzBad") || !strings.Contains(out.String(), "found") {
+	// A failure ends the run, so the bad one has all the time it needs.
+	if err := run(root, &out, 20*time.Second, "FuzzBad"); err == nil || !strings.Contains(out.String(), "FAIL  ./b FuzzBad") || !strings.Contains(out.String(), "found") {
 		t.Errorf("a bad target: %v, %s", err, out.String())
 	}
 	if err := run(root, &out, time.Second, "FuzzNone"); err == nil {
