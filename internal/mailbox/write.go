@@ -284,14 +284,16 @@ const purged mail.Fields = 1 << 31
 // the caller has left.
 const settleLimit = 30 * time.Second
 
-// send carries out one provider call per batch and writes what came of it.
+// send carries out one provider call per batch, which is as many messages as
+// the provider takes at once, and writes what came of it in short transactions.
 // fields are those that the call decides; 0 means that it makes new messages.
 // Every message has its own outcome: what was done for some is not denied
 // because of others.
 func (s *Service) send(ctx context.Context, w *work, fields mail.Fields, call func(ids []string) (*provider.ModifyResponse, error), local func(*store.Message)) ([]Result, error) {
+	perTx := itemsPerTx(1)
 	size := w.info.Limits.ModifyBatch
-	if most := itemsPerTx(1); size <= 0 || size > most {
-		size = most
+	if size <= 0 {
+		size = perTx
 	}
 	var out []Result
 	for chunk := range slices.Chunk(w.messages, size) {
@@ -314,22 +316,26 @@ func (s *Service) send(ctx context.Context, w *work, fields mail.Fields, call fu
 				}
 			}
 		}
-		rs, overtaken := s.settle(ctx, w, chunk, fields, results, local)
-		if fields == 0 && local == nil {
-			s.readCopies(ctx, w, chunk, results, rs)
+		answered := s.now()
+		for len(chunk) > 0 {
+			n := min(perTx, len(chunk))
+			rs, overtaken := s.settle(ctx, w, chunk[:n], answered, fields, results[:n], local)
+			if fields == 0 && local == nil {
+				s.readCopies(ctx, w, chunk[:n], results[:n], rs)
+			}
+			s.readOvertaken(ctx, w, overtaken, rs)
+			out = append(out, rs...)
+			chunk, results = chunk[n:], results[n:]
 		}
-		s.readOvertaken(ctx, w, overtaken, rs)
-		out = append(out, rs...)
 	}
 	return out, nil
 }
 
-// settle writes the outcome of one provider call into mirror and journal, and
-// gives the provider's ids of messages of which that could not be told.
-func (s *Service) settle(ctx context.Context, w *work, chunk []*store.Message, fields mail.Fields, results []provider.Result, local func(*store.Message)) (out []Result, overtaken []string) {
+// settle writes the outcome of a provider's call that was answered at a time
+// into mirror and journal, and gives the provider's ids of messages of which that could not be told.
+func (s *Service) settle(ctx context.Context, w *work, chunk []*store.Message, answered time.Time, fields mail.Fields, results []provider.Result, local func(*store.Message)) (out []Result, overtaken []string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleLimit)
 	defer cancel()
-	answered := s.now()
 	var dropped []string
 	behind := false
 	err := s.journal.Update(ctx, func(tx store.Tx, b *journal.Batch) error {
