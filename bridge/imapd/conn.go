@@ -42,7 +42,7 @@ type conn struct {
 	account string // counted to it; set by Server.admit
 	hidden  map[string]bool
 	largest int64 // the largest message that APPEND takes
-	utf8    bool // the client enabled it, or IMAP4rev2
+	utf8    bool  // the client enabled it, or IMAP4rev2
 	rev2    bool
 
 	mu    sync.Mutex // guards what end needs

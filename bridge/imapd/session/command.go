@@ -2,18 +2,23 @@ package session
 
 import (
 	"context"
+	"errors"
 
 	"github.com/postern-mail/postern/bridge/imapd/wire"
 )
 
 // Command carries out a command that addresses messages of the selected
 // mailbox. Its untagged responses, and what else has changed meanwhile, go to
-// w; the answer, which the caller writes, ends it. An error is one of the
-// connection (w failed): there is nobody left to answer.
+// w; the answer, which the caller writes, ends it. An error ends the session:
+// *Over, or one of w.
 func (s *Session) Command(ctx context.Context, c *wire.Command, w *wire.Writer) (*Tagged, error) {
 	t, err := s.command(ctx, c, w)
 	if werr := w.Err(); werr != nil {
 		return nil, werr
+	}
+	var end *Over
+	if errors.As(err, &end) {
+		return nil, err
 	}
 	if err != nil {
 		t = Answer(err)
@@ -46,10 +51,9 @@ func (s *Session) command(ctx context.Context, c *wire.Command, w *wire.Writer) 
 	case "SEARCH":
 		return s.search(ctx, c, w)
 	}
-	if err := w.Flush(); err != nil {
+	if err := w.Flush(); err != nil { // the provider may take long
 		return nil, err
 	}
-	defer stillHere(w, "The provider is at it")()
 	switch c.Name {
 	case "STORE":
 		return s.store(ctx, c, w)

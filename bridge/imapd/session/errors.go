@@ -48,6 +48,26 @@ var codes = map[mail.Kind]struct{ code, text string }{
 	mail.KindInternal:       {"SERVERBUG", "Something went wrong inside the gateway; its log says what"},
 }
 
+// Over is an error after which a session cannot go on: what the client knows of
+// its mailbox cannot be brought up to date any more.
+type Over struct {
+	Err error
+	// Text is what the client is told with BYE: one line of ASCII.
+	Text string
+}
+
+func (o *Over) Error() string { return "session is over: " + o.Err.Error() }
+
+// Unwrap gives the cause.
+func (o *Over) Unwrap() error { return o.Err }
+
+// over says that the session cannot go on. To tell the client of a deleted
+// mailbox that its messages are gone, one by one, would make programs that sync
+// two ways delete them on the other side, too.
+func over(err error) error {
+	return &Over{Err: err, Text: Answer(err).Text}
+}
+
 // coded is an error that names its response code itself.
 type coded struct {
 	error

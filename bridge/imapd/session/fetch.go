@@ -169,9 +169,7 @@ func (f *fetcher) bring(ctx context.Context, messages []message, which []int) er
 	if err := f.w.Flush(); err != nil {
 		return err
 	}
-	still := stillHere(f.w, "Fetching from the provider")
 	failure := f.mirror.Hydrate(ctx, ids)
-	still()
 	if err := ctx.Err(); err != nil {
 		return err
 	}

@@ -2,9 +2,12 @@ package session
 
 import (
 	"context"
+	"errors"
+	"io"
 	"strings"
 	"testing"
 
+	"github.com/postern-mail/postern/bridge/imapd/wire"
 	"github.com/postern-mail/postern/plugins/sdk/mail"
 	"github.com/postern-mail/postern/plugins/sdk/providertest/memory"
 )
@@ -116,4 +119,27 @@ func TestIdleEnds(t *testing.T) {
 	if err := <-ended; mail.KindOf(err) != mail.KindNotFound {
 		t.Errorf("IDLE in a mailbox that was deleted ended with %v", err)
 	}
+}
+
+// A mailbox that is deleted ends the sessions that have it selected; it is not
+// told as a deletion of its messages.
+func TestDeletedMailboxEndsTheSession(t *testing.T) {
+	w := newWorld(t, memory.Options{})
+	_, err := w.cloud.AddMailbox(ann, "", "Brief")
+	w.must(err)
+	w.sync()
+	c := w.client()
+	c.open("Brief")
+	w.must(c.s.Delete(t.Context(), "Brief"))
+	w.sync()
+	var over *Over
+	if err := c.s.Poll(t.Context(), true); !errors.As(err, &over) || over.Text != "The mailbox was deleted" {
+		t.Errorf("poll: %v", err)
+	}
+	cmd := &wire.Command{Name: "EXPUNGE", Args: wire.NewArgs(nil)}
+	if answer, err := c.s.Command(t.Context(), cmd, wire.NewWriter(io.Discard)); !errors.As(err, &over) {
+		t.Errorf("EXPUNGE: %v, %v", answer, err)
+	}
+	c.open("INBOX") // another one can be selected
+	c.hears("")
 }

@@ -48,7 +48,7 @@ func (s *Session) leave() {
 }
 
 // Poll tells what changed since the client was last told, without expunges
-// where these may not be told now. An error ends the session: the mailbox was
+// where these may not be told now. An *Over ends the session: the mailbox was
 // deleted, or the store cannot be read.
 func (s *Session) Poll(ctx context.Context, expunge bool) error {
 	if s.sel == nil {
@@ -60,7 +60,7 @@ func (s *Session) Poll(ctx context.Context, expunge bool) error {
 func (s *Session) poll(ctx context.Context, out Updates, expunge bool) error {
 	v := s.sel
 	if err := v.box.CatchUp(ctx); err != nil {
-		return err
+		return over(err)
 	}
 	d := v.box.Since(v.version)
 	news := v.compare(&d)
