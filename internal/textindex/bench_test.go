@@ -12,6 +12,23 @@ import (
 	"github.com/postern-mail/postern/store"
 )
 
+// vocabulary makes words of syllables, as languages do.
+func vocabulary(r *rand.Rand) []string {
+	words := make([]string, 20_000)
+	for i := range words {
+		var b strings.Builder
+		for range 1 + r.IntN(4) {
+			b.WriteByte("bcdfghjklmnprstvwz"[r.IntN(18)])
+			b.WriteByte("aeiou"[r.IntN(5)])
+			if r.IntN(3) == 0 {
+				b.WriteByte("lmnrst"[r.IntN(6)])
+			}
+		}
+		words[i] = b.String()
+	}
+	return words
+}
+
 // letter makes an extract like those of people's mail: some 600 words out of
 // 20,000, of which few are frequent.
 func letter(r *rand.Rand, words []string) *mime.Extract {
@@ -37,10 +54,7 @@ func letter(r *rand.Rand, words []string) *mime.Extract {
 func mailbag(b *testing.B, n int) (*world, []string, int64) {
 	w := newWorld(b)
 	r := rand.New(rand.NewPCG(1, 2))
-	words := make([]string, 20_000)
-	for i := range words {
-		words[i] = word(r) + word(r)
-	}
+	words := vocabulary(r)
 	var ids []string
 	var size int64
 	for len(ids) < n {
@@ -105,10 +119,7 @@ func BenchmarkSearch100k(b *testing.B) { benchmarkSearch(b, 100_000) }
 // BenchmarkFold measures what indexing 4,000 messages costs.
 func BenchmarkFold(b *testing.B) {
 	r := rand.New(rand.NewPCG(1, 2))
-	words := make([]string, 20_000)
-	for i := range words {
-		words[i] = word(r) + word(r)
-	}
+	words := vocabulary(r)
 	letters := make([]*mime.Extract, 4000)
 	for i := range letters {
 		letters[i] = letter(r, words)
