@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 
 	"github.com/emersion/go-imap/v2"
 	"github.com/emersion/go-imap/v2/imapserver"
@@ -74,7 +73,7 @@ func (a *adapter) Select(mailbox string, o *imap.SelectOptions) (*imap.SelectDat
 		NumMessages: sel.Exists, FirstUnseenSeqNum: sel.FirstUnseen,
 		UIDNext: imap.UID(sel.UIDNext), UIDValidity: sel.UIDValidity}
 	if a.c.rev2 { // RFC 9051, section 6.3.2: LIST is part of the answer
-		d.List = listData(sel.List, nil)
+		a.c.writeList("LIST", sel.List)
 	}
 	return d, nil
 }
@@ -120,63 +119,6 @@ func (a *adapter) Unsubscribe(mailbox string) error {
 	return answer(a.c.sess.Unsubscribe(a.c.ctx, mailbox))
 }
 
-func (a *adapter) List(w *imapserver.ListWriter, ref string, patterns []string, o *imap.ListOptions) error {
-	r := session.ListRequest{LSUB: a.f.name == "LSUB", Reference: ref, Patterns: patterns,
-		SelectSubscribed: o.SelectSubscribed, SelectRemote: o.SelectRemote,
-		SelectRecursiveMatch: o.SelectRecursiveMatch, SelectSpecialUse: o.SelectSpecialUse,
-		ReturnSubscribed: o.ReturnSubscribed, ReturnChildren: o.ReturnChildren, ReturnSpecialUse: o.ReturnSpecialUse}
-	if o.ReturnStatus != nil {
-		items := statusItems(o.ReturnStatus)
-		r.ReturnStatus = &items
-	}
-	entries, err := a.c.sess.List(a.c.ctx, r)
-	if err != nil {
-		return answer(err)
-	}
-	for _, e := range entries {
-		if err := w.WriteList(listData(e, a)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func listData(e session.ListEntry, a *adapter) *imap.ListData {
-	d := &imap.ListData{Delim: e.Delimiter, Mailbox: e.Name}
-	for _, name := range e.Attrs {
-		d.Attrs = append(d.Attrs, imap.MailboxAttr(name))
-	}
-	if e.ChildInfo {
-		d.ChildInfo = &imap.ListDataChildInfo{Subscribed: true}
-	}
-	if e.Status != nil && a != nil {
-		d.Status = a.statusData(e.Status)
-	}
-	return d
-}
-
-func statusItems(o *imap.StatusOptions) session.StatusItems {
-	return session.StatusItems{Messages: o.NumMessages, UIDNext: o.UIDNext, UIDValidity: o.UIDValidity,
-		Unseen: o.NumUnseen, Deleted: o.NumDeleted, Size: o.Size, Recent: o.NumRecent}
-}
-
-func (a *adapter) Status(mailbox string, o *imap.StatusOptions) (*imap.StatusData, error) {
-	d, err := a.c.sess.Status(a.c.ctx, mailbox, statusItems(o))
-	if err != nil {
-		return nil, answer(err)
-	}
-	return a.statusData(d), nil
-}
-
-// statusData fills every field, as the library takes those that it was asked
-// for to be there.
-func (a *adapter) statusData(d *session.StatusData) *imap.StatusData {
-	limit := uint32(min(a.c.largest, math.MaxUint32))
-	return &imap.StatusData{Mailbox: d.Mailbox, NumMessages: &d.Messages, NumRecent: new(uint32),
-		UIDNext: imap.UID(d.UIDNext), UIDValidity: d.UIDValidity, NumUnseen: &d.Unseen, NumDeleted: &d.Deleted,
-		Size: &d.Size, AppendLimit: &limit, DeletedStorage: new(int64)}
-}
-
 func (a *adapter) Namespace() (*imap.NamespaceData, error) {
 	n := a.c.sess.Namespace()
 	return &imap.NamespaceData{Personal: []imap.NamespaceDescriptor{{Prefix: n.Prefix, Delim: n.Delimiter}}}, nil
@@ -190,6 +132,12 @@ func (a *adapter) Poll(_ *imapserver.UpdateWriter, expunge bool) error {
 }
 
 // What follows goes past the library.
+
+func (a *adapter) List(*imapserver.ListWriter, string, []string, *imap.ListOptions) error {
+	return errPast
+}
+
+func (a *adapter) Status(string, *imap.StatusOptions) (*imap.StatusData, error) { return nil, errPast }
 
 func (a *adapter) Login(string, string) error { return errPast }
 

@@ -43,6 +43,10 @@ func (c *conn) ours(cmd *wire.Command) (*session.Tagged, error) {
 		return c.append(cmd)
 	case "IDLE":
 		return c.idle(cmd)
+	case "LIST", "LSUB":
+		return c.list(cmd)
+	case "STATUS":
+		return c.status(cmd)
 	case "CAPABILITY":
 		return c.capability(cmd), nil
 	case "ID":

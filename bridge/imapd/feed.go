@@ -28,12 +28,6 @@ func (c *conn) feed(cmd *wire.Command) ([]byte, *session.Tagged) {
 		if err = f.name(); err == nil {
 			err = f.name()
 		}
-	case "STATUS":
-		if err = f.name(); err == nil {
-			err = f.list(f.statusItem)
-		}
-	case "LIST", "LSUB":
-		err = f.listCommand(cmd.Name == "LIST")
 	}
 	if err == nil {
 		err = f.a.End()
@@ -77,97 +71,6 @@ func (f *feeder) quote(name string) {
 		f.b = append(f.b, c)
 	}
 	f.b = append(f.b, '"')
-}
-
-// list copies a space and a list of what each copies.
-func (f *feeder) list(each func() error) error {
-	if err := f.a.SP(); err != nil {
-		return err
-	}
-	f.b = append(f.b, " ("...)
-	first := true
-	err := f.a.List(func() error {
-		if !first {
-			f.b = append(f.b, ' ')
-		}
-		first = false
-		return each()
-	})
-	f.b = append(f.b, ')')
-	return err
-}
-
-func (f *feeder) keyword() error {
-	word, err := f.a.Keyword()
-	f.b = append(f.b, word...)
-	return err
-}
-
-// pattern copies a mailbox pattern: RFC 9051, section 9, "list-mailbox".
-func (f *feeder) pattern() error {
-	p, err := f.a.Pattern(f.utf8)
-	if err != nil {
-		return err
-	}
-	f.quote(p)
-	return nil
-}
-
-// listCommand copies LIST's or LSUB's arguments: RFC 9051, section 6.3.9.
-func (f *feeder) listCommand(extended bool) error {
-	if extended && strings.HasPrefix(string(f.a.Rest()), " (") {
-		if err := f.list(f.keyword); err != nil {
-			return err
-		}
-	}
-	if err := f.name(); err != nil {
-		return err
-	}
-	if extended && strings.HasPrefix(string(f.a.Rest()), " (") {
-		if err := f.list(f.pattern); err != nil {
-			return err
-		}
-	} else {
-		if err := f.a.SP(); err != nil {
-			return err
-		}
-		f.b = append(f.b, ' ')
-		if err := f.pattern(); err != nil {
-			return err
-		}
-	}
-	if !extended || !f.a.More() {
-		return nil
-	}
-	if !f.a.SkipAtom("RETURN") {
-		return f.a.Fail("RETURN is missing")
-	}
-	f.b = append(f.b, " RETURN"...)
-	return f.list(func() error {
-		word, err := f.a.Keyword()
-		if err != nil {
-			return err
-		}
-		if f.b = append(f.b, word...); word == "STATUS" {
-			return f.list(f.statusItem)
-		}
-		return nil
-	})
-}
-
-// statusItem copies one of the items that there are without QUOTA and CONDSTORE:
-// RFC 9051, section 6.3.11; RFC 7889, section 3.1.
-func (f *feeder) statusItem() error {
-	word, err := f.a.Keyword()
-	if err != nil {
-		return err
-	}
-	switch word {
-	case "MESSAGES", "UIDNEXT", "UIDVALIDITY", "UNSEEN", "DELETED", "SIZE", "APPENDLIMIT", "RECENT":
-		f.b = append(f.b, word...)
-		return nil
-	}
-	return f.a.Fail("an item of STATUS is not known")
 }
 
 // enable copies the extensions that are known and not hidden from the client,

@@ -238,6 +238,8 @@ type ListEntry struct {
 // StatusItems are what STATUS asks for.
 type StatusItems struct {
 	Messages, UIDNext, UIDValidity, Unseen, Deleted, Size, Recent, HighestModSeq bool
+	// AppendLimit is answered by the server itself.
+	AppendLimit bool
 }
 
 // StatusData is what STATUS answers; what was not asked for may be 0.
