@@ -131,6 +131,12 @@ type Blob interface {
 	Size() int64
 }
 
+// InMemory is a Blob that is whole in memory, as small ones may be.
+type InMemory interface {
+	// Bytes are all of it, and must not be changed. They stay valid.
+	Bytes() []byte
+}
+
 // Leases give exclusive, expiring ownership of names among gateways that
 // share a store.
 type Leases interface {

@@ -174,7 +174,7 @@ func slowly(ctx context.Context, conn net.Conn, text string) error {
 	return pass(ctx, time.Minute)
 }
 
-// stream sends without end, not faster than a link of some megabits, so that
+// stream sends without end, not faster than a link of a megabit, so that
 // what is measured is no contest for the processors.
 func stream(ctx context.Context, conn net.Conn, fill func([]byte)) error {
 	p := make([]byte, 16<<10)
@@ -183,7 +183,7 @@ func stream(ctx context.Context, conn net.Conn, fill func([]byte)) error {
 		if _, err := conn.Write(p); err != nil {
 			return err
 		}
-		if err := pass(ctx, pollEvery); err != nil {
+		if err := pass(ctx, 5*pollEvery); err != nil {
 			return err
 		}
 	}

@@ -55,7 +55,7 @@ func (b *Blobs) copyOne(ctx context.Context, snapshot *table.Tx, n table.BlobNam
 	if err != nil {
 		return err
 	}
-	sealed, err := b.packs.read(place)
+	sealed, err := b.packs.read(place, nil)
 	if errors.Is(err, fs.ErrNotExist) {
 		// Moved to another segment since the snapshot; the bytes are the same.
 		now, found := b.packs.find(ctx, n)
@@ -65,7 +65,7 @@ func (b *Blobs) copyOne(ctx context.Context, snapshot *table.Tx, n table.BlobNam
 		if found != nil {
 			return found
 		}
-		sealed, err = b.packs.read(now)
+		sealed, err = b.packs.read(now, nil)
 	}
 	if err != nil {
 		return err

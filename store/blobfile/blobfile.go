@@ -49,8 +49,9 @@ import (
 const (
 	// chunkSize is how much of a blob one seal covers.
 	chunkSize = 64 << 10
-	// smallSize is from where on a blob has a file of its own.
-	smallSize = 16 << 10
+	// smallSize is from where on a blob has a file of its own: most mail is
+	// smaller, and ten thousand messages are then one read each and no file.
+	smallSize = chunkSize
 )
 
 // Index runs transactions over the tables that know accounts' keys and the
@@ -76,6 +77,8 @@ type Blobs struct {
 	enc   *zstd.Encoder
 	dec   *zstd.Decoder
 	packs *packs
+	// rooms are *room.
+	rooms sync.Pool
 
 	// keeping is held while a blob that must stay gets its mark and its place,
 	// for reading, and while it is looked whether one may go, for writing.
@@ -121,6 +124,16 @@ func Open(dir string, index Index, log *slog.Logger) (*Blobs, error) {
 		return nil, fmt.Errorf("open packs: %w", err)
 	}
 	return b, nil
+}
+
+// room is what unsealing needs beside what it gives.
+type room struct{ sealed, opened []byte }
+
+func (b *Blobs) room() *room {
+	if r, ok := b.rooms.Get().(*room); ok {
+		return r
+	}
+	return &room{}
 }
 
 func (b *Blobs) tmpDir() string  { return filepath.Join(b.dir, "tmp") }
@@ -245,12 +258,31 @@ func (b *Blobs) Open(ctx context.Context, account, digest string) (store.Blob, e
 		return nil, err
 	}
 	defer b.using.Done()
-	life, k, err := b.key(ctx, account)
+	var n table.BlobName
+	var k *seal.DataKey
+	var place table.Place
+	found := false
+	err := b.index.View(ctx, func(tx *table.Tx) (err error) {
+		var life uint64
+		if life, k, err = tx.BlobKey(account); err != nil {
+			return err
+		}
+		n = table.NameOf(life, k, digest)
+		place, err = tx.BlobPlace(n)
+		if found = err == nil; errors.Is(err, store.ErrNotFound) {
+			err = nil
+		}
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("open blob: %w", err)
 	}
-	n := table.NameOf(life, k, digest)
-	blob, err := b.packs.open(ctx, n, k)
+	var blob store.Blob
+	if found {
+		blob, err = b.packs.openAt(ctx, n, k, place)
+	} else {
+		blob, err = b.packs.open(ctx, n, k) // it may not be in the index yet
+	}
 	if err == nil {
 		return blob, nil
 	}

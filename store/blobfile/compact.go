@@ -80,7 +80,14 @@ func (p *packs) tendSegment(ctx context.Context, number uint32) error {
 			return err
 		}
 	}
-	return os.Remove(p.path(number))
+	return p.remove(number)
+}
+
+// remove removes a segment that nothing needs.
+func (p *packs) remove(number uint32) error {
+	err := os.Remove(p.path(number))
+	p.readers.forget(number)
+	return err
 }
 
 // move copies what is needed of a segment to the active one, and tells how many
@@ -98,7 +105,7 @@ func (p *packs) move(ctx context.Context, number uint32) (copied int64, err erro
 		offset = items[len(items)-1].Place.Offset + 1
 		moved := make([]table.Place, len(items)) // the zero place: lost
 		for i, item := range items {
-			sealed, err := p.read(item.Place)
+			sealed, err := p.read(item.Place, nil)
 			if errors.Is(err, store.ErrDamaged) {
 				p.blobs.log.Warn("a small blob is lost", "segment", number, "offset", item.Place.Offset, "error", err)
 				continue

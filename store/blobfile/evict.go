@@ -218,7 +218,7 @@ func (p *packs) evict(ctx context.Context, number uint32) (freed int64, err erro
 	}
 	// What was moved was counted anew when it was appended.
 	p.blobs.atRest.Add(-moved)
-	return info.Size() - moved, os.Remove(p.path(number))
+	return info.Size() - moved, p.remove(number)
 }
 
 // settleAll brings all places into the index; those of a segment that is to be

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 
@@ -56,6 +57,9 @@ type packs struct {
 	moving sync.Mutex
 
 	segmentSize int64
+
+	// readers are segments that are open to be read.
+	readers readers
 
 	kick chan struct{}
 	stop chan struct{}
@@ -285,57 +289,77 @@ func (p *packs) find(ctx context.Context, n table.BlobName) (place table.Place, 
 
 // open reads a small blob whole.
 func (p *packs) open(ctx context.Context, n table.BlobName, k *seal.DataKey) (store.Blob, error) {
-	var before table.Place
-	for {
-		place, err := p.find(ctx, n)
-		if err != nil {
-			return nil, err
-		}
-		sealed, err := p.read(place)
-		if errors.Is(err, fs.ErrNotExist) {
-			if place != before {
-				before = place
-				continue // moved to another segment between the two looks
-			}
-			err = torn("the segment is gone")
-		}
-		if err != nil {
-			return nil, err
-		}
-		opened, err := k.Open(nil, sealed, packAAD(n))
-		if err != nil {
-			return nil, torn("it does not open")
-		}
-		plain, err := p.blobs.unsqueeze(nil, opened)
-		if err != nil || len(plain) != int(place.Size) {
-			return nil, torn("it is not what it was")
-		}
-		return smallBlob{bytes.NewReader(plain)}, nil
-	}
-}
-
-// read reads sealed bytes.
-func (p *packs) read(place table.Place) ([]byte, error) {
-	if place.Length > smallSize+seal.Overhead+1 {
-		return nil, torn("its place is wrong")
-	}
-	f, err := os.Open(p.path(place.Segment))
+	place, err := p.find(ctx, n)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = f.Close() }()
-	sealed := make([]byte, place.Length)
-	if _, err := f.ReadAt(sealed, place.Offset); err != nil {
-		return nil, torn("the segment is cut")
+	return p.openAt(ctx, n, k, place)
+}
+
+// openAt is open of a blob that was just found at a place.
+func (p *packs) openAt(ctx context.Context, n table.BlobName, k *seal.DataKey, place table.Place) (store.Blob, error) {
+	room := p.blobs.room()
+	defer p.blobs.rooms.Put(room)
+	for {
+		sealed, err := p.read(place, room.sealed[:0])
+		if errors.Is(err, fs.ErrNotExist) {
+			before := place
+			if place, err = p.find(ctx, n); err == nil && place != before {
+				continue // moved to another segment between the two looks
+			}
+			if err == nil {
+				err = torn("the segment is gone")
+			}
+		}
+		if err != nil {
+			return nil, err
+		}
+		room.sealed = sealed
+		if room.opened, err = k.Open(room.opened[:0], sealed, packAAD(n)); err != nil {
+			return nil, torn("it does not open")
+		}
+		plain, err := p.blobs.unsqueeze(make([]byte, 0, min(place.Size, smallSize)), room.opened)
+		if err != nil || len(plain) != int(place.Size) {
+			return nil, torn("it is not what it was")
+		}
+		return smallBlob{bytes.NewReader(plain), plain}, nil
 	}
-	return sealed, nil
+}
+
+// read appends the sealed bytes at a place to dst.
+func (p *packs) read(place table.Place, dst []byte) ([]byte, error) {
+	if place.Length > smallSize+seal.Overhead+1 {
+		return nil, torn("its place is wrong")
+	}
+	from := len(dst)
+	dst = slices.Grow(dst, int(place.Length))[:from+int(place.Length)]
+	for {
+		f, err := p.readers.open(p.path(place.Segment), place.Segment)
+		if err != nil {
+			return nil, err
+		}
+		_, err = f.ReadAt(dst[from:], place.Offset)
+		if errors.Is(err, os.ErrClosed) {
+			continue // another took its turn
+		}
+		if err != nil {
+			return nil, torn("the segment is cut")
+		}
+		return dst, nil
+	}
 }
 
 // smallBlob is a blob in memory.
-type smallBlob struct{ *bytes.Reader }
+type smallBlob struct {
+	*bytes.Reader
+	all []byte
+}
 
 // Close has nothing to do.
 func (smallBlob) Close() error { return nil }
+
+// Bytes is the blob as a whole (store.InMemory).
+func (b smallBlob) Bytes() []byte { return b.all }
 
 type updater = func(ctx context.Context, fn func(*table.Tx) error) error
 
@@ -421,6 +445,7 @@ func (p *packs) close() error {
 	<-p.done
 	p.flushing.Lock()
 	defer p.flushing.Unlock()
+	p.readers.closeAll()
 	err := p.flush(context.Background(), p.blobs.index.Update)
 	if syncErr := p.active.Close(); err == nil {
 		err = syncErr

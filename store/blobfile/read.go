@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"sync"
 
 	"github.com/postern-mail/postern/internal/seal"
@@ -24,8 +25,6 @@ type fileBlob struct {
 	mu     sync.Mutex
 	cached int
 	plain  []byte
-	sealed []byte
-	opened []byte
 	at     int64
 }
 
@@ -42,26 +41,24 @@ func (f *fileBlob) chunk(number int) ([]byte, error) {
 	if length > chunkSize+seal.Overhead+1 {
 		return nil, fmt.Errorf("chunk %d: %w", number, store.ErrDamaged)
 	}
-	if int64(cap(f.sealed)) < length {
-		f.sealed = make([]byte, chunkSize+seal.Overhead+1)
-	}
-	f.sealed = f.sealed[:length]
-	if _, err := f.file.ReadAt(f.sealed, f.offsets[number]); err != nil {
+	room := f.blobs.room()
+	defer f.blobs.rooms.Put(room)
+	room.sealed = slices.Grow(room.sealed[:0], int(length))[:length]
+	if _, err := f.file.ReadAt(room.sealed, f.offsets[number]); err != nil {
 		return nil, fmt.Errorf("chunk %d: %w", number, err)
 	}
 	last := number == len(f.offsets)-2
-	opened, err := f.key.Open(f.opened[:0], f.sealed, chunkAAD(f.life, f.id[:], number, last))
-	if err != nil {
+	var err error
+	if room.opened, err = f.key.Open(room.opened[:0], room.sealed, chunkAAD(f.life, f.id[:], number, last)); err != nil {
 		return nil, fmt.Errorf("chunk %d: %w", number, store.ErrDamaged)
-	}
-	f.opened = opened
-	plain, err := f.blobs.unsqueeze(f.plain[:0], opened)
-	if err != nil {
-		return nil, fmt.Errorf("chunk %d: %w", number, err)
 	}
 	want := int64(chunkSize)
 	if last {
 		want = f.size - int64(number)*chunkSize
+	}
+	plain, err := f.blobs.unsqueeze(slices.Grow(f.plain[:0], int(want)), room.opened)
+	if err != nil {
+		return nil, fmt.Errorf("chunk %d: %w", number, err)
 	}
 	if int64(len(plain)) != want {
 		return nil, fmt.Errorf("chunk %d: %w", number, store.ErrDamaged)
