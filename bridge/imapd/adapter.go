@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 
 	"github.com/emersion/go-imap/v2"
 	"github.com/emersion/go-imap/v2/imapserver"
@@ -124,11 +125,14 @@ func (a *adapter) Namespace() (*imap.NamespaceData, error) {
 	return &imap.NamespaceData{Personal: []imap.NamespaceDescriptor{{Prefix: n.Prefix, Delim: n.Delimiter}}}, nil
 }
 
-// Poll writes past the library's writer, into the same buffer.
+// Poll writes past the library's writer, into the same buffer. Its error ends
+// the session; net.ErrClosed is one that the library takes without a word.
 func (a *adapter) Poll(_ *imapserver.UpdateWriter, expunge bool) error {
-	err := a.c.sess.Poll(a.c.ctx, expunge)
-	a.c.over(err)
-	return answer(err)
+	if err := a.c.sess.Poll(a.c.ctx, expunge); err != nil {
+		a.c.farewell(err)
+		return net.ErrClosed
+	}
+	return nil
 }
 
 // What follows goes past the library.

@@ -306,3 +306,24 @@ func TestReadersAndMasks(t *testing.T) {
 	p.says("a NO", p.do(`a STORE 1 +FLAGS (\Seen)`))
 	p.says("b NO", p.do("b APPEND INBOX {2+}\r\nhi"))
 }
+
+// TestDeletedMailbox: whoever has it open is told BYE, by any way there is.
+func TestDeletedMailbox(t *testing.T) {
+	for name, ask := range map[string]string{"IDLE": "", "NOOP": "a NOOP\r\n", "LIST": "a LIST \"\" *\r\n", "FETCH": "a UID FETCH 1:* (FLAGS)\r\n"} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.run()
+			p, other := w.dial().login(), w.dial().login()
+			other.ok("c CREATE Brief")
+			p.ok("s SELECT Brief")
+			if ask == "" {
+				p.send("i IDLE\r\n")
+				p.until("+ ")
+			}
+			other.ok("d DELETE Brief")
+			w.sync()
+			p.send(ask)
+			p.says("* BYE The mailbox was deleted", p.gone())
+		})
+	}
+}
