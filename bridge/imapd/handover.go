@@ -9,12 +9,14 @@ import (
 // have logged in.
 type handover struct {
 	conns  chan net.Conn
+	open   chan struct{} // closed at the first Accept
+	opened sync.Once
 	closed chan struct{}
 	once   sync.Once
 }
 
 func newHandover() *handover {
-	return &handover{conns: make(chan net.Conn), closed: make(chan struct{})}
+	return &handover{conns: make(chan net.Conn), open: make(chan struct{}), closed: make(chan struct{})}
 }
 
 // give hands a connection over; false after Close.
@@ -28,6 +30,7 @@ func (h *handover) give(c net.Conn) bool {
 }
 
 func (h *handover) Accept() (net.Conn, error) {
+	h.opened.Do(func() { close(h.open) })
 	select {
 	case c := <-h.conns:
 		return c, nil

@@ -19,6 +19,7 @@ type Server struct {
 	metrics *metrics
 	library *imapserver.Server
 	handed  *handover
+	served  chan error
 
 	mu       sync.Mutex
 	conns    map[*conn]struct{}
@@ -32,7 +33,7 @@ func New(opt Options) (*Server, error) {
 		return nil, errors.New("imapd: Sessions is needed")
 	}
 	opt.fill()
-	s := &Server{opt: opt, metrics: newMetrics(), handed: newHandover(),
+	s := &Server{opt: opt, metrics: newMetrics(), handed: newHandover(), served: make(chan error, 1),
 		conns: map[*conn]struct{}{}, accounts: map[string]int{}}
 	if opt.Registerer != nil {
 		if err := s.metrics.register(opt.Registerer); err != nil {
@@ -43,16 +44,15 @@ func New(opt Options) (*Server, error) {
 		s.tls = &tls.Config{GetCertificate: opt.Certificate, MinVersion: tls.VersionTLS12}
 	}
 	s.library = newLibrary(s)
-	go func() {
-		if err := s.library.Serve(s.handed); err != nil {
-			opt.Log.Error("imap library ended", "error", err)
-		}
-	}()
+	go func() { s.served <- s.library.Serve(s.handed) }()
+	<-s.handed.open // the library's Close may not overtake its Serve
 	return s, nil
 }
 
 // Close ends what New started.
-func (s *Server) Close() error { return s.library.Close() }
+func (s *Server) Close() error {
+	return errors.Join(s.library.Close(), <-s.served)
+}
 
 // Serve accepts connections of l until ctx ends. Then it closes l, tells every
 // client BYE when its command is done, and returns when the last one is gone.
