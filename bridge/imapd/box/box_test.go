@@ -314,7 +314,15 @@ func TestLoadUnderChange(t *testing.T) {
 		b := newBox(w.set, inbox)
 		b.stale.Store(true)
 		w.must(b.CatchUp(w.ctx()))
-		if shot := b.Snapshot(); !slices.IsSorted(shot.UIDs) || len(slices.Compact(slices.Clone(shot.UIDs))) != len(shot.UIDs) {
+		shot := b.Snapshot()
+		once := map[string]bool{}
+		for _, r := range b.Rows(shot.UIDs, nil) {
+			if once[r.Message] {
+				t.Errorf("message %s is there twice", r.Message)
+			}
+			once[r.Message] = true
+		}
+		if !slices.IsSorted(shot.UIDs) || len(slices.Compact(slices.Clone(shot.UIDs))) != len(shot.UIDs) {
 			t.Error("UIDs are out of order")
 		}
 	}

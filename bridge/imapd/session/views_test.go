@@ -2,6 +2,7 @@ package session
 
 import (
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/postern-mail/postern/bridge/imapd/wire"
 	"github.com/postern-mail/postern/plugins/sdk/mail"
 	"github.com/postern-mail/postern/plugins/sdk/providertest/memory"
 )
@@ -162,5 +164,26 @@ func TestToldFlagsStayRight(t *testing.T) {
 	}
 	if d := cmp.Diff(w.table("inbox"), known); d != "" {
 		t.Errorf("-store +told:\n%s", d)
+	}
+}
+
+// What somebody changes between the end of a STORE and the poll that follows is
+// told, whether the STORE was silent or not.
+func TestChangeAfterStoreIsTold(t *testing.T) {
+	w := newWorld(t, memory.Options{})
+	w.deliver("inbox")
+	w.sync()
+	for _, silent := range []string{"", ".SILENT"} {
+		c, other := w.client(), w.client()
+		c.open("INBOX")
+		other.open("INBOX")
+		cmd := &wire.Command{Name: "STORE", Args: wire.NewArgs([]byte(" 1 +FLAGS" + silent + ` (\Flagged)`))}
+		if _, err := c.s.store(t.Context(), cmd, wire.NewWriter(io.Discard)); err != nil {
+			t.Fatal(err)
+		}
+		other.do(`STORE 1 +FLAGS (\Seen)`)
+		c.hears(`* 1 FETCH (UID 1 FLAGS (\Flagged \Seen))`)
+		other.do(`STORE 1 FLAGS ()`)
+		c.hears(`* 1 FETCH (UID 1 FLAGS ())`)
 	}
 }
