@@ -298,11 +298,6 @@ func runGetmail(ctx context.Context, w *world, r *report) {
 	dir := filepath.Join(home, "mail")
 	a := w.grace
 	imap, _ := w.ports()
-	// It delivers nothing as root.
-	nobody := ""
-	if os.Geteuid() == 0 {
-		nobody = "user = nobody\n"
-	}
 	// It knows no STARTTLS over IMAP; the demo takes a login in the clear from
 	// this machine.
 	rc := fmt.Sprintf(`[retriever]
@@ -315,13 +310,13 @@ mailboxes = ("INBOX",)
 [destination]
 type = Maildir
 path = %s/
-%s[options]
+[options]
 read_all = false
 delete = false
 delivered_to = false
 received = false
 verbose = 2
-`, imap, a.Address, a.Password, dir, nobody)
+`, imap, a.Address, a.Password, dir)
 	err = write(home, "getmailrc", rc)
 	for _, sub := range []string{"cur", "new", "tmp"} {
 		err = errors.Join(err, os.MkdirAll(filepath.Join(dir, sub), 0o700))
@@ -330,30 +325,34 @@ verbose = 2
 		r.fail("settings", err)
 		return
 	}
-	if nobody != "" {
-		if _, err := program(ctx, home, nil, "sh", "-c", "chown -R nobody "+dir+" && chmod 755 "+w.dir+" "+home); err != nil {
+	// It delivers nothing as root.
+	command := []string{"getmail", "--getmaildir", home, "--rcfile", filepath.Join(home, "getmailrc")}
+	if os.Geteuid() == 0 {
+		command = append([]string{"setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"}, command...)
+		if _, err := program(ctx, home, nil, "sh", "-c", fmt.Sprintf("chown -R nobody %s && chmod 711 %s", home, w.dir)); err != nil {
 			r.fail("settings", err)
 			return
 		}
 	}
 	fetch := func() (string, error) {
-		return program(ctx, home, nil, "getmail", "--getmaildir", home, "--rcfile", filepath.Join(home, "getmailrc"))
+		return program(ctx, home, nil, command[0], command[1:]...)
 	}
 	if !r.step("retrieve", func() error {
 		if _, err := fetch(); err != nil {
 			return err
 		}
-		return w.sameInbox(ctx, a, dir, withoutReturnPath)
+		return w.sameInbox(ctx, a, dir, withoutGetmail)
 	}) {
 		return
 	}
 	r.step("again", func() error { return unchanged(dir, fetch) })
 }
 
-var addedReturnPath = regexp.MustCompile(`\AReturn-Path: [^\n]*\n`)
+var addedByGetmail = regexp.MustCompile(`(?m)\AReturn-Path: [^\n]*\n(X-getmail-retrieved-from-mailbox: INBOX\n\n)?|^X-getmail-retrieved-from-mailbox: INBOX\n`)
 
-// withoutReturnPath takes off the field that a program puts on top.
-func withoutReturnPath(b []byte) []byte { return addedReturnPath.ReplaceAll(b, nil) }
+// withoutGetmail takes off the fields that getmail adds, and the empty line after
+// them where the message had no header.
+func withoutGetmail(b []byte) []byte { return addedByGetmail.ReplaceAll(b, nil) }
 
 // runFetchmail fetches everything, and nothing the second time.
 func runFetchmail(ctx context.Context, w *world, r *report) {

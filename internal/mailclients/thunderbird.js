@@ -53,10 +53,10 @@ window.postern = {
     msgWindow = Cc['@mozilla.org/messenger/msgwindow;1'].createInstance(Ci.nsIMsgWindow);
   },
   async list() {
-    server.performExpand(msgWindow);
+    inbox = folders().find((f) => f.flags & flags.inbox); // it is there before any other
+    await update(inbox); // connects, which lists the folders
     const roles = () => Object.entries(flags).filter(([, flag]) => folders().some((f) => f.flags & flag)).map(([role]) => role);
     await until('special folders', () => ['inbox', 'sent', 'trash', 'drafts'].every((r) => roles().includes(r)));
-    inbox = folders().find((f) => f.flags & flags.inbox);
     return roles();
   },
   async headers() {
