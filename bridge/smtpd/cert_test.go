@@ -4,16 +4,16 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
-	"encoding/pem"
 	"math/big"
 	"net"
 	"testing"
 	"time"
 )
 
-// testCert makes a certificate for loopback.
-func testCert(t testing.TB) (cert, key []byte) {
+// testCert makes a certificate for loopback, and who trusts it.
+func testCert(t testing.TB) (*tls.Certificate, *x509.CertPool) {
 	t.Helper()
 	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	must(t, err)
@@ -21,7 +21,9 @@ func testCert(t testing.TB) (cert, key []byte) {
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, DNSNames: []string{"localhost"}}
 	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, &k.PublicKey, k)
 	must(t, err)
-	kb, err := x509.MarshalECPrivateKey(k)
+	leaf, err := x509.ParseCertificate(der)
 	must(t, err)
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: kb})
+	roots := x509.NewCertPool()
+	roots.AddCert(leaf)
+	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: k}, roots
 }

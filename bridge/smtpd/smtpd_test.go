@@ -36,7 +36,7 @@ S: 501
 C: STARTTLS
 S: 220 2.0.0
 `)
-	secured := tls.Client(p.c, &tls.Config{InsecureSkipVerify: true})
+	secured := tls.Client(p.c, w.trust())
 	must(t, secured.Handshake())
 	p.c = secured
 	p.in.Reset(secured)
@@ -77,7 +77,7 @@ S!
 // TestNetSMTP sends by the standard library's client, over STARTTLS and TLS.
 func TestNetSMTP(t *testing.T) {
 	w := newWorld(t, func(s *setup) { s.Cleartext = false })
-	cfg := &tls.Config{InsecureSkipVerify: true, ServerName: "127.0.0.1"}
+	cfg := w.trust()
 	msg := func(subject string) string {
 		return "From: ann@example.com\r\nTo: bob@example.com\r\nSubject: " + subject + "\r\nMessage-ID: <" + subject + "@client.example>\r\nDate: Mon, 02 Jan 2006 15:04:05 +0000\r\n\r\n.dot\r\n..\r\nend\r\n"
 	}

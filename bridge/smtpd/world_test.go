@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -47,6 +48,7 @@ type world struct {
 	tls    string // TLS from the first byte
 	stop   func() // ends Serve, and waits
 	log    *lines
+	roots  *x509.CertPool
 
 	mu      sync.Mutex
 	revoked chan struct{}
@@ -141,7 +143,9 @@ func newWorld(t testing.TB, change func(*setup)) *world {
 	must(t, err)
 	t.Cleanup(func() { _ = st.Close() })
 	w := &world{t: t, store: st, bus: &event.Bus{}, revoked: make(chan struct{}), inbox: map[string][]byte{}, came: make(chan struct{}), log: &lines{}}
-	set := setup{Options: Options{Auth: w, Cleartext: true, Certificate: certificate(t), Wait: 5 * time.Second, Spool: t.TempDir(), Grace: 5 * time.Second}, limit: 1 << 20}
+	cert, roots := testCert(t)
+	w.roots = roots
+	set := setup{Options: Options{Auth: w, Cleartext: true, Certificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return cert, nil }, Wait: 5 * time.Second, Spool: t.TempDir(), Grace: 5 * time.Second}, limit: 1 << 20}
 	if change != nil {
 		change(&set)
 	}
@@ -322,11 +326,7 @@ func (w *world) sent(n int) []memory.Sent {
 	return nil
 }
 
-func certificate(t testing.TB) func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-	cert, err := tls.X509KeyPair(testCert(t))
-	must(t, err)
-	return func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &cert, nil }
-}
+func (w *world) trust() *tls.Config { return &tls.Config{RootCAs: w.roots, ServerName: "127.0.0.1"} }
 
 // lines is a log that can be read.
 type lines struct {
