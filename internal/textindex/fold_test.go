@@ -123,6 +123,46 @@ func TestSegmentsFillUp(t *testing.T) {
 	w.check(r, more, 20)
 }
 
+// meeting is a store in whose first UpdateSoon, the one that writes a
+// segment, something else happens.
+type meeting struct {
+	store.Store
+	once sync.Once
+	then func()
+}
+
+func (s *meeting) UpdateSoon(ctx context.Context, fn func(store.Tx) error) error {
+	s.once.Do(s.then)
+	return s.Store.UpdateSoon(ctx, fn)
+}
+
+// A message that is renewed while a segment with its old text is built keeps
+// its mark, and is found by what it says.
+func TestRenewedDuringFold(t *testing.T) {
+	w := newWorld(t)
+	r := rand.New(rand.NewPCG(25, 26))
+	all := generate(r, "m", 300)
+	w.put(all)
+	healthy := w.store
+	w.index.store = &meeting{Store: healthy, then: func() {
+		renewed := generate(r, "m", 20)
+		maps.Copy(all, renewed)
+		w.put(renewed)
+	}}
+	w.settle()
+	w.index.store = healthy
+	if n := w.marked(); n != 20 {
+		t.Errorf("%d are marked, want those 20 that were renewed", n)
+	}
+	for id := range generate(r, "m", 20) {
+		for i, res := range w.search(Query{Where: InHeader, Field: "subject", Text: all[id].Headers[0].Value}, slices.Sorted(maps.Keys(all))) {
+			if other := fmt.Sprintf("m%05d", i); other == id && res != Yes {
+				t.Errorf("%s is not found by its new subject", id)
+			}
+		}
+	}
+}
+
 // Deleted messages leave the index when half of a segment is gone.
 func TestCompact(t *testing.T) {
 	w := newWorld(t)

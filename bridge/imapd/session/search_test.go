@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/postern-mail/postern/bridge/imapd/wire"
 	"github.com/postern-mail/postern/internal/textindex"
 	"github.com/postern-mail/postern/plugins/sdk/mail"
 )
@@ -201,6 +202,32 @@ func TestSearchFails(t *testing.T) {
 		C: SEARCH SENTON 28-Feb-2026
 		S: * SEARCH 1
 		S: OK`, false)
+}
+
+// outdated is an index that holds what messages said before.
+type outdated struct{ noTexts }
+
+func (outdated) Search(_ context.Context, _ string, _ textindex.Query, messages []string) ([]textindex.Result, error) {
+	return make([]textindex.Result, len(messages)), nil
+}
+
+// A draft that was changed has no bytes until somebody reads it: what the
+// provider told of it now counts, not what the index remembers.
+func TestSearchRenewed(t *testing.T) {
+	c := searchClient(t, searchInbox()[:2])
+	c.w.server.opts.Text = outdated{}
+	all, err := c.s.resolve(wire.Set{Ranges: []wire.Range{{First: 1, Last: 0}}}, false)
+	c.w.must(err)
+	e := &searcher{ctx: t.Context(), s: c.s, messages: all}
+	subject := &criterion{op: searchHeader, field: "subject", text: "invoice"}
+	for _, size := range []int64{100, 0} {
+		all[0].row.Size = size
+		got, err := e.eval(subject, []int32{0, 1})
+		c.w.must(err)
+		if found := len(got) == 1 && got[0] == 0; found != (size == 0) {
+			t.Errorf("size %d: found %v", size, got)
+		}
+	}
 }
 
 func TestSearchEmptyMailbox(t *testing.T) {
