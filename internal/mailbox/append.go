@@ -198,7 +198,7 @@ func (s *Service) appended(ctx context.Context, w *work, in AppendInput, box *st
 	}
 	if body != nil && m.Blob != body.ref.Digest {
 		// A feed was faster, and told of it without its bytes.
-		if err := s.keepBody(ctx, id, m.ContentTag, body.tag, body.ref); err != nil {
+		if err := s.keepBody(ctx, id, m.ContentTag, body); err != nil {
 			return nil, err
 		}
 		if m, err = s.message(ctx, id); err != nil {

@@ -53,8 +53,8 @@ func errChanging() error {
 	return mail.Errorf(mail.KindUnavailable, "read message", "the message is being changed")
 }
 
-// bring fetches raw bytes of an account's messages, by our ids, and keeps them.
-// told gets the fate of each as it is known.
+// bring fetches raw bytes of an account's messages and keeps them. told gets the
+// fate of each as it is known. What nobody waits for is kept in one transaction.
 func (s *Service) bring(ctx context.Context, account string, messages []*store.Message, priority provider.Priority, told func(id string, err error) error) error {
 	acct, err := s.account(ctx, account)
 	if err != nil {
@@ -64,13 +64,17 @@ func (s *Service) bring(ctx context.Context, account string, messages []*store.M
 	if err != nil {
 		return err
 	}
-	sink := &rawSink{ctx: ctx, s: s, account: account, tags: map[string]string{}, told: told}
+	sink := &rawSink{ctx: ctx, s: s, account: account, tags: map[string]string{}, told: told, gathers: priority == provider.Backfill}
 	req := &provider.FetchRequest{Call: provider.Call{Account: account, Priority: priority}, Mode: provider.FetchRaw}
 	for _, m := range messages {
 		req.IDs = append(req.IDs, m.ProviderID)
 		sink.tags[m.ID] = m.ContentTag
 	}
-	if err := p.Fetch(ctx, req, sink); err != nil {
+	err = p.Fetch(ctx, req, sink)
+	if kept := sink.keep(); err == nil {
+		err = kept
+	}
+	if err != nil {
 		return fmt.Errorf("fetch raw message: %w", err)
 	}
 	if sink.gone {
@@ -88,6 +92,9 @@ type rawSink struct {
 	tags map[string]string
 	told func(id string, err error) error
 	gone bool
+	// gathers: bodies are kept at the end, and not one by one.
+	gathers bool
+	bodies  []body
 }
 
 func (k *rawSink) Message(*mail.Message) error {
@@ -100,67 +107,97 @@ func (k *rawSink) Failed(providerID string, err error) error {
 }
 
 func (k *rawSink) Raw(providerID, contentTag string, r io.Reader) error {
-	ref, err := k.s.store.Blobs().Put(k.ctx, k.account, r, false)
+	got, err := k.s.arrive(k.ctx, k.account, contentTag, r)
 	if err != nil {
-		return fmt.Errorf("keep raw message: %w", err)
-	}
-	id := MessageID(k.account, providerID)
-	if err := k.s.keepBody(k.ctx, id, k.tags[id], contentTag, ref); err != nil {
 		return err
 	}
-	return k.told(id, nil)
+	id := MessageID(k.account, providerID)
+	k.bodies = append(k.bodies, body{id: id, before: k.tags[id], arrived: *got})
+	if k.gathers {
+		return nil
+	}
+	return k.keep()
 }
 
-// keepBody notes where a message's bytes are, their length, and what is derived
+// keep keeps what was gathered.
+func (k *rawSink) keep() error {
+	bodies := k.bodies
+	k.bodies = nil
+	if len(bodies) == 0 {
+		return nil
+	}
+	if err := k.s.keepBodies(k.ctx, bodies...); err != nil {
+		return err
+	}
+	for _, b := range bodies {
+		if err := k.told(b.id, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// body is what was brought of a message that is in the mirror.
+type body struct {
+	id string
+	// before is the message's content tag from before the bytes were read.
+	before string
+	arrived
+}
+
+// keepBody notes the bytes of one message.
+func (s *Service) keepBody(ctx context.Context, id, before string, got *arrived) error {
+	return s.keepBodies(ctx, body{id: id, before: before, arrived: *got})
+}
+
+// keepBodies notes where messages' bytes are, their length, and what is derived
 // from them. Other bytes than were served before, or of another length than was
 // told, get a new UID, and bytes that were read while the message changed are
-// not taken for its own: before is its content tag from before they were read.
-func (s *Service) keepBody(ctx context.Context, id, before, contentTag string, ref store.BlobRef) error {
-	m, err := s.message(ctx, id)
-	if mail.KindOf(err) == mail.KindNotFound {
+// not taken for its own.
+func (s *Service) keepBodies(ctx context.Context, bodies ...body) error {
+	return s.journal.Update(ctx, func(tx store.Tx, batch *journal.Batch) error {
+		for i := range bodies {
+			if err := s.keepOne(tx, batch, &bodies[i]); err != nil {
+				return fmt.Errorf("keep raw message: %w", err)
+			}
+		}
+		return nil
+	})
+}
+
+func (s *Service) keepOne(tx store.Tx, batch *journal.Batch, b *body) error {
+	m, err := tx.Message(b.id)
+	if errors.Is(err, store.ErrNotFound) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	d, err := s.derive(ctx, m.Account, ref.Digest)
-	if err != nil {
-		return fmt.Errorf("derive rows: %w", err)
+	if m.ContentTag != b.before && m.ContentTag != b.tag {
+		return nil
 	}
-	return s.journal.Update(ctx, func(tx store.Tx, b *journal.Batch) error {
-		m, err := tx.Message(id)
-		if errors.Is(err, store.ErrNotFound) {
-			return nil
-		}
-		if err != nil {
+	changed := m.Blob != "" && m.Blob != b.ref.Digest || m.Size != 0 && m.Size != b.ref.Size
+	m.Blob, m.Size = b.ref.Digest, b.ref.Size
+	if b.tag != "" {
+		m.ContentTag = b.tag
+	}
+	if changed {
+		// The number is for readers by modification sequence; nobody outside is
+		// told, since the message says what it said.
+		e := &event.Event{Type: event.MessageUpdated, Account: m.Account, Message: m.ID, Internal: true}
+		if m.ModSeq, err = batch.Add(e); err != nil {
 			return err
 		}
-		if m.ContentTag != before && m.ContentTag != contentTag {
-			return nil
-		}
-		changed := m.Blob != "" && m.Blob != ref.Digest || m.Size != 0 && m.Size != ref.Size
-		m.Blob, m.Size = ref.Digest, ref.Size
-		if contentTag != "" {
-			m.ContentTag = contentTag
-		}
-		if changed {
-			// The number is for readers by modification sequence; nobody outside is
-			// told, since the message says what it said.
-			e := &event.Event{Type: event.MessageUpdated, Account: m.Account, Message: id, Internal: true}
-			if m.ModSeq, err = b.Add(e); err != nil {
-				return err
-			}
-		}
-		if err := tx.PutMessage(m); err != nil {
+	}
+	if err := tx.PutMessage(m); err != nil {
+		return err
+	}
+	if changed {
+		if err := tx.RenewUIDs(m.ID, m.ModSeq); err != nil {
 			return err
 		}
-		if changed {
-			if err := tx.RenewUIDs(id, m.ModSeq); err != nil {
-				return err
-			}
-		}
-		return s.putDerived(tx, m, d)
-	})
+	}
+	return s.putDerived(tx, m, b.derived)
 }
 
 // Content parses a message: text, HTML, headers, attachments.

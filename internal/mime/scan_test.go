@@ -129,6 +129,7 @@ var ugly = map[string]struct{ raw, parts string }{
 	"no boundary":           {"Content-Type: multipart/mixed\n\none\n", "1 text/plain 4"},
 	"another boundary":      {"Content-Type: multipart/mixed; boundary=b\n\n--other\n\none\n--other--\n", "1 text/plain 3"},
 	"part of nothing":       {"Content-Type: multipart/mixed; boundary=b\n\n--b\n--b\n--b--\n", "1 text/plain 0, 2 text/plain 0"},
+	"empty part":            {"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n--b\r\n\r\n\r\n--b--\r\n", "1 text/plain 0, 2 text/plain 0"},
 	"part without a header": {"Content-Type: multipart/mixed; boundary=b\n\n--b\nX: y\n--b\n\nz\n--b--\n", "1 text/plain 0, 2 text/plain 1"},
 	"padded":                {"Content-Type: multipart/mixed; boundary=b\n\n--b \t\n\none\n--b--  \nx\n", "1 text/plain 3"},
 	"prefix":                {"Content-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: multipart/mixed; boundary=bb\n\n--bb\n\none\n--bb--\n--b--\n", "1 multipart/mixed 16, 1.1 text/plain 3"},
