@@ -16,8 +16,8 @@ import (
 // TestLedger: what a UID once meant it means for ever. A ledger of (UIDVALIDITY,
 // UID) to the SHA-256 of the bytes is kept over kills of the gateway in the
 // middle of a mail program's commands, forgotten cursors, a renamed mailbox,
-// moves upstream and accounts that are connected again. No entry ever changes,
-// and none that went ever returns.
+// moves upstream, accounts that are connected again, and data of the format of
+// before. No entry ever changes, and none that went ever returns.
 //
 // `make test` kills a few times; SOAK=1 kills fifty times.
 func TestLedger(t *testing.T) {
@@ -50,6 +50,14 @@ func TestLedger(t *testing.T) {
 		l.inStep(address)
 	}
 	l.check("after connecting again")
+	l.halt()
+	outdate(t, filepath.Join(l.dir, "data"))
+	l.start()
+	migrated(t, filepath.Join(l.dir, "data"))
+	for _, address := range l.accounts {
+		l.inStep(address)
+	}
+	l.check("after a migration from the format of before")
 	t.Logf("%d entries, %d of them gone", len(l.entries), l.gone())
 	if l.gone() == 0 {
 		t.Error("nothing ever went: the ledger proved little")
