@@ -306,6 +306,7 @@ server = localhost
 port = %s
 username = %s
 password = %s
+timeout = 5
 mailboxes = ("INBOX",)
 [destination]
 type = Maildir
@@ -334,11 +335,23 @@ verbose = 2
 			return
 		}
 	}
-	fetch := func() (string, error) {
-		return program(ctx, home, nil, command[0], command[1:]...)
+	// It starts to wait for the child that stores a message after it has started
+	// it, and where the child was faster it gives up on the message after timeout,
+	// though it is stored: the next run brings it once more.
+	fetch := func() (out string, err error) {
+		for range 10 {
+			out, err = program(ctx, home, nil, command[0], command[1:]...)
+			if err == nil || !strings.Contains(out, "timed out") {
+				return out, err
+			}
+		}
+		return out, err
 	}
 	if !r.step("retrieve", func() error {
 		if _, err := fetch(); err != nil {
+			return err
+		}
+		if err := once(dir); err != nil {
 			return err
 		}
 		return w.sameInbox(ctx, a, dir, withoutGetmail)
@@ -346,6 +359,28 @@ verbose = 2
 		return
 	}
 	r.step("again", func() error { return unchanged(dir, fetch) })
+}
+
+// once leaves one file of each message.
+func once(dir string) error {
+	files, err := maildir(dir)
+	if err != nil {
+		return err
+	}
+	seen := map[string]bool{}
+	for _, name := range files {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		if seen[digest(b)] {
+			if err := os.Remove(name); err != nil {
+				return err
+			}
+		}
+		seen[digest(b)] = true
+	}
+	return nil
 }
 
 var addedByGetmail = regexp.MustCompile(`(?m)\AReturn-Path: [^\n]*\n(X-getmail-retrieved-from-mailbox: INBOX\n\n)?|^X-getmail-retrieved-from-mailbox: INBOX\n`)
