@@ -64,7 +64,7 @@ func validityOut(answer string) string {
 	return regexp.MustCompile(`COPYUID \d+`).ReplaceAllString(answer, "COPYUID 1")
 }
 
-func mustSet(t *testing.T, s string) wire.Set {
+func mustSet(t testing.TB, s string) wire.Set {
 	t.Helper()
 	set, err := wire.NewArgs([]byte(s)).Set()
 	if err != nil {
