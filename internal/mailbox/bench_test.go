@@ -1,7 +1,10 @@
 package mailbox
 
 import (
+	"context"
 	"fmt"
+	"io"
+	"strings"
 	"testing"
 	"time"
 
@@ -71,4 +74,54 @@ func BenchmarkQuietRound(b *testing.B) {
 			w.round()
 		}
 	})
+}
+
+// BenchmarkFill brings the bodies of 500 messages of 15 kB ahead, beside it the
+// same bytes read from the provider and thrown away.
+func BenchmarkFill(b *testing.B) {
+	const messages = 500
+	text := strings.Repeat("A line of a letter, as long as lines are in letters.\r\n", 280)
+	setup := func(b *testing.B) (*world, []string) {
+		w := newWorld(b, memory.Options{Scope: mail.ScopeMailbox, Kind: mail.KindFolder, PageSize: 200})
+		var pids []string
+		for i := range messages {
+			raw := fmt.Appendf(nil, "Subject: letter %d\r\nMessage-ID: <%d@example.org>\r\n\r\nThe number is %d.\r\n%s", i, i, i, text)
+			pids = append(pids, w.deliver("letter", memory.Delivery{Quiet: true, Raw: raw}))
+		}
+		w.rounds()
+		w.svc.opts.WantBodies = func(context.Context, string) bool { return true }
+		return w, pids
+	}
+	b.Run("reference", func(b *testing.B) {
+		w, pids := setup(b)
+		for b.Loop() {
+			req := &provider.FetchRequest{Call: provider.Call{Account: w.account}, Mode: provider.FetchRaw, IDs: pids}
+			w.must(w.plugin.Fetch(w.ctx, req, discarding{}))
+		}
+		b.ReportMetric(messages*float64(b.N)/b.Elapsed().Seconds(), "messages/s")
+	})
+	b.Run("mirror", func(b *testing.B) {
+		for b.Loop() {
+			b.StopTimer()
+			w, pids := setup(b)
+			b.StartTimer()
+			x := &filling{account: w.account}
+			for more := true; more; _, more = w.svc.fillSome(w.ctx, x) {
+			}
+			b.StopTimer()
+			if w.message(pids[0]).Blob == "" {
+				b.Fatal("the bodies are not here")
+			}
+			b.StartTimer()
+		}
+		b.ReportMetric(messages*float64(b.N)/b.Elapsed().Seconds(), "messages/s")
+	})
+}
+
+// discarding throws away what is fetched.
+type discarding struct{ provider.FetchSink }
+
+func (discarding) Raw(_, _ string, r io.Reader) error {
+	_, err := io.Copy(io.Discard, r)
+	return err
 }
