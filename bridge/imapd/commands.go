@@ -129,6 +129,9 @@ func (c *conn) append(cmd *wire.Command) (*session.Tagged, error) {
 	if err := cmd.Data.Accept(); err != nil {
 		return nil, err
 	}
+	if err := c.out.Flush(); err != nil { // the provider may take long
+		return nil, err
+	}
 	data, failed := c.sess.Append(c.ctx, mailbox, *req, cmd.Data)
 	rest, whole, err := cmd.Data.Rest()
 	if err != nil {

@@ -14,6 +14,8 @@ import (
 	"github.com/emersion/go-imap/v2"
 	"github.com/emersion/go-imap/v2/imapserver"
 	"github.com/emersion/go-imap/v2/imapserver/imapmemserver"
+
+	"github.com/postern-mail/postern/plugins/sdk/providertest/memory"
 )
 
 // loggedIn is how most transcripts begin.
@@ -34,6 +36,8 @@ const selected = loggedIn + `
 var defects = []struct {
 	name, script string
 	messages     []string // in INBOX beforehand; nil means three letters
+	keyword      string   // of the first of them, at the provider
+	backend      bool     // the library's trouble takes another backend than its own
 	fails        string   // how the library strays: it has to be for this defect
 }{
 	{name: "a literal that is refused runs as commands", fails: `a BAD Non-synchronizing`, script: loggedIn + `
@@ -182,6 +186,19 @@ var defects = []struct {
 		S: * OK [COPYUID * 2 1] *
 		S: * 2 EXPUNGE
 		S: a OK *`},
+	{name: "messages that were not told of have numbers", backend: true, fails: `got "* 4 FETCH`, script: selected + `
+		M: 5
+		C: a UID FETCH 4:8 (UID)
+		S: * 8 EXISTS
+		S: ...
+		S: a OK *`},
+	{name: "a flag with a space breaks the stream", backend: true, keyword: "two words", fails: `SERVERBUG`, script: selected + `
+		C: a UID FETCH 1 (FLAGS)
+		S: * 1 FETCH (UID 1 FLAGS (*two*words*))
+		S: a OK *
+		N: *two words*
+		C: b NOOP
+		S: b OK *`},
 	{name: "system flags are written small", fails: `\\seen`, script: selected + `
 		C: a STORE 1 +FLAGS (\Seen)
 		S: * 1 FETCH (*FLAGS (\Seen)*
@@ -202,7 +219,7 @@ func TestDefects(t *testing.T) {
 	for _, d := range defects {
 		t.Run(strings.ReplaceAll(d.name, " ", "_"), func(t *testing.T) {
 			t.Parallel()
-			err := run(bare(t, d.messages, d.script))
+			err := run(bare(t, d.messages, d.script, d.backend))
 			switch {
 			case err == nil:
 				t.Error("the library passes: either it was mended or the transcript tests nothing")
@@ -213,8 +230,13 @@ func TestDefects(t *testing.T) {
 				o.Largest = func(context.Context, string) (int64, error) { return 8192, nil }
 			})
 			w.run()
+			if d.keyword != "" {
+				w.minutes++
+				_, err := w.cloud.Deliver(ann, memory.Delivery{Mailbox: "inbox", Raw: letter(1), Keywords: []string{d.keyword}, Date: time.Date(2026, 3, 1, 9, 1, 0, 0, time.UTC)})
+				w.must(err)
+			}
 			if d.messages == nil {
-				w.letters(3)
+				w.letters(3 - w.minutes)
 			}
 			for _, m := range d.messages {
 				w.deliver([]byte(m))
@@ -229,7 +251,7 @@ func TestDefects(t *testing.T) {
 func clip(s string) string { return s[:min(len(s), 600)] }
 
 // bare is the library's own server with its own backend.
-func bare(t *testing.T, messages []string, script string) (net.Conn, string, func(int)) {
+func bare(t *testing.T, messages []string, script string, other bool) (net.Conn, string, func(int)) {
 	t.Helper()
 	user := imapmemserver.NewUser(ann, secret)
 	n := 0
@@ -255,8 +277,15 @@ func bare(t *testing.T, messages []string, script string) (net.Conn, string, fun
 	}
 	backend := imapmemserver.New()
 	backend.AddUser(user)
+	track := imapserver.NewMailboxTracker(3)
+	if other {
+		letters = func(k int) { track.QueueNumMessages(uint32(3 + k)) }
+	}
 	s := imapserver.New(&imapserver.Options{
 		NewSession: func(*imapserver.Conn) (imapserver.Session, *imapserver.GreetingData, error) {
+			if other {
+				return &tracked{SessionIMAP4rev2: backend.NewSession().(imapserver.SessionIMAP4rev2), track: track}, nil, nil
+			}
 			return backend.NewSession(), nil, nil
 		},
 		Caps: imap.CapSet{imap.CapIMAP4rev1: {}, imap.CapIMAP4rev2: {}, imap.CapBinary: {}, imap.CapSearchRes: {},
@@ -283,6 +312,50 @@ func bare(t *testing.T, messages []string, script string) (net.Conn, string, fun
 	// What the library never says has to be waited for.
 	c.SetDeadline(time.Now().Add(3 * time.Second))
 	return c, script, letters
+}
+
+// tracked is a backend that uses the library's tracker as its documentation says:
+// a mailbox of three messages, more of which may come at once, with a flag of
+// two words.
+type tracked struct {
+	imapserver.SessionIMAP4rev2
+	track *imapserver.MailboxTracker
+	mine  *imapserver.SessionTracker
+}
+
+func (s *tracked) Select(string, *imap.SelectOptions) (*imap.SelectData, error) {
+	s.mine = s.track.NewSession()
+	return &imap.SelectData{NumMessages: 3, UIDNext: 4, UIDValidity: 1}, nil
+}
+
+func (s *tracked) Unselect() error {
+	s.mine.Close()
+	return nil
+}
+
+func (s *tracked) Poll(w *imapserver.UpdateWriter, expunge bool) error {
+	if s.mine == nil {
+		return nil
+	}
+	return s.mine.Poll(w, expunge)
+}
+
+func (s *tracked) Fetch(w *imapserver.FetchWriter, set imap.NumSet, o *imap.FetchOptions) error {
+	for uid := uint32(1); uid <= 8; uid++ {
+		seq := s.mine.EncodeSeqNum(uid)
+		if uids, ok := set.(imap.UIDSet); seq == 0 || ok && !uids.Contains(imap.UID(uid)) {
+			continue
+		}
+		m := w.CreateMessage(seq)
+		m.WriteUID(imap.UID(uid))
+		if o.Flags {
+			m.WriteFlags([]imap.Flag{"two words"})
+		}
+		if err := m.Close(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 type literal struct {

@@ -83,6 +83,10 @@ func (f *frame) next() error {
 		}
 		if t == nil {
 			if f.feed, t = c.feed(cmd); t == nil {
+				// What is done before is told before: the provider may take long.
+				if err := c.out.Flush(); err != nil {
+					return err
+				}
 				f.tag, f.name, f.readOnly, f.end = cmd.Tag, cmd.Name, false, end
 				return nil
 			}

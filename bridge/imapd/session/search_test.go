@@ -2,8 +2,10 @@ package session
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/postern-mail/postern/bridge/imapd/wire"
 	"github.com/postern-mail/postern/internal/textindex"
@@ -205,27 +207,46 @@ func TestSearchFails(t *testing.T) {
 }
 
 // outdated is an index that holds what messages said before.
-type outdated struct{ noTexts }
+type outdated struct{ says textindex.Result }
 
-func (outdated) Search(_ context.Context, _ string, _ textindex.Query, messages []string) ([]textindex.Result, error) {
-	return make([]textindex.Result, len(messages)), nil
+func (o outdated) Search(_ context.Context, _ string, _ textindex.Query, messages []string) ([]textindex.Result, error) {
+	return slices.Repeat([]textindex.Result{o.says}, len(messages)), nil
+}
+
+func (outdated) Fields(_ context.Context, _, _ string, messages []string) ([]textindex.Field, error) {
+	return slices.Repeat([]textindex.Field{{Here: true, Values: []string{"1 jan 1999 00:00 +0000"}}}, len(messages)), nil
 }
 
 // A draft that was changed has no bytes until somebody reads it: what the
 // provider told of it now counts, not what the index remembers.
 func TestSearchRenewed(t *testing.T) {
 	c := searchClient(t, searchInbox()[:2])
-	c.w.server.opts.Text = outdated{}
 	all, err := c.s.resolve(wire.Set{Ranges: []wire.Range{{First: 1, Last: 0}}}, false)
 	c.w.must(err)
 	e := &searcher{ctx: t.Context(), s: c.s, messages: all}
 	subject := &criterion{op: searchHeader, field: "subject", text: "invoice"}
-	for _, size := range []int64{100, 0} {
-		all[0].row.Size = size
+	sent := &criterion{op: searchSent, day: time.Date(2026, 2, 28, 0, 0, 0, 0, time.UTC)}
+	for _, says := range []textindex.Result{textindex.No, textindex.Yes} {
+		c.w.server.opts.Text = outdated{says: says}
+		for i := range all {
+			all[i].row.Size = 100
+		}
 		got, err := e.eval(subject, []int32{0, 1})
 		c.w.must(err)
-		if found := len(got) == 1 && got[0] == 0; found != (size == 0) {
-			t.Errorf("size %d: found %v", size, got)
+		if len(got) != 2*int(says) {
+			t.Errorf("with bytes, and an index that says %v: found %v", says, got)
+		}
+		if got, err = e.eval(sent, []int32{0, 1}); err != nil || len(got) != 0 {
+			t.Errorf("with bytes, sent: found %v, %v", got, err)
+		}
+		for i := range all {
+			all[i].row.Size = 0
+		}
+		if got, err = e.eval(subject, []int32{0, 1}); err != nil || !slices.Equal(got, []int32{0}) {
+			t.Errorf("without bytes, and an index that says %v: found %v, %v", says, got, err)
+		}
+		if got, err = e.eval(sent, []int32{0, 1}); err != nil || len(got) != 2 {
+			t.Errorf("without bytes, sent: found %v, %v", got, err)
 		}
 	}
 }

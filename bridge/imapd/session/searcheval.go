@@ -145,10 +145,13 @@ func (e *searcher) text(c *criterion, in []int32) ([]int32, error) {
 		return nil, fmt.Errorf("search: %w", err)
 	}
 	needle := mime.Fold(c.text)
-	err = e.metadata(ids, func(i int) bool {
-		// Without bytes, what is known of its text is of others that it had.
-		return results[i] == textindex.Unknown || results[i] == textindex.No && e.messages[in[i]].row.Size == 0
-	}, func(i int, m *store.Message) {
+	for i := range results {
+		// Without bytes, what is remembered of its text is of others that it had.
+		if e.messages[in[i]].row.Size == 0 && (results[i] == textindex.No || q.Where == textindex.InHeader) {
+			results[i] = textindex.Unknown
+		}
+	}
+	err = e.metadata(ids, func(i int) bool { return results[i] == textindex.Unknown }, func(i int, m *store.Message) {
 		if inMetadata(m, q, needle) {
 			results[i] = textindex.Yes
 		}
@@ -171,7 +174,7 @@ func (e *searcher) sent(c *criterion, in []int32) ([]int32, error) {
 			days[i] = writtenDay(f.Values[0])
 		}
 	}
-	err = e.metadata(ids, func(i int) bool { return !fields[i].Here }, func(i int, m *store.Message) {
+	err = e.metadata(ids, func(i int) bool { return !fields[i].Here || e.messages[in[i]].row.Size == 0 }, func(i int, m *store.Message) {
 		if !m.SentAt.IsZero() {
 			days[i] = m.SentAt.UTC().Truncate(24 * time.Hour)
 		}

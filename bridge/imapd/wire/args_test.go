@@ -205,3 +205,26 @@ func TestWriterInterject(t *testing.T) {
 		t.Errorf("got %q, want %q", b.String(), want)
 	}
 }
+
+// writes counts the writes that reach a connection.
+type writes int
+
+func (n *writes) Write(p []byte) (int, error) { *n++; return len(p), nil }
+
+func TestWriterGathers(t *testing.T) {
+	var n writes
+	w := NewWriter(&n)
+	const responses = 10000
+	size := 0
+	for i := range responses {
+		line := fmt.Sprintf("* %d FETCH (FLAGS ())", i+1)
+		size += len(line) + 2
+		w.Raw(line).CRLF()
+	}
+	if err := w.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if most := size/flushAt + 1; int(n) > most {
+		t.Errorf("%d responses of %d bytes were %d writes, want at most %d", responses, size, n, most)
+	}
+}
