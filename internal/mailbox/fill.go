@@ -28,7 +28,8 @@ const (
 	// before everything is listed anew.
 	fillEvents = 5000
 	// fillYield is how long an account rests while somebody waits for a message
-	// of it, fillRetry after a failure, fillAgain until messages that failed by
+	// of it, fillRetry after a failure of which the provider did not say when it
+	// is over, fillAgain until messages that failed by
 	// themselves are tried again.
 	fillYield = 200 * time.Millisecond
 	fillRetry = 30 * time.Second
@@ -200,7 +201,11 @@ func (s *Service) fillSome(ctx context.Context, x *filling) (after time.Duration
 		case mail.KindOf(err) == mail.KindNotFound:
 		case passes(err):
 			left = append(left, id)
-			after = max(after, fillRetry, mail.RetryAfter(err))
+			wait := mail.RetryAfter(err)
+			if wait == 0 {
+				wait = fillRetry
+			}
+			after = max(after, wait)
 		default:
 			x.failed, x.retry = append(x.failed, id), s.now().Add(fillAgain)
 			s.log.WarnContext(ctx, "a body was not brought ahead", "account", x.account, "message", id, "error", err)
