@@ -78,9 +78,9 @@ func tree(dir string) (map[string]string, error) {
 	return out, err
 }
 
-// wireDigests gives the digests of files as they went over the wire: programs
-// keep lines with LF ends.
-func wireDigests(files []string, change func([]byte) []byte) ([]string, error) {
+// wireDigests gives the digests of files as they went over the wire, as far as
+// the program keeps that: without what change takes off.
+func wireDigests(files []string, change, kept func([]byte) []byte) ([]string, error) {
 	out := make([]string, len(files))
 	for i, name := range files {
 		b, err := os.ReadFile(name)
@@ -90,13 +90,14 @@ func wireDigests(files []string, change func([]byte) []byte) ([]string, error) {
 		if change != nil {
 			b = change(b)
 		}
-		out[i] = digest(wireLines(b))
+		out[i] = digest(kept(b))
 	}
 	slices.Sort(out)
 	return out, nil
 }
 
-// wireLines ends lines by CRLF, and has no other CR.
+// wireLines ends lines by CRLF, and has no other CR: programs that keep lines with
+// LF ends drop those.
 func wireLines(b []byte) []byte {
 	return bytes.ReplaceAll(bytes.ReplaceAll(b, []byte("\r"), nil), []byte("\n"), []byte("\r\n"))
 }
