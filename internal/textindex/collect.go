@@ -29,6 +29,9 @@ func (x *Index) collect(ctx context.Context, account string) error {
 		for n := range 1 << s.bits {
 			keys = append(keys, groupKey(s.id, n))
 		}
+		for page := range pages(s.docs) {
+			keys = append(keys, pageKey(s.id, page))
+		}
 		for chunk := range slices.Chunk(keys, writeChunk) {
 			if err := x.remove(ctx, account, chunk); err != nil {
 				return err

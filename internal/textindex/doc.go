@@ -12,15 +12,16 @@
 // that its message is not indexed. Once an account has enough marks, Run folds
 // them, with segments that are small, into a segment of up to 4,096 messages:
 // a list of its messages, and for each hashed trigram (of runes folded by
-// mime.Fold) the list of those that have it, cut into groups by hash. A
-// segment never changes. The manifest, one record an account, says which
+// mime.Fold) the list of those that have it, cut into groups by hash. Beside
+// them lie the header fields that are searched by name, in pages of 128
+// messages. A segment never changes. The manifest, one record an account, says which
 // segments count; replacing old ones by a new one and taking the marks away is
 // one transaction. A crash before it leaves records that the manifest lists as
 // garbage, and the work is done again.
 //
 // A query reads the manifest, the groups of a handful of its trigrams in each
-// segment, and the extracts of the candidates. One that is too short to have a
-// trigram scans all extracts that it was asked about.
+// segment, and the extracts of the candidates, or the pages of their fields. One
+// that is too short to have a trigram scans all extracts that it was asked about.
 //
 // How it fails. A damaged segment is not trusted: its messages are scanned,
 // and Run builds it anew. An account that is gone is no error: there is

@@ -19,11 +19,21 @@ type Field struct {
 // Fields gives a header field of messages of an account.
 func (x *Index) Fields(ctx context.Context, account, name string, messages []string) ([]Field, error) {
 	fields := make([]Field, len(messages))
-	err := x.each(ctx, account, messages, all(messages), func(i int, e *mime.Extract) {
+	kept := keptField(name)
+	which, err := x.ask(ctx, account, nil, kept, messages, func(i int, value []byte) {
+		fields[i].Values = append(fields[i].Values, string(value))
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read header fields: %w", err)
+	}
+	for i := range fields {
+		fields[i].Here = true
+	}
+	err = x.each(ctx, account, messages, which, func(i int, e *mime.Extract) {
+		fields[i] = Field{Here: e != nil}
 		if e == nil {
 			return
 		}
-		fields[i].Here = true
 		for _, h := range e.Headers {
 			if strings.EqualFold(h.Name, name) {
 				fields[i].Values = append(fields[i].Values, strings.Clone(h.Value))

@@ -146,7 +146,7 @@ func (x *Index) reserve(ctx context.Context, account string) (id uint32, err err
 		}
 		id = m.next
 		m.next++
-		m.garbage = append(m.garbage, segment{id: id, bits: maxGroupBits})
+		m.garbage = append(m.garbage, segment{id: id, bits: maxGroupBits, docs: maxDocs})
 		return m.put(tx, account)
 	})
 	return id, err
@@ -232,6 +232,9 @@ func (x *Index) write(ctx context.Context, account string, s segment, b *builder
 		return err
 	}
 	records = append(records, record{docsKey(s.id), b.docs.encode()})
+	for page := range pages(s.docs) {
+		records = append(records, record{pageKey(s.id, page), encodePage(b.kept[page*pageDocs : min(s.docs, (page+1)*pageDocs)])})
+	}
 	err := b.groups(s.bits, func(n int, encoded []byte) error {
 		records = append(records, record{groupKey(s.id, n), bytes.Clone(encoded)})
 		if len(records) < writeChunk {

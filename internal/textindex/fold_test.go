@@ -71,7 +71,7 @@ func TestInterruptedFold(t *testing.T) {
 		want := 1
 		m := w.manifest()
 		for _, s := range m.live {
-			want += 1 + 1<<s.bits
+			want += 1 + 1<<s.bits + pages(s.docs)
 		}
 		if got := w.records(); got != want || len(m.garbage) > 0 || w.marked() >= w.index.fresh {
 			t.Fatalf("step %d: %d records, want %d; garbage %v; %d marked", step, got, want, m.garbage, w.marked())
@@ -199,7 +199,7 @@ func TestCompact(t *testing.T) {
 
 // A damaged index is built anew, and answers meanwhile.
 func TestDamage(t *testing.T) {
-	for _, what := range []string{"manifest", "docs", "group", "lost group"} {
+	for _, what := range []string{"manifest", "docs", "group", "lost group", "page", "lost page"} {
 		t.Run(what, func(t *testing.T) {
 			w := newWorld(t)
 			r := rand.New(rand.NewPCG(13, 14))
@@ -213,6 +213,10 @@ func TestDamage(t *testing.T) {
 					return tx.PutDerived(acct, store.DerivedSegment, manifestKey, []byte{9, 9})
 				case "docs":
 					return tx.PutDerived(acct, store.DerivedSegment, docsKey(s.id), []byte{9, 9})
+				case "page":
+					return tx.PutDerived(acct, store.DerivedSegment, pageKey(s.id, 0), []byte{9, 9})
+				case "lost page":
+					return tx.DeleteDerived(acct, store.DerivedSegment, pageKey(s.id, 1))
 				}
 				for n := range 1 << s.bits {
 					err := tx.DeleteDerived(acct, store.DerivedSegment, groupKey(s.id, n))

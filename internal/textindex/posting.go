@@ -12,6 +12,7 @@ import (
 // builder gathers the postings of one segment.
 type builder struct {
 	docs docs
+	kept [][]byte
 	post []uint32
 	list []uint32 // grams of the message at hand
 	seen []uint64 // the same as bits
@@ -32,6 +33,7 @@ func (b *builder) add(id string, e *mime.Extract) {
 	if e.More {
 		b.docs.open = append(b.docs.open, ord)
 	}
+	b.kept = append(b.kept, appendKept(nil, e))
 	b.list = b.list[:0]
 	for _, h := range e.Headers {
 		b.text(h.Name + ": " + h.Value)

@@ -1,6 +1,7 @@
 package textindex
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -46,72 +47,127 @@ const few = 16
 func (x *Index) Search(ctx context.Context, account string, q Query, messages []string) ([]Result, error) {
 	results := make([]Result, len(messages))
 	needle := mime.Fold(q.Text)
-	var which []int
-	grams := queryGrams(needle)
-	indexed := len(grams) > 0 && len(messages) > few
-	if indexed {
-		var err error
-		which, err = x.candidates(ctx, account, grams, messages)
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
-		if err != nil {
-			// The index may be wrong; the extracts are what counts.
-			x.log.WarnContext(ctx, "search index is damaged: scanning", "account", account, "error", err)
-			x.distrust(account)
-			indexed = false
-		}
+	field := -1
+	if q.Where == InHeader {
+		field = keptField(q.Field)
 	}
-	if !indexed {
-		which = all(messages)
+	which, err := x.ask(ctx, account, queryGrams(needle), field, messages, func(i int, value []byte) {
+		if bytes.Contains(value, []byte(needle)) {
+			results[i] = Yes
+		}
+	})
+	if err == nil {
+		err = x.scan(ctx, account, &q, needle, messages, which, results)
 	}
-	if err := x.scan(ctx, account, &q, needle, messages, which, results); err != nil {
+	if err != nil {
 		return nil, fmt.Errorf("search text: %w", err)
 	}
 	return results, nil
 }
 
-// candidates gives the places in messages of all that may have the grams:
-// what the index says, and what it does not know.
-func (x *Index) candidates(ctx context.Context, account string, grams []uint32, messages []string) ([]int, error) {
-	var which []int
-	waiting := 0
-	err := x.store.View(ctx, func(tx store.Tx) error {
-		which = nil
-		m, err := readManifest(tx, account)
-		if err != nil {
-			return err
-		}
-		v, err := x.views.get(tx, account, m)
-		if err != nil {
-			return err
-		}
-		marked, err := marks(tx, account)
-		if err != nil {
-			return err
-		}
-		waiting = len(marked)
-		found := make([]set, len(v.live))
-		for i, s := range v.live {
-			if err := match(tx, account, s, grams, &found[i]); err != nil {
-				return err
-			}
-			for w := range found[i] {
-				found[i][w] |= v.open[i][w]
-			}
-		}
-		for i, id := range messages {
-			at, known := v.place[id]
-			if !known || found[at.segment].has(uint32(at.ord)) || marked[id] {
-				which = append(which, i)
-			}
-		}
-		return nil
-	})
-	if err == nil && waiting >= x.fresh {
+// ask gives the places in messages of those whose extracts are to be scanned:
+// all where the index is of no use. The others are answered: they have not all
+// grams, or the field is a kept one and value was called with its values.
+func (x *Index) ask(ctx context.Context, account string, grams []uint32, field int, messages []string, value func(int, []byte)) ([]int, error) {
+	if len(messages) <= few || len(grams) == 0 && field < 0 {
+		return all(messages), ctx.Err()
+	}
+	a := &asked{account: account, messages: messages, field: field, value: value}
+	err := x.store.View(ctx, func(tx store.Tx) error { return a.ask(tx, &x.views, grams) })
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	if err != nil {
+		// The index may be wrong; the extracts are what counts.
+		x.log.WarnContext(ctx, "search index is damaged: scanning", "account", account, "error", err)
+		x.distrust(account)
+		return all(messages), nil
+	}
+	if a.waiting >= x.fresh {
 		x.Touch(account)
 	}
-	return which, err
+	return a.scan, nil
+}
+
+// asked is one question to the index.
+type asked struct {
+	account  string
+	messages []string
+	field    int // -1: none that is kept
+	value    func(int, []byte)
+
+	scan    []int
+	waiting int // messages that are marked
+	kept    []candidate
+}
+
+// candidate is a message that a kept field decides of.
+type candidate struct {
+	place
+	i int32
+}
+
+func (a *asked) ask(tx store.Derived, views *cache, grams []uint32) error {
+	m, err := readManifest(tx, a.account)
+	if err != nil {
+		return err
+	}
+	v, err := views.get(tx, a.account, m)
+	if err != nil {
+		return err
+	}
+	marked, err := marks(tx, a.account)
+	if err != nil {
+		return err
+	}
+	a.waiting = len(marked)
+	found := make([]set, len(v.live))
+	for i, s := range v.live {
+		if err := match(tx, a.account, s, grams, &found[i]); err != nil {
+			return err
+		}
+		for w := range found[i] {
+			found[i][w] |= v.open[i][w]
+		}
+	}
+	for i, id := range a.messages {
+		at, known := v.place[id]
+		switch {
+		case !known || len(marked) > 0 && marked[id]:
+			a.scan = append(a.scan, i)
+		case !found[at.segment].has(uint32(at.ord)):
+		case a.field < 0:
+			a.scan = append(a.scan, i)
+		default:
+			a.kept = append(a.kept, candidate{at, int32(i)})
+		}
+	}
+	return a.decide(tx, v)
+}
+
+// decide reads the kept fields of candidates, page by page.
+func (a *asked) decide(tx store.Derived, v *view) error {
+	number := func(c candidate) int { return int(c.segment)<<docBits | int(c.ord) }
+	slices.SortFunc(a.kept, func(b, c candidate) int { return number(b) - number(c) })
+	var page [][]byte
+	last := -1
+	for _, c := range a.kept {
+		if n := number(c) / pageDocs; n != last {
+			var err error
+			if page, err = readPage(tx, a.account, v.live[c.segment], int(c.ord)/pageDocs); err != nil {
+				return err
+			}
+			last = n
+		}
+		ok, err := values(page[int(c.ord)%pageDocs], a.field, func(value []byte) { a.value(int(c.i), value) })
+		if err != nil {
+			return err
+		}
+		if !ok {
+			a.scan = append(a.scan, int(c.i))
+		}
+	}
+	return nil
 }
 
 // match finds the messages of a segment that have all grams.

@@ -21,12 +21,12 @@ func queries(r *rand.Rand, extracts map[string]*mime.Extract, n int) []Query {
 	for range n {
 		q := Query{Where: Where(r.IntN(3)), Text: word(r)}
 		if q.Where == InHeader {
-			q.Field = []string{"Subject", "from", "DATE", "x-none"}[r.IntN(4)]
+			q.Field = []string{"Subject", "from", "To", "DATE", "x-none"}[r.IntN(5)]
 		}
 		if e := extracts[ids[r.IntN(len(ids))]]; r.IntN(4) > 0 {
 			from := []rune(e.Body)
 			if q.Where == InHeader {
-				from = []rune(e.Headers[r.IntN(3)].Value)
+				from = []rune(e.Headers[r.IntN(4)].Value)
 			}
 			if len(from) > 0 {
 				at := r.IntN(len(from))
@@ -86,9 +86,15 @@ func TestCandidatesAreFew(t *testing.T) {
 	all["m00123"].Body = "the word is quarkzipfel\x00"
 	w.put(all)
 	w.settle()
-	which, err := w.index.candidates(w.ctx, acct, queryGrams("quarkzipfel"), slices.Sorted(maps.Keys(all)))
+	which, err := w.index.ask(w.ctx, acct, queryGrams("quarkzipfel"), -1, slices.Sorted(maps.Keys(all)), nil)
 	if err != nil || !slices.Equal(which, []int{123}) {
 		t.Errorf("candidates %v, %v", which, err)
+	}
+	// What mail programs search by name is in the index itself, but for what is
+	// too long for it.
+	which, err = w.index.ask(w.ctx, acct, nil, keptField("Subject"), slices.Sorted(maps.Keys(all)), func(int, []byte) {})
+	if err != nil || len(which) != 14 || slices.ContainsFunc(which, func(i int) bool { return i%50 != 7 }) {
+		t.Errorf("scanned for a subject: %v, %v", which, err)
 	}
 	// Two ideographs are a word.
 	if grams := queryGrams("請求"); len(grams) != 1 {
@@ -168,6 +174,10 @@ func TestCutExtract(t *testing.T) {
 	})
 	ids := slices.Sorted(maps.Keys(all))
 	for _, state := range []string{"marked", "indexed"} {
+		subject := Query{Where: InHeader, Field: "subject", Text: all["m00100"].Headers[0].Value}
+		if got := w.search(subject, ids); got[slices.Index(ids, "m00100")] != Yes {
+			t.Errorf("%s: its subject is not found", state)
+		}
 		got := w.search(Query{Where: InBody, Text: "quarkzipfel"}, ids)
 		for i, res := range got {
 			if (res == Yes) != (ids[i] == "m00100") {

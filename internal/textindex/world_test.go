@@ -219,10 +219,15 @@ func text(r *rand.Rand, words int) string {
 func generate(r *rand.Rand, prefix string, n int) map[string]*mime.Extract {
 	out := map[string]*mime.Extract{}
 	for i := range n {
+		to := fmt.Sprintf("%s@example.net", word(r))
+		if i%50 == 7 {
+			to = mime.Fold(text(r, 300)) // too long to be kept
+		}
 		out[fmt.Sprintf("%s%05d", prefix, i)] = &mime.Extract{
 			Headers: []mail.Header{
 				{Name: "subject", Value: mime.Fold(text(r, 1+r.IntN(6)))},
 				{Name: "from", Value: fmt.Sprintf("%s <%s@example.org>", word(r), word(r))},
+				{Name: "to", Value: to},
 				{Name: "date", Value: "mon, 7 feb 1994 21:52:25 -0800"},
 			},
 			Fields: "content-type: text/plain; name=" + word(r) + "\n",
