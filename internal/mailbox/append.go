@@ -41,9 +41,9 @@ const appendTries = 3
 // be stored and not read back its Blob is empty, and the bytes are brought when
 // somebody reads them.
 //
-// Where it stays open whether the provider has stored it (outcome_unknown, or
-// ctx has ended), the same bytes for the same mailbox are taken for another try
-// for a while, and are not stored twice.
+// Where it stays open whether the provider has stored it (outcome_unknown), or
+// ctx has ended, so that nobody learns of it, the same bytes for the same mailbox
+// are taken for another try for a while, and are not stored twice.
 func (s *Service) Append(ctx context.Context, in AppendInput, raw io.Reader, size int64) (*store.Message, error) {
 	in.Keywords = normalKeywords(in.Keywords)
 	for _, k := range in.Keywords {
@@ -72,19 +72,24 @@ func (s *Service) Append(ctx context.Context, in AppendInput, raw io.Reader, siz
 	}
 	defer source.Close()
 	w := &work{acct: acct, p: p, info: info}
-	told, err := s.appendOnce(ctx, w, in, box, source, size)
+	told, again, err := s.appendOnce(ctx, w, in, box, source, size)
 	if err != nil {
 		return nil, err
 	}
 	body := s.readBack(ctx, w, told.ProviderID)
-	return s.appended(ctx, w, in, box, told, body)
+	m, err := s.appended(ctx, w, in, box, told, body)
+	if err != nil || ctx.Err() != nil {
+		again() // nobody learns that it is done
+	}
+	return m, err
 }
 
 // appendOnce has the provider store the message, once however often it is asked.
-func (s *Service) appendOnce(ctx context.Context, w *work, in AppendInput, box *store.Mailbox, source io.ReadSeeker, size int64) (*mail.Message, error) {
+// again has the next append of the same bytes find this one.
+func (s *Service) appendOnce(ctx context.Context, w *work, in AppendInput, box *store.Mailbox, source io.ReadSeeker, size int64) (told *mail.Message, again func(), err error) {
 	h := sha256.New()
 	if n, err := io.Copy(h, source); err != nil || n != size {
-		return nil, short(n, size, err)
+		return nil, nil, short(n, size, err)
 	}
 	what := openAppend{in.Account, in.Mailbox, hex.EncodeToString(h.Sum(nil))}
 	req := &provider.AppendRequest{Call: write(w.acct), OperationID: in.Operation, Mailbox: box.ProviderID, ReceivedAt: in.Date, Size: size}
@@ -102,10 +107,10 @@ func (s *Service) appendOnce(ctx context.Context, w *work, in AppendInput, box *
 			req.Keywords = append(req.Keywords, k)
 		}
 	}
-	var err error
+	again = func() { s.appends.doubt(what, req.OperationID, s.now()) }
 	for range appendTries {
 		if _, err := source.Seek(0, io.SeekStart); err != nil {
-			return nil, fmt.Errorf("read the message: %w", err)
+			return nil, nil, fmt.Errorf("read the message: %w", err)
 		}
 		var resp *provider.AppendResponse
 		resp, err = w.p.Append(ctx, req, source)
@@ -114,17 +119,17 @@ func (s *Service) appendOnce(ctx context.Context, w *work, in AppendInput, box *
 		}
 		if err == nil {
 			s.appends.settled(what)
-			return &resp.Message, nil
+			return &resp.Message, again, nil
 		}
 		if mail.KindOf(err) != mail.KindOutcomeUnknown || ctx.Err() != nil {
 			break
 		}
 	}
 	if mail.KindOf(err) == mail.KindOutcomeUnknown || ctx.Err() != nil {
-		s.appends.doubt(what, req.OperationID, s.now())
+		again()
 		s.Touch(context.WithoutCancel(ctx), in.Account)
 	}
-	return nil, err
+	return nil, nil, err
 }
 
 // readBack reads the bytes that the provider has stored, and keeps them; nil

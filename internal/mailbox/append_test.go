@@ -162,13 +162,19 @@ func TestAppendOfAnySource(t *testing.T) {
 type losesCaller struct {
 	*memory.Provider
 	leave context.CancelFunc
+	// answers says that the answer still comes.
+	answers bool
 }
 
 func (p losesCaller) Append(ctx context.Context, req *provider.AppendRequest, raw io.Reader) (*provider.AppendResponse, error) {
-	if _, err := p.Provider.Append(ctx, req, raw); err != nil {
+	resp, err := p.Provider.Append(ctx, req, raw)
+	if err != nil {
 		return nil, err
 	}
 	p.leave()
+	if p.answers {
+		return resp, nil
+	}
 	return nil, mail.Errorf(mail.KindUnavailable, "append", "the caller gave up")
 }
 
@@ -199,19 +205,21 @@ func TestAppendIsStoredOnce(t *testing.T) {
 		if _, err := w.append("archive", letter("b")); err != nil || w.count("archive") != 3 {
 			t.Errorf("the same bytes on purpose: %v, %d messages", err, w.count("archive"))
 		}
-		// A caller who left does not know either.
-		ctx, cancel := context.WithCancel(w.ctx)
-		w.front = func(p provider.Provider) provider.Provider { return losesCaller{p.(*memory.Provider), cancel} }
-		in := AppendInput{Account: w.account, Mailbox: w.box("archive")}
-		raw := letter("c")
-		if _, err := w.svc.Append(ctx, in, bytes.NewReader(raw), int64(len(raw))); err == nil {
-			t.Error("a caller who left was told that it is done")
-		}
-		w.front = nil
-		_, err = w.svc.Append(w.ctx, in, bytes.NewReader(raw), int64(len(raw)))
-		w.must(err)
-		if n := w.count("archive"); n != 4 {
-			t.Errorf("%d messages, want 4", n)
+		// A caller who left does not know either, whatever the provider said.
+		for i, answers := range []bool{false, true} {
+			ctx, cancel := context.WithCancel(w.ctx)
+			w.front = func(p provider.Provider) provider.Provider { return losesCaller{p.(*memory.Provider), cancel, answers} }
+			in := AppendInput{Account: w.account, Mailbox: w.box("archive")}
+			raw := letter(fmt.Sprint("c", i))
+			if _, err := w.svc.Append(ctx, in, bytes.NewReader(raw), int64(len(raw))); (err == nil) != answers {
+				t.Errorf("a caller who left was told %v", err)
+			}
+			w.front = nil
+			m, err := w.svc.Append(w.ctx, in, bytes.NewReader(raw), int64(len(raw)))
+			w.must(err)
+			if n := w.count("archive"); n != 4+i || !bytes.Equal(w.served(m.ID), raw) || m.UIDs[w.box("archive")] == 0 {
+				t.Errorf("%d messages, want %d; UIDs %v", n, 4+i, m.UIDs)
+			}
 		}
 		w.rounds()
 		w.inStep()

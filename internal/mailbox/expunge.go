@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 
+	"github.com/postern-mail/postern/internal/journal"
 	"github.com/postern-mail/postern/plugins/sdk/mail"
 	"github.com/postern-mail/postern/plugins/sdk/provider"
 	"github.com/postern-mail/postern/store"
@@ -195,9 +196,7 @@ func (s *Service) purgeFrom(ctx context.Context, w *work, box *store.Mailbox) ([
 // mirror. It gives the errors of those of which the provider could not tell; one
 // that it does not know is none: the feeds tell of it.
 func (s *Service) lookAgain(ctx context.Context, w *work) (map[string]error, error) {
-	f := &feed{s: s, acct: w.acct, p: w.p, info: w.info, refetch: map[string]struct{}{}}
-	f.state.Complete = true
-	size := itemsPerTx(0)
+	size := itemsPerTx(1)
 	if most := w.info.Limits.FetchBatch; most > 0 {
 		size = min(size, most)
 	}
@@ -212,7 +211,17 @@ func (s *Service) lookAgain(ctx context.Context, w *work) (map[string]error, err
 		if err := w.p.Fetch(ctx, req, sink); err != nil {
 			return nil, err
 		}
-		if err := f.applyAs(ctx, sink.items, asOf, true); err != nil {
+		err := s.journal.Update(ctx, func(tx store.Tx, b *journal.Batch) error {
+			a := s.applier(tx, b, w.acct, asOf)
+			a.direct = true
+			for i := range sink.items {
+				if err := a.apply(&sink.items[i]); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
 			return nil, err
 		}
 	}
