@@ -49,6 +49,7 @@ type Box struct {
 	sequence uint64 // of the account, up to which the rows are
 	rows     []row
 	sets     sets
+	swept    int // how many sets there may be before the next sweep
 	validity uint32
 	next     uint32
 	modSeq   uint64

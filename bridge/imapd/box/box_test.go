@@ -432,6 +432,23 @@ func TestDeletedMailboxWakesWhoWaits(t *testing.T) {
 	}
 }
 
+// Keywords that come and go leave nothing behind.
+func TestSetsAreSwept(t *testing.T) {
+	w := newWorld(t)
+	w.fill(2)
+	b := w.open(inbox)
+	for i := range 3 * setsLeast {
+		u := store.UID{UID: 1, Message: fmt.Sprintf("m%031d", 0), Keywords: []string{fmt.Sprint("k", i)}, Size: 100}
+		b.apply(news{sequence: b.sequence, counted: true, rows: []store.UID{u}})
+	}
+	if n := len(b.sets); n > setsLeast {
+		t.Errorf("%d sets for two messages", n)
+	}
+	if got := b.Keywords(); !slices.Equal(got, []string{mail.Seen, fmt.Sprint("k", 3*setsLeast-1)}) {
+		t.Errorf("keywords %v", got)
+	}
+}
+
 func TestRefreshFindsSizes(t *testing.T) {
 	w := newWorld(t)
 	w.fill(pageRows + 10)

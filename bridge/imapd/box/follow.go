@@ -110,7 +110,7 @@ func (b *Box) read(ctx context.Context, thorough bool) (n news, err error) {
 			n.gap = "another life of the store"
 			return nil
 		}
-		if last-b.sequence > uint64(max(stepEvents, len(b.rows)/8)) {
+		if last-b.sequence > uint64(max(stepEvents, len(b.rows)/32)) {
 			n.gap = "too much at once"
 			return nil
 		}
@@ -236,6 +236,7 @@ func (b *Box) apply(n news) {
 	if b.log.newest != before {
 		b.wake()
 	}
+	b.sweep()
 }
 
 // remove takes out the rows of messages that are gone, or have other UIDs; the

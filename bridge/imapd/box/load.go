@@ -178,3 +178,20 @@ func (s sets) get(keywords []string) *set {
 	}
 	return shared
 }
+
+// setsLeast is how many sets are kept whether they are used or not.
+const setsLeast = 1024
+
+// sweep forgets sets that no message has any more, when there are many; the
+// caller holds the lock.
+func (b *Box) sweep() {
+	if len(b.sets) < max(setsLeast, b.swept) {
+		return
+	}
+	for key, s := range b.sets {
+		if s.rows == 0 {
+			delete(b.sets, key)
+		}
+	}
+	b.swept = 2 * len(b.sets)
+}

@@ -128,10 +128,12 @@ func TestDeletedMailboxEndsTheSession(t *testing.T) {
 	_, err := w.cloud.AddMailbox(ann, "", "Brief")
 	w.must(err)
 	w.sync()
-	c := w.client()
+	c, other := w.client(), w.client()
 	c.open("Brief")
-	w.must(c.s.Delete(t.Context(), "Brief"))
+	other.open("Brief")
+	w.must(other.s.Delete(t.Context(), "Brief"))
 	w.sync()
+	other.hears("") // it has left what it deleted
 	var over *Over
 	if err := c.s.Poll(t.Context(), true); !errors.As(err, &over) || over.Text != "The mailbox was deleted" {
 		t.Errorf("poll: %v", err)

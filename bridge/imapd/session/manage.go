@@ -24,10 +24,10 @@ func (s *Session) Create(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	if t.byName[foldInbox(name)] != nil {
+	if name = foldInbox(name); t.byName[name] != nil || name == inbox {
 		return withCode("ALREADYEXISTS", mail.Errorf(mail.KindConflict, "create mailbox", "There is a mailbox of that name"))
 	}
-	parent, leaf, err := s.above(ctx, t, foldInbox(name))
+	parent, leaf, err := s.above(ctx, t, name)
 	if err != nil {
 		return err
 	}
@@ -35,7 +35,7 @@ func (s *Session) Create(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	return s.made(ctx, m, foldInbox(name))
+	return s.made(ctx, m, name)
 }
 
 // above finds the mailbox above a name, and makes it where it is not there. It
@@ -104,6 +104,9 @@ func (s *Session) Delete(ctx context.Context, name string) error {
 	}
 	if err := s.server.opts.Mirror.DeleteMailbox(ctx, n.mailbox.ID); err != nil {
 		return err
+	}
+	if s.sel != nil && s.sel.mailbox.ID == n.mailbox.ID {
+		s.leave()
 	}
 	if n.mailbox.Subscription != store.Subscribed {
 		return nil

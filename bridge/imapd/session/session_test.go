@@ -29,7 +29,7 @@ func TestSelect(t *testing.T) {
 	w.deliver("inbox", "work", mail.Flagged)
 	c := w.client()
 	_, err := c.s.Select(t.Context(), "INBOX", false)
-	code(t, err, "NONEXISTENT") // nothing was listed yet
+	code(t, err, "UNAVAILABLE") // nothing was listed yet
 	w.sync()
 	sel := c.open("inbox")
 	want := &Selected{

@@ -119,6 +119,10 @@ func (t *tree) find(name string) (*node, error) {
 	if n := t.byName[foldInbox(name)]; n != nil {
 		return n, nil
 	}
+	if foldInbox(name) == inbox {
+		// Every account has one: the provider was not asked yet.
+		return nil, mail.Errorf(mail.KindUnavailable, "find mailbox", "The account is being read for the first time; try again in a moment")
+	}
 	return nil, mail.Errorf(mail.KindNotFound, "find mailbox", "There is no mailbox of that name")
 }
 
