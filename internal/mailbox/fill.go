@@ -28,9 +28,8 @@ const (
 	// before everything is listed anew.
 	fillEvents = 5000
 	// fillYield is how long an account rests while somebody waits for a message
-	// of it, fillRetry after a failure of which the provider did not say when it
-	// is over, fillAgain until messages that failed by
-	// themselves are tried again.
+	// of it, fillRetry after a failure whose end the provider did not tell,
+	// fillAgain until messages that failed by themselves are tried again.
 	fillYield = 200 * time.Millisecond
 	fillRetry = 30 * time.Second
 	fillAgain = 15 * time.Minute
@@ -61,6 +60,7 @@ type filling struct {
 	retry    time.Time
 	recent   bool // the list is of recent messages alone
 	gauged   int  // what the gauge holds of it
+	gone     bool // the account is not there
 }
 
 func newFill(now func() time.Time) *fill {
@@ -86,11 +86,13 @@ func (f *fill) touch(account string) {
 	f.signal()
 }
 
+// forget has an account looked at that may be gone, and be forgotten then.
 func (f *fill) forget(account string) {
 	f.mu.Lock()
-	defer f.mu.Unlock()
-	if x := f.of[account]; x != nil && !x.running {
-		delete(f.of, account)
+	x := f.of[account]
+	f.mu.Unlock()
+	if x != nil {
+		f.touch(account)
 	}
 }
 
@@ -130,6 +132,8 @@ func (f *fill) done(x *filling, after time.Duration, more bool) {
 	defer f.mu.Unlock()
 	x.running = false
 	switch {
+	case x.gone && !x.touched:
+		delete(f.of, x.account)
 	case more:
 		x.at = f.now().Add(after)
 	case x.touched:
@@ -168,7 +172,7 @@ func (s *Service) fillSome(ctx context.Context, x *filling) (after time.Duration
 		x.gauged = len(x.todo)
 	}()
 	acct, err := s.account(ctx, x.account)
-	if err != nil || !s.fills(ctx, acct) {
+	if x.gone = mail.KindOf(err) == mail.KindNotFound; err != nil || !s.fills(ctx, acct) {
 		x.listed, x.todo = false, nil
 		return 0, false
 	}

@@ -404,3 +404,30 @@ func (r refusing) Fetch(ctx context.Context, req *provider.FetchRequest, sink pr
 	}
 	return nil
 }
+
+// TestFillForgets: of an account that is gone nothing is left.
+func TestFillForgets(t *testing.T) {
+	w := newWorld(t, memory.Options{})
+	w.svc.opts.WantBodies = func(context.Context, string) bool { return true }
+	for i := range 2 * maxBodyBatch {
+		w.deliver(fmt.Sprint("letter ", i), memory.Delivery{})
+	}
+	w.rounds()
+	turn := func() *filling {
+		x, _ := w.svc.fill.take()
+		if x == nil {
+			t.Fatal("the account is not due")
+		}
+		after, more := w.svc.fillSome(w.ctx, x)
+		w.svc.fill.done(x, after, more)
+		return x
+	}
+	if x := turn(); len(x.todo) != maxBodyBatch || x.gauged != maxBodyBatch {
+		t.Fatalf("%d left, %d counted", len(x.todo), x.gauged)
+	}
+	w.must(w.store.Update(w.ctx, func(tx store.Tx) error { return tx.DeleteAccount(w.account) }))
+	w.svc.Forget(w.account)
+	if x := turn(); x.gauged != 0 || len(w.svc.fill.of) != 0 {
+		t.Errorf("%d counted, %d accounts", x.gauged, len(w.svc.fill.of))
+	}
+}
