@@ -132,6 +132,9 @@ func (s *Session) find(ctx context.Context, c *criterion) ([]hit, error) {
 		return nil, err
 	}
 	var found []hit
+	if len(rest) > 0 && len(rows) == 0 {
+		e.messages = make([]message, 0, len(s.sel.uids))
+	}
 	var m message // one for all: the test keeps it on the heap
 	for m = range every {
 		switch {
