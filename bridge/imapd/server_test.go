@@ -327,3 +327,30 @@ func TestDeletedMailbox(t *testing.T) {
 		})
 	}
 }
+
+// TestAppendCutShort: a message that did not come whole is no message.
+func TestAppendCutShort(t *testing.T) {
+	for name, tt := range map[string]struct {
+		text string
+		read bool // what is answered
+	}{
+		"client leaves":     {"a APPEND INBOX {1000+}\r\nSubject: half", false},
+		"argument is wrong": {"a APPEND INBOX (\\*) {15+}\r\nSubject: half\r\n\r\n", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			p := w.dial().login()
+			p.send(tt.text)
+			if tt.read {
+				p.says("a BAD", p.until("a "))
+			}
+			w.must(p.Close())
+			w.left(0)
+			list, err := w.cloud.Messages(ann)
+			w.must(err)
+			if len(list) != 0 {
+				t.Errorf("there are %d messages", len(list))
+			}
+		})
+	}
+}
