@@ -133,7 +133,7 @@ type Blob interface {
 
 // InMemory is a Blob that is whole in memory, as small ones may be.
 type InMemory interface {
-	// Bytes are all of it, and must not be changed. They stay valid.
+	// Bytes are all of it, and must not be changed; Close ends them.
 	Bytes() []byte
 }
 

@@ -77,8 +77,8 @@ type Blobs struct {
 	enc   *zstd.Encoder
 	dec   *zstd.Decoder
 	packs *packs
-	// rooms are *room.
-	rooms sync.Pool
+	// rooms are *room, smalls *smallBlob.
+	rooms, smalls sync.Pool
 
 	// keeping is held while a blob that must stay gets its mark and its place,
 	// for reading, and while it is looked whether one may go, for writing.

@@ -65,6 +65,10 @@ func (b *Blobs) squeeze(dst, plain []byte) []byte {
 	return append(append(dst[:0], 0), plain...)
 }
 
+// spare is how much more room than it needs lets the decompressor write in
+// steps of its own.
+const spare = 32
+
 func (b *Blobs) unsqueeze(dst, data []byte) ([]byte, error) {
 	if len(data) == 0 {
 		return nil, store.ErrDamaged

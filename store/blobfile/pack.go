@@ -318,11 +318,13 @@ func (p *packs) openAt(ctx context.Context, n table.BlobName, k *seal.DataKey, p
 		if room.opened, err = k.Open(room.opened[:0], sealed, packAAD(n)); err != nil {
 			return nil, torn("it does not open")
 		}
-		plain, err := p.blobs.unsqueeze(make([]byte, 0, min(place.Size, smallSize)), room.opened)
-		if err != nil || len(plain) != int(place.Size) {
+		blob := p.blobs.small()
+		blob.all, err = p.blobs.unsqueeze(slices.Grow(blob.all[:0], int(min(place.Size, smallSize))+spare), room.opened)
+		if err != nil || len(blob.all) != int(place.Size) {
 			return nil, torn("it is not what it was")
 		}
-		return smallBlob{bytes.NewReader(plain), plain}, nil
+		blob.Reset(blob.all)
+		return blob, nil
 	}
 }
 
@@ -349,17 +351,34 @@ func (p *packs) read(place table.Place, dst []byte) ([]byte, error) {
 	}
 }
 
-// smallBlob is a blob in memory.
+// smallBlob is a blob in memory. Closed, it is empty, and its memory another's.
 type smallBlob struct {
-	*bytes.Reader
-	all []byte
+	bytes.Reader
+	blobs *Blobs
+	all   []byte
 }
 
-// Close has nothing to do.
-func (smallBlob) Close() error { return nil }
+func (b *Blobs) small() *smallBlob {
+	if s, ok := b.smalls.Get().(*smallBlob); ok {
+		s.blobs = b
+		return s
+	}
+	return &smallBlob{blobs: b}
+}
+
+// Close gives the memory back.
+func (s *smallBlob) Close() error {
+	if b := s.blobs; b != nil {
+		s.blobs = nil
+		s.Reset(nil)
+		b.smalls.Put(&smallBlob{all: s.all})
+		s.all = nil
+	}
+	return nil
+}
 
 // Bytes is the blob as a whole (store.InMemory).
-func (b smallBlob) Bytes() []byte { return b.all }
+func (s *smallBlob) Bytes() []byte { return s.all }
 
 type updater = func(ctx context.Context, fn func(*table.Tx) error) error
 

@@ -56,7 +56,7 @@ func (f *fileBlob) chunk(number int) ([]byte, error) {
 	if last {
 		want = f.size - int64(number)*chunkSize
 	}
-	plain, err := f.blobs.unsqueeze(slices.Grow(f.plain[:0], int(want)), room.opened)
+	plain, err := f.blobs.unsqueeze(slices.Grow(f.plain[:0], int(want)+spare), room.opened)
 	if err != nil {
 		return nil, fmt.Errorf("chunk %d: %w", number, err)
 	}

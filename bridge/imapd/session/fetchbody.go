@@ -73,7 +73,6 @@ func (f *fetcher) open(ctx context.Context, m *message, r *record, fetch bool) *
 	b := &body{blob: blob, size: blob.Size()}
 	if whole, ok := blob.(store.InMemory); ok {
 		b.data = whole.Bytes()
-		b.close()
 	} else if b.size <= smallBody {
 		b.data = make([]byte, b.size)
 		if _, err := blob.ReadAt(b.data, 0); err != nil && !errors.Is(err, io.EOF) {
