@@ -34,6 +34,7 @@ func TestBadCommands(t *testing.T) {
 		"line feeds":        "C: EHLO x\\nNOOP\\nNOOP\nS: 250\nS: 250\nS: 250",
 		"not implemented":   "C: EHLO x\nS: 250\nC: EXPN x\nS: 502\nC: HELP\nS: 502\nC: TURN\nS: 502\nC: VRFY x\nS: 252",
 		"unknown parameter": "C: EHLO x\nS: 250\nC: AUTH PLAIN AGFubkBleGFtcGxlLmNvbQBhcHAtcGFzc3dvcmQ=\nS: 235\nC: MAIL FROM:<ann@example.com> X=Y\nS: 500 5.5.4\nC: MAIL FROM:<ann@example.com> BODY=BINARYMIME\nS: 504 5.5.4\nC: MAIL FROM:ann@example.com\nS: 250",
+		"for nothing":       "C: " + strings.Repeat(`NOOP\r\n`, 5000) + "NOOP\n" + strings.Repeat("S: 250\n", 5000) + "S: 421 4.7.0\nS!",
 		"after QUIT":        "C: QUIT\\r\\nEHLO x\\r\\nMAIL FROM:<a@b>\nS: 221\nS!",
 	} {
 		t.Run(name, func(t *testing.T) {

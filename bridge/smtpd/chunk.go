@@ -50,7 +50,7 @@ func (c *conn) announce(text, arg string) error {
 		return nil
 	}
 	c.chunks.left, c.chunks.now, c.chunks.last, c.chunks.asked = size, size, len(args) == 2, true
-	c.mode = modeChunk
+	c.mode, c.idle = modeChunk, 0
 	c.pending = []byte(text + "\r\n")
 	return nil
 }

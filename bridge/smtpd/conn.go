@@ -7,6 +7,8 @@ import (
 	"errors"
 	"io"
 	"net"
+	"regexp"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -45,6 +47,7 @@ type conn struct {
 	helo     string
 	end      bool // once the answer that comes now is written
 	long     int  // lines that were too long
+	idle     int  // commands since the last one that was for a message
 
 	pending []byte // of a command, for the library to read
 	mode    mode
@@ -65,6 +68,9 @@ const (
 	modeChunk        // a chunk of one
 )
 
+// sizeOf finds what MAIL announces.
+var sizeOf = regexp.MustCompile(`(?i) SIZE=([0-9]+)( |$)`)
+
 // times are how long to wait (RFC 5321, 4.5.3.2): for a command, before and
 // after the login, for some bytes of a message, for all of it, for the client to
 // read, and for TLS to begin.
@@ -77,6 +83,9 @@ const (
 	// room for what extensions add), maxAuth one that authenticates (RFC 4954, 4.3).
 	maxCommand = 2048
 	maxAuth    = 12288
+	// maxIdle bounds the commands without a message: a program that asks whether
+	// the connection is still there does so for days.
+	maxIdle = 5000
 	// maxChunk is how long a chunk that is not taken may be and still be read.
 	maxChunk = 1 << 30
 )
@@ -269,6 +278,9 @@ func (c *conn) take(line []byte) error {
 		return nil
 	}
 	verb, arg, _ := strings.Cut(text, " ")
+	if c.idle++; c.idle > maxIdle {
+		return c.bye("421 4.7.0 Too many commands for nothing")
+	}
 	switch verb = strings.ToUpper(verb); verb {
 	case "EHLO", "HELO":
 		c.hello, c.helo = false, arg
@@ -283,6 +295,14 @@ func (c *conn) take(line []byte) error {
 	case "BDAT":
 		return c.announce(text, arg)
 	case "QUIT", "NOOP", "VRFY", "HELP":
+	case "MAIL":
+		// The library reads a size of 32 bits, and RFC 1870, 4, has twenty digits.
+		if m := sizeOf.FindStringSubmatch(text); c.authed && m != nil {
+			if n, err := strconv.ParseUint(m[1], 10, 64); err != nil || n > uint64(c.limit()) {
+				return c.say(replyLine(errSize))
+			}
+		}
+		fallthrough
 	default:
 		if c.hello && len(verb) == 4 {
 			return c.say("503 5.5.1 EHLO first")
@@ -374,6 +394,9 @@ func (c *conn) answered(code string) {
 	}
 	if code[3] == ' ' {
 		c.chunks.answered(code)
+	}
+	if code == "354 " {
+		c.idle = 0
 	}
 }
 

@@ -36,6 +36,7 @@ func (s *session) Data(r io.Reader) error {
 		s.s.log.InfoContext(s.ctx, "message refused", "account", l.Account, "size", l.Size, "recipients", len(l.Recipients), "error", err)
 		return s.answer(reply(err))
 	}
+	s.s.log.InfoContext(s.ctx, "message taken", "account", l.Account, "submission", sub.ID, "size", l.Size, "recipients", len(l.Recipients))
 	return s.answer(answer(250, enhanced{2, 0, 0}, "OK: queued as %s", sub.ID))
 }
 

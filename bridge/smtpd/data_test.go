@@ -143,7 +143,7 @@ func TestBrokenOff(t *testing.T) {
 func TestTooLarge(t *testing.T) {
 	w := newWorld(t, func(s *setup) { s.limit = 100_000 })
 	p := login(t, w)
-	p.play("C: MAIL FROM:<ann@example.com> SIZE=100001\nS: 552 5.3.4\nC: MAIL FROM:<ann@example.com> SIZE=99999999999\nS: 501\n" + envelope + "C: DATA\nS: 354")
+	p.play("C: MAIL FROM:<ann@example.com> SIZE=100001\nS: 552 5.3.4\nC: MAIL FROM:<ann@example.com> SIZE=99999999999\nS: 552 5.3.4\nC: MAIL FROM:<ann@example.com> SIZE=99999999999999999999999 BODY=8BITMIME\nS: 552 5.3.4\n" + envelope + "C: DATA\nS: 354")
 	p.send(headed("large", strings.Repeat("x\r\n", 1_000_000)) + ".\r\n")
 	p.play("S: 552 5.3.4")
 	if got := submitted(p, ann, []string{"<bob@example.com>"}, headed("fits", strings.Repeat("x", 99_000)+"\r\n")); !strings.HasPrefix(got, "250") {

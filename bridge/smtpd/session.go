@@ -75,7 +75,7 @@ func (s *session) login(mech, user, secret string, bearer bool) *smtp.SMTPError 
 	}
 	limit, err := s.s.opts.Submissions.Limit(s.ctx, who.Account)
 	if err != nil {
-		return reply(err)
+		return loginReply(err)
 	}
 	if !s.s.join(who.Account) {
 		s.c.end = true
