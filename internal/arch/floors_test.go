@@ -41,6 +41,7 @@ var packages = map[string]pkg{
 	"plugins/sdk/settings":            {floor: 2, imports: []string{"plugins/sdk/provider"}},
 	"plugins/sdk/session":             {floor: 2, imports: []string{"plugins/sdk/provider"}},
 	"internal/powercut":               {floor: 2},
+	"internal/plainmail":              {floor: 2},
 
 	// 3: what keeps, carries and hosts.
 	"store/record":        {floor: 3, imports: []string{"internal/event", "plugins/sdk/mail", "store", "store/record/recordpb"}},
@@ -50,7 +51,7 @@ var packages = map[string]pkg{
 	"internal/journal":    {floor: 3, imports: []string{"internal/event", "store"}, tests: []string{"internal/seal", "store/bolt"}},
 	"internal/outbox":     {floor: 3, imports: []string{"plugins/sdk/mail", "store"}, tests: []string{"internal/event", "internal/seal", "store/bolt"}},
 	"internal/pluginhost": {floor: 3, imports: []string{"plugins/sdk/mail", "plugins/sdk/provider"}},
-	"internal/textindex":  {floor: 3, imports: []string{"internal/mime", "store"}, tests: []string{"internal/seal", "plugins/sdk/mail", "store/bolt"}},
+	"internal/textindex":  {floor: 3, imports: []string{"internal/mime", "store"}, tests: []string{"internal/plainmail", "internal/seal", "plugins/sdk/mail", "store/bolt"}},
 	"internal/access":     {floor: 3, imports: []string{"plugins/sdk/mail", "store"}, tests: []string{"internal/seal", "store/bolt"}},
 	"internal/localca":    {floor: 3, imports: []string{"store"}, tests: []string{"internal/seal", "store/bolt"}},
 
@@ -125,7 +126,7 @@ var packages = map[string]pkg{
 	"cmd/postern-provider-outlook": {floor: 8, imports: []string{"plugins/outlook", "plugins/sdk/provider"}},
 	"cmd/postern-sandbox":          {floor: 8, imports: []string{"internal/sandbox/program"}},
 	"internal/arch":                {floor: 8},
-	"internal/e2e":                 {floor: 8, tests: []string{"internal/event", "internal/sandbox", "internal/sandbox/cloud", "internal/sandbox/google/gmail", "internal/sandbox/microsoft/graph", "internal/sandbox/traffic", "plugins/sdk/mail", "plugins/sdk/provider", "plugins/sdk/providertest/memory"}}, // drives the programs from outside
+	"internal/e2e":                 {floor: 8, tests: []string{"internal/event", "internal/plainmail", "internal/sandbox", "internal/sandbox/cloud", "internal/sandbox/google/gmail", "internal/sandbox/microsoft/graph", "internal/sandbox/traffic", "plugins/sdk/mail", "plugins/sdk/provider", "plugins/sdk/providertest/memory"}}, // drives the programs from outside
 	"internal/testrun":             {floor: 8},
 	"internal/fuzzrun":             {floor: 8},
 	"internal/mailclients":         {floor: 8},
