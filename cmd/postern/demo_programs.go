@@ -70,7 +70,8 @@ func (d *demo) makePasswords(ctx context.Context) error {
 			if p.Name != demoPassword {
 				continue
 			}
-			if err := d.client.do(ctx, `mutation($id: ID!) { revokeAppPassword(id: $id) }`, map[string]any{"id": p.ID}, nil); err != nil {
+			var revoked struct{ RevokeAppPassword string }
+			if err := d.client.do(ctx, `mutation($id: ID!) { revokeAppPassword(id: $id) }`, map[string]any{"id": p.ID}, &revoked); err != nil {
 				return fmt.Errorf("revoke app password: %w", err)
 			}
 		}

@@ -92,6 +92,9 @@ func New(s store.Store, opts Options) *Access {
 		uses: uses{clock: opts.Now, m: map[string]time.Time{}}, read: map[string]bool{},
 		logins: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "postern_logins_total", Help: "Logins of mail programs, by outcome."}, []string{"outcome"})}
+	for _, outcome := range []string{"ok", "wrong", "locked", string(mail.KindGrantExpired)} {
+		a.logins.WithLabelValues(outcome) // 0, and not absent
+	}
 	if opts.Registerer != nil {
 		opts.Registerer.MustRegister(a.logins)
 	}

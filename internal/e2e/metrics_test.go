@@ -99,7 +99,7 @@ var movedElsewhere = map[string]string{
 func TestEveryMetricMoves(t *testing.T) {
 	t.Parallel()
 	d := startDemo(t)
-	g, _, s := d.own(t, func(string, settings) {})
+	g, _, s := d.own(t, func(_ string, s settings) { s.section("smtp")["max_connections"] = smtpConnections })
 	m := &meter{d: g, listed: readmeMetrics(t), moved: map[string]bool{}}
 	m.look()
 	account := g.join(ada)
@@ -108,6 +108,7 @@ func TestEveryMetricMoves(t *testing.T) {
 	}
 	d.moveDelivery(t, g, m, account)
 	moveProvider(t, d, g, m, account, sync)
+	movePrograms(t, d, g, m, s, account)
 	movePlugin(t, g, m, s)
 
 	// GraphQL: a stream that is open.

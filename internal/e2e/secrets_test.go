@@ -134,6 +134,13 @@ func TestNothingLeaks(t *testing.T) {
 	secrets := d.settings(t.TempDir()).section("providers", "outlook", "settings")
 	m["the client secret"] = []byte(secrets["client_secret"].(string))
 	m["the API key"] = []byte(d.info.APIKey)
+	programs := openDoors(t, d)
+	m["an app password"] = []byte(programs.logins[ada].Password)
+	m["an app password without dashes"] = bytes.ReplaceAll(m["an app password"], []byte("-"), nil)
+	for _, secret := range []string{programs.logins[ada].Password, m.word("a wrong password")} {
+		_, _ = programs.login(ada, secret)
+		_ = programs.submit(ada, secret)
+	}
 	masterKey, err := os.ReadFile(filepath.Join(d.dir, "master.key"))
 	if err != nil {
 		t.Fatal(err)

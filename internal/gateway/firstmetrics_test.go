@@ -29,6 +29,7 @@ func TestMetricsBeforeFirstUse(t *testing.T) {
 		`postern_provider_throttled_total{instance="x"} 0`,
 		`postern_plugin_restarts_total{instance="x"} 0`,
 		`postern_plugin_up{instance="x"} 0`,
+		`postern_logins_total{outcome="wrong"} 0`,
 	} {
 		if !strings.Contains(w.Body.String(), "\n"+series+"\n") {
 			t.Errorf("there is no %s", series)
