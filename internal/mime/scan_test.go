@@ -353,7 +353,11 @@ func corpus(t testing.TB) map[string]string {
 
 // TestScanCorpus: every real message has rows that a strict client can read.
 func TestScanCorpus(t *testing.T) {
-	for name, raw := range corpus(t) {
+	raws := corpus(t)
+	if len(raws) == 0 {
+		t.Skip("no corpus of mail: ../shared is absent")
+	}
+	for name, raw := range raws {
 		s := scan(t, raw)
 		if err := checkRows(s.Rows, raw); err != nil {
 			t.Errorf("%s: %v", name, err)
