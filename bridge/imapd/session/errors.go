@@ -79,6 +79,12 @@ func (c coded) Unwrap() error { return c.error }
 // withCode gives an error a response code of its own.
 func withCode(code string, err error) error { return coded{err, code} }
 
+// worded is an error whose own words say more than those of the table: at a
+// login, what its owner can do about it.
+type worded struct{ error }
+
+func (w worded) Unwrap() error { return w.error }
+
 // Answer is what a failed command is answered.
 func Answer(err error) *Tagged {
 	if err == nil {
@@ -100,7 +106,8 @@ func Answer(err error) *Tagged {
 		row = codes[mail.KindInternal]
 	}
 	t := &Tagged{Status: No, Code: row.code, Text: row.text}
-	if t.Text == "" {
+	var own worded
+	if t.Text == "" || errors.As(err, &own) && t.Code != codes[mail.KindInternal].code {
 		var e *mail.Error
 		errors.As(err, &e)
 		t.Text = line(e.Message)

@@ -173,7 +173,7 @@ func (s *Session) Login(ctx context.Context, mechanism, user, secret string) err
 		Remote: s.info.Remote, Client: s.client["name"],
 	})
 	if err != nil {
-		return err
+		return worded{err}
 	}
 	s.account, s.principal = p.Account, p
 	return nil
