@@ -12,7 +12,7 @@
 //
 // How it fails. Where the journal has a gap (it was trimmed, or so much
 // happened that reading it is no better), or the counts differ, the table is
-// read anew and compared. A mailbox that is gone, or has no UIDs yet, is an
+// read anew and compared; it is what counts. A mailbox that is gone, or has no UIDs yet, is an
 // error of CatchUp; rows that are there stay as they were.
 //
 // Where to start: Set.Open, Box.Snapshot and Box.Since, then follow.go.
@@ -49,7 +49,8 @@ type Box struct {
 	sequence uint64 // of the account, up to which the rows are
 	rows     []row
 	sets     sets
-	swept    int // how many sets there may be before the next sweep
+	off      int64 // what the store counts more than there is; 0 unless it is damaged
+	swept    int   // how many sets there may be before the next sweep
 	validity uint32
 	next     uint32
 	modSeq   uint64

@@ -432,6 +432,22 @@ func TestDeletedMailboxWakesWhoWaits(t *testing.T) {
 	}
 }
 
+// A Box that has lost a row finds out by the count.
+func TestCountsAreCompared(t *testing.T) {
+	w := newWorld(t)
+	w.fill(10)
+	b := newBox(w.set, inbox)
+	b.stale.Store(true)
+	w.must(b.CatchUp(w.ctx()))
+	b.rows = slices.Delete(b.rows, 3, 4)
+	w.put("m-one", []string{inbox})
+	b.stale.Store(true)
+	w.same(b)
+	if b.off != 0 {
+		t.Errorf("off by %d", b.off)
+	}
+}
+
 // Keywords that come and go leave nothing behind.
 func TestSetsAreSwept(t *testing.T) {
 	w := newWorld(t)

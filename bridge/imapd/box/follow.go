@@ -2,7 +2,6 @@ package box
 
 import (
 	"context"
-	"fmt"
 	"slices"
 
 	"github.com/postern-mail/postern/internal/event"
@@ -43,26 +42,33 @@ func (b *Box) catchUp(ctx context.Context) error {
 		}
 		thorough = true
 	}
-	for again := range 3 {
+	for range 3 {
 		n, err := b.read(ctx, thorough)
 		if err != nil {
 			return err
 		}
 		if n.gap == "" {
 			b.apply(n)
-			if !n.counted || int64(len(b.rows)) == n.total { // rows are written under step alone
+			off := n.total - int64(len(b.rows)) // rows are written under step alone
+			switch {
+			case !n.counted || off == b.off:
+				return nil
+			case thorough:
+				// The table was read anew, and is what UIDs are: it is served.
+				b.off = off
+				b.set.log.ErrorContext(ctx, "the count of a mailbox is not that of its messages", "mailbox", b.mailbox, "count", n.total, "messages", len(b.rows))
 				return nil
 			}
 			n.gap = "count"
 		}
 		// After a load there is no gap but one that opened meanwhile.
-		b.set.log.InfoContext(ctx, "mailbox index read anew", "mailbox", b.mailbox, "reason", n.gap, "try", again)
+		b.set.log.InfoContext(ctx, "mailbox index read anew", "mailbox", b.mailbox, "reason", n.gap)
 		if err := b.load(ctx); err != nil {
 			return err
 		}
 		thorough = true
 	}
-	return fmt.Errorf("index mailbox %s: the store's count and its UID table do not agree", b.mailbox)
+	return mail.Errorf(mail.KindUnavailable, "index mailbox", "The mailbox changes faster than it can be read; try again in a moment")
 }
 
 // news is what one transaction of the store told.

@@ -133,6 +133,8 @@ func TestManageMailboxes(t *testing.T) {
 	}
 	code(t, c.s.Create(ctx, "One"), "ALREADYEXISTS")
 	code(t, c.s.Create(ctx, "inbox"), "ALREADYEXISTS")
+	w.cloud.FailNext("create mailbox", mail.KindConflict) // to the provider "ONE" is "One"
+	code(t, c.s.Create(ctx, "ONE"), "ALREADYEXISTS")
 	code(t, c.s.Create(ctx, "a//b"), "CANNOT")
 	code(t, c.s.Create(ctx, ""), "CANNOT")
 	code(t, c.s.Delete(ctx, "One"), "HASCHILDREN")

@@ -33,7 +33,7 @@ func (s *Session) Create(ctx context.Context, name string) error {
 	}
 	m, err := s.server.opts.Mirror.CreateMailbox(ctx, s.account, parent, leaf)
 	if err != nil {
-		return err
+		return taken(err)
 	}
 	return s.made(ctx, m, name)
 }
@@ -147,6 +147,15 @@ func (s *Session) Rename(ctx context.Context, name, to string) error {
 		place = &parent
 	}
 	_, err = s.server.opts.Mirror.RenameMailbox(ctx, n.mailbox.ID, leaf, place)
+	return taken(err)
+}
+
+// taken says that there is such a mailbox where the provider says so, to whom
+// names that we tell apart may be the same.
+func taken(err error) error {
+	if mail.KindOf(err) == mail.KindConflict {
+		return withCode("ALREADYEXISTS", err)
+	}
 	return err
 }
 
