@@ -22,7 +22,6 @@ package session
 
 import (
 	"context"
-	"io"
 	"log/slog"
 	"net/netip"
 	"time"
@@ -143,8 +142,6 @@ type Session struct {
 	account   string
 	principal *access.Principal
 	sel       *selected
-	// stop ends telling the mirror that somebody waits for this account.
-	stop func()
 	// saved are the UIDs of SEARCH RETURN (SAVE), sorted (RFC 9051, 6.4.4.1).
 	saved []uint32
 }
@@ -182,7 +179,7 @@ func (s *Session) Login(ctx context.Context, mechanism, user, secret string) err
 // Close ends the session.
 func (s *Session) Close() { s.leave() }
 
-// errReadOnly is the answer to every change by who may only read.
+// mayWrite answers why the client may not change anything, nil where it may.
 func (s *Session) mayWrite() error {
 	if s.principal == nil || s.principal.ReadOnly {
 		return mail.Errorf(mail.KindForbidden, "change mail", "This password may read and not change anything")
@@ -274,5 +271,3 @@ type Namespaces struct {
 
 // Namespace answers NAMESPACE.
 func (s *Session) Namespace() Namespaces { return Namespaces{"", Delimiter} }
-
-var _ io.Reader
