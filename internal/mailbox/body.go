@@ -92,10 +92,14 @@ type rawSink struct {
 	tags map[string]string
 	told func(id string, err error) error
 	gone bool
-	// gathers: bodies are kept at the end, and not one by one.
+	// gathers: bodies are kept some at a time, and not one by one.
 	gathers bool
 	bodies  []body
+	size    int // of what is derived of them
 }
+
+// maxGathered is how much is derived of bodies that are kept in one transaction.
+const maxGathered = 1 << 20
 
 func (k *rawSink) Message(*mail.Message) error {
 	return mail.Errorf(mail.KindInternal, "fetch raw message", "the provider answered with metadata")
@@ -113,7 +117,7 @@ func (k *rawSink) Raw(providerID, contentTag string, r io.Reader) error {
 	}
 	id := MessageID(k.account, providerID)
 	k.bodies = append(k.bodies, body{id: id, before: k.tags[id], arrived: *got})
-	if k.gathers {
+	if k.size += got.derived.size(); k.gathers && k.size < maxGathered {
 		return nil
 	}
 	return k.keep()
@@ -122,7 +126,7 @@ func (k *rawSink) Raw(providerID, contentTag string, r io.Reader) error {
 // keep keeps what was gathered.
 func (k *rawSink) keep() error {
 	bodies := k.bodies
-	k.bodies = nil
+	k.bodies, k.size = nil, 0
 	if len(bodies) == 0 {
 		return nil
 	}
@@ -176,6 +180,7 @@ func (s *Service) keepOne(tx store.Tx, batch *journal.Batch, b *body) error {
 	if m.ContentTag != b.before && m.ContentTag != b.tag {
 		return nil
 	}
+	same := m.Blob == b.ref.Digest
 	changed := m.Blob != "" && m.Blob != b.ref.Digest || m.Size != 0 && m.Size != b.ref.Size
 	m.Blob, m.Size = b.ref.Digest, b.ref.Size
 	if b.tag != "" {
@@ -194,6 +199,12 @@ func (s *Service) keepOne(tx store.Tx, batch *journal.Batch, b *body) error {
 	}
 	if changed {
 		if err := tx.RenewUIDs(m.ID, m.ModSeq); err != nil {
+			return err
+		}
+	}
+	if same {
+		// The bytes had been evicted; what is derived of them had not.
+		if whole, err := hydrated(tx, m); whole || err != nil {
 			return err
 		}
 	}

@@ -17,6 +17,8 @@ type derived struct {
 	rows, header, extract []byte
 }
 
+func (d *derived) size() int { return len(d.rows) + len(d.header) + len(d.extract) }
+
 // derive looks through a blob. It is ErrNotFound where that is not here.
 func (s *Service) derive(ctx context.Context, account, digest string) (*derived, error) {
 	blob, err := s.store.Blobs().Open(ctx, account, digest)

@@ -178,6 +178,13 @@ func TestRowsOutliveBodies(t *testing.T) {
 	if now, header, text := w.derived(id); !bytes.Equal(now, before) || len(header) == 0 || len(text) == 0 || front.fetches != 1 {
 		t.Errorf("after the bytes were evicted: rows %q, %d fetches", now, front.fetches)
 	}
+	kept := 0
+	w.svc.opts.Hydrated = func(*store.Message) { kept++ }
+	if w.raw(pid); kept != 0 || front.fetches != 2 {
+		t.Errorf("the same bytes came again: derived anew %d times, %d fetches", kept, front.fetches)
+	}
+	_, err = w.store.Blobs().Trim(w.ctx, 0)
+	w.must(err)
 	front.other = true
 	raw := w.raw(pid)
 	rows, err := w.svc.Rows(w.ctx, id)
