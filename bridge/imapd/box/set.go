@@ -3,6 +3,8 @@ package box
 import (
 	"context"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -138,4 +140,17 @@ func (s *Set) release(b *Box) {
 			delete(s.boxes, b.mailbox)
 		}
 	})
+}
+
+// Size is how many Boxes there are, and how many messages they hold.
+func (s *Set) Size() (boxes, messages int) {
+	s.mu.Lock()
+	all := slices.Collect(maps.Values(s.boxes))
+	s.mu.Unlock()
+	for _, b := range all {
+		b.mu.RLock()
+		messages += len(b.rows)
+		b.mu.RUnlock()
+	}
+	return len(all), messages
 }

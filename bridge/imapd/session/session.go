@@ -73,7 +73,7 @@ type Options struct {
 	ExpungeTo   ExpungeTo
 	Log         *slog.Logger
 	Now         func() time.Time
-	Registerer  prometheus.Registerer
+	Registerer  prometheus.Registerer // nil keeps the metrics unregistered
 	// AppendLimit is the size of the largest message that APPEND takes, 0 for
 	// 150 MiB.
 	AppendLimit int64
@@ -103,8 +103,9 @@ func New(opts Options) (*Server, error) {
 	if opts.AppendLimit == 0 {
 		opts.AppendLimit = 150 << 20
 	}
-	return &Server{opts: opts, log: opts.Log,
-		boxes: box.NewSet(box.Options{Store: opts.Store, Bus: opts.Bus, Log: opts.Log, Keep: opts.KeepBox})}, nil
+	s := &Server{opts: opts, log: opts.Log,
+		boxes: box.NewSet(box.Options{Store: opts.Store, Bus: opts.Bus, Log: opts.Log, Keep: opts.KeepBox})}
+	return s, s.register(opts.Registerer)
 }
 
 // Close ends what follows the journal for the sessions.
