@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strconv"
 )
 
 // DataKey seals records. It is safe for use by several goroutines.
@@ -69,9 +70,10 @@ func (k *DataKey) Derive(label string) (*DataKey, error) {
 // name for what must not stand in an index as it is.
 func (k *DataKey) MAC(parts ...string) [20]byte {
 	h := hmac.New(sha256.New, k.key[:])
+	var b []byte
 	for _, p := range parts {
-		_, _ = fmt.Fprintf(h, "%d:", len(p))
-		_, _ = io.WriteString(h, p)
+		b = append(strconv.AppendInt(b[:0], int64(len(p)), 10), ':')
+		_, _ = h.Write(append(b, p...)) // a hash takes everything
 	}
 	return [20]byte(h.Sum(nil)[:20])
 }

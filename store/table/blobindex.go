@@ -55,9 +55,36 @@ func (tx *Tx) BlobKey(account string) (uint64, *seal.DataKey, error) {
 	if err != nil {
 		return 0, nil, err
 	}
+	// The life is the account's present one, so its key is what it ever was.
+	if k := tx.t.keyOf(l); k != nil {
+		return l, k, nil
+	}
 	k, err := tx.dataKey(l)
+	if err == nil {
+		tx.t.keepKey(l, k)
+	}
 	return l, k, err
 }
+
+// keyOf and keepKey remember the keys of lives for those who know that a life
+// goes on: each blob that is opened asks for one.
+func (t *Tables) keyOf(l uint64) *seal.DataKey {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.living[l]
+}
+
+func (t *Tables) keepKey(l uint64, k *seal.DataKey) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.living == nil || len(t.living) >= maxLiving {
+		t.living = map[uint64]*seal.DataKey{}
+	}
+	t.living[l] = k
+}
+
+// maxLiving bounds what keepKey remembers.
+const maxLiving = 1000
 
 // BlobPlace finds a small blob.
 func (tx *Tx) BlobPlace(n BlobName) (Place, error) {

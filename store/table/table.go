@@ -64,6 +64,8 @@ type Tables struct {
 	// opened caches data keys by their wrapped form, so that no transaction
 	// that is rolled back can leave a wrong one behind.
 	opened map[string]*seal.DataKey
+	// living caches those of the lives whose blobs are being read.
+	living map[uint64]*seal.DataKey
 	// days are the keys derived from own, by day.
 	days map[uint64]*seal.DataKey
 }

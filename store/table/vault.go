@@ -88,6 +88,7 @@ func (tx *Tx) endLife(account string, l uint64) error {
 		tx.AfterCommit(func() {
 			tx.t.mu.Lock()
 			delete(tx.t.opened, cached)
+			delete(tx.t.living, l)
 			tx.t.mu.Unlock()
 		})
 	}

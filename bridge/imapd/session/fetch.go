@@ -13,10 +13,12 @@ import (
 )
 
 // fetchBatch is how many messages are looked up in one transaction, and marked
-// as read by one call of the provider; hydrateBatch is how many are brought
+// as read by one call of the provider; bodyBatch is that for who wants bodies,
+// and may be slow to take them; hydrateBatch is how many are brought
 // from the provider before the client is told of them.
 const (
 	fetchBatch   = 200
+	bodyBatch    = 60
 	hydrateBatch = 20
 )
 
@@ -88,9 +90,13 @@ type fetcher struct {
 
 // run tells of the messages, some at a time.
 func (f *fetcher) run(ctx context.Context, messages iter.Seq[message]) error {
-	batch := make([]message, 0, fetchBatch)
+	size := fetchBatch
+	if f.needs&needBytes != 0 {
+		size = bodyBatch
+	}
+	batch := make([]message, 0, size)
 	for m := range messages {
-		if batch = append(batch, m); len(batch) < fetchBatch {
+		if batch = append(batch, m); len(batch) < size {
 			continue
 		}
 		if err := f.batch(ctx, batch); err != nil {

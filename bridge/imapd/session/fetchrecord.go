@@ -115,8 +115,13 @@ func (f *fetcher) rows(tx store.Tx, id string, r *record) (int, error) {
 		return 0, err
 	}
 	if !f.sections {
-		if r.rows, err = mime.DecodeHead(b); err == nil {
-			r.here = true
+		if r.rows, err = mime.DecodeHead(b); err != nil {
+			return 0, nil
+		}
+		r.here = true
+		if f.needs&(needEnvelope|needRows) == 0 {
+			r.rows.Envelope, r.rows.Body, r.rows.BodyStructure = nil, nil, nil // and b with them
+			return 0, nil
 		}
 		return len(b), nil
 	}

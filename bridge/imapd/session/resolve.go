@@ -28,7 +28,7 @@ func (s *Session) resolve(set wire.Set, uid bool) ([]message, error) {
 	return slices.Collect(seq), nil
 }
 
-// each is resolve that holds no more than a few hundred messages at once: for
+// each is resolve that holds no more than a hundred messages or so at once: for
 // commands that go over a whole mailbox and keep nothing.
 func (s *Session) each(set wire.Set, uid bool) (iter.Seq[message], error) {
 	places, err := s.places(set, uid)
@@ -38,7 +38,7 @@ func (s *Session) each(set wire.Set, uid bool) (iter.Seq[message], error) {
 	v := s.sel
 	v.missing = 0
 	return func(yield func(message) bool) {
-		const some = 512
+		const some = 128
 		var uids []uint32
 		var seqs []uint32
 		var rows []box.Row
