@@ -395,6 +395,7 @@ func (a *applier) update(old, next *store.Message) error {
 		// Bytes once served never change under a UID.
 		next.Blob, next.Size = "", 0
 	}
+	renew = renew || old.Size != 0 && next.Size != old.Size // nor does a size
 	if err := a.tx.PutMessage(next); err != nil {
 		return err
 	}

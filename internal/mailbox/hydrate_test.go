@@ -210,9 +210,16 @@ func TestSizeOnceTold(t *testing.T) {
 	if size == 0 {
 		t.Fatal("the provider in memory tells no size")
 	}
-	w.raw(pid)
-	if now := w.uidOf(pid); w.message(pid).Size == size || now <= uid {
-		t.Errorf("size %d, was %d; UID %d, was %d", w.message(pid).Size, size, now, uid)
+	raw := w.raw(pid)
+	exact := w.uidOf(pid)
+	if w.message(pid).Size != int64(len(raw)) || exact <= uid {
+		t.Errorf("size %d, was %d; UID %d, was %d", w.message(pid).Size, size, exact, uid)
+	}
+	// What the provider goes on telling does not count any more.
+	w.must(w.cloud.SetKeywords(ann, pid, mail.Flagged))
+	w.rounds()
+	if m := w.message(pid); m.Size != int64(len(raw)) || w.uidOf(pid) != exact || !m.HasKeyword(mail.Flagged) {
+		t.Errorf("then: size %d, was %d; UID %d, was %d; %v", m.Size, len(raw), w.uidOf(pid), exact, m.Keywords)
 	}
 }
 

@@ -27,8 +27,8 @@ func merge(old *store.Message, it *mail.Item, fields mail.Fields) *store.Message
 		keep := next.Message
 		next.Message = *told
 		next.Keywords, next.Mailboxes = keep.Keywords, keep.Mailboxes
-		// What only the bytes can tell is not unlearned.
-		if told.Size == 0 {
+		// What only the bytes can tell is not unlearned, nor known better.
+		if told.Size == 0 || next.Blob != "" {
 			next.Size = keep.Size
 		}
 		if len(told.References) == 0 {
