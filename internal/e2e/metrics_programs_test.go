@@ -26,7 +26,7 @@ func movePrograms(t *testing.T, d, g *demo, m *meter, s settings, account string
 	if err := program.must("SELECT INBOX"); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"postern_logins_total", "postern_imap_connections", "postern_imap_commands_total", "postern_imap_command_seconds"} {
+	for _, name := range []string{"postern_logins_total", "postern_imap_connections", "postern_imap_commands_total", "postern_imap_command_seconds", "postern_imap_indexes", "postern_imap_index_messages"} {
 		m.until(name, nil)
 	}
 	c, err := smtp.Dial(submission)
