@@ -63,8 +63,15 @@ func slowWrites(s *scene, address string, p *mailProgram) []slowWrite {
 		}
 		return n
 	}
+	// A mailbox that was deleted may lie in the trash.
 	named := func(name string) func() bool {
-		return func() bool { return s.mailboxNamed(s.account(address), name) != "" }
+		return func() bool {
+			var got struct {
+				Account struct{ Mailboxes []struct{ Path string } }
+			}
+			s.query(`query($id: ID!) { account(id: $id) { mailboxes { path } } }`, map[string]any{"id": s.account(address)}, &got)
+			return slices.ContainsFunc(got.Account.Mailboxes, func(m struct{ Path string }) bool { return m.Path == name })
+		}
 	}
 	aside := func() (n int) {
 		id := s.mailboxNamed(s.account(address), "Aside")
@@ -142,7 +149,7 @@ func (s *scene) refusedWrites(t *testing.T, address string, p *mailProgram) {
 	before := fmt.Sprint(p.view)
 	s.control("PUT", "/control/faults", fmt.Sprintf(`{"user": %q, "status": 403}`, address), nil)
 	defer s.noFaults()
-	for _, command := range []string{`STORE 1 +FLAGS (\Flagged)`, "COPY 1 Aside", "MOVE 1 Aside", "EXPUNGE", "CREATE Refused"} {
+	for _, command := range []string{`STORE 1 -FLAGS (\Flagged)`, "COPY 1 Aside", "MOVE 1 Aside", "EXPUNGE", "CREATE Refused"} {
 		answer, err := p.do(command, nil)
 		if err != nil || !strings.HasPrefix(answer, "NO") {
 			t.Errorf("%s, which the provider refuses, was answered %q %v", command, answer, err)
