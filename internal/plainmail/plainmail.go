@@ -6,6 +6,7 @@ package plainmail
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/base64"
 	"fmt"
 	"io"
@@ -196,7 +197,7 @@ func Fold(s string) string {
 
 // Words are n words of the texts, pieces of them, and some that are in
 // none; many in another case.
-func Words(r *rand.Rand, texts map[string]string, n int) []string {
+func Words[ID cmp.Ordered](r *rand.Rand, texts map[ID]string, n int) []string {
 	ids := slices.Sorted(maps.Keys(texts))
 	var out []string
 	for len(out) < n {
