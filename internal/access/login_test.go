@@ -99,6 +99,16 @@ func (s *scene) refused(want mail.Kind, err error) {
 	}
 }
 
+// ends waits until somebody is told to leave.
+func (s *scene) ends(told <-chan struct{}) {
+	s.t.Helper()
+	select {
+	case <-told:
+	case <-time.After(10 * time.Second):
+		s.t.Error("nobody is told to leave")
+	}
+}
+
 func TestLogin(t *testing.T) {
 	s := newScene(t)
 	s.account("a1", "Ann@Example.com", nil)
@@ -240,10 +250,10 @@ func TestAPIKeyAsBearer(t *testing.T) {
 	if err := s.access.RenewAdminKey(t.Context(), file); err != nil {
 		t.Fatal(err)
 	}
-	<-ended
+	s.ends(ended)
 	late, release := s.access.Revoked(p)
 	defer release()
-	<-late
+	s.ends(late)
 }
 
 func TestRevoke(t *testing.T) {
@@ -267,7 +277,7 @@ func TestRevoke(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	<-ended
+	s.ends(ended)
 	select {
 	case <-other:
 		t.Error("another one's connection ended, too")
@@ -286,7 +296,7 @@ func TestRevoke(t *testing.T) {
 	}
 	late, releaseLate := s.access.Revoked(p1)
 	defer releaseLate()
-	<-late
+	s.ends(late)
 	list, err := s.access.AppPasswords(t.Context(), "a1")
 	if err != nil || len(list) != 1 || list[0].ID != second.ID {
 		t.Errorf("%v %v", list, err)
@@ -298,13 +308,13 @@ func TestRevoke(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.access.Disconnected("a1")
-	<-other
+	s.ends(other)
 	releaseOther()
 	_, err = s.login("a1", two, ScopeSMTP)
 	s.refused(mail.KindUnauthorized, err)
 	gone, releaseGone := s.access.Revoked(p2)
 	defer releaseGone()
-	<-gone
+	s.ends(gone)
 }
 
 // TestRevokedAreForgotten: an account whose passwords change every day does not

@@ -56,6 +56,15 @@ func TestBadSettingsAreNamed(t *testing.T) {
 		"http.listen=x":            "http.listen",
 		"http.tls_cert=x":          "http.tls_cert",
 		"http.max_body=x":          "no whole number",
+		"imap.listen=x":            "imap.listen",
+		"smtp.listen_tls=1587":     "smtp.listen_tls",
+		"imap.expunge=keep":        "imap.expunge",
+		"imap.idle_timeout=5m":     "imap.idle_timeout",
+		"imap.max_per_account=0":   "imap.max_per_account",
+		"smtp.from=anybody":        "smtp.from",
+		"smtp.wait=10m":            "smtp.wait",
+		"tls.cert=x":               "tls.cert",
+		"tls.names=a b":            "tls.names",
 		"sync.poll=soon":           "no duration",
 		"sync.workers=0":           "sync.workers",
 		"webhooks.timeout=1h":      "webhooks.timeout",
@@ -78,6 +87,30 @@ func TestBadSettingsAreNamed(t *testing.T) {
 	}
 	if _, err := Load(name, nil, nil); err == nil || !strings.Contains(err.Error(), "htp") {
 		t.Errorf("unknown section: %v", err)
+	}
+}
+
+// TestDoors: each may be shut, and takes passwords without TLS on this machine
+// alone.
+func TestDoors(t *testing.T) {
+	for _, c := range []struct {
+		sets []string
+		ok   bool
+	}{
+		{[]string{"imap.listen=", "smtp.listen="}, true},
+		{[]string{"imap.listen=", "imap.listen_tls=0.0.0.0:993", "imap.cleartext=true"}, true}, // nothing is in the clear
+		{[]string{"imap.cleartext=true", "smtp.cleartext=true"}, true},
+		{[]string{"imap.cleartext=true", "imap.listen=[::1]:143"}, true},
+		{[]string{"imap.cleartext=true", "imap.listen=localhost:143"}, true},
+		{[]string{"imap.cleartext=true", "imap.listen=0.0.0.0:143"}, false},
+		{[]string{"smtp.cleartext=true", "smtp.listen=:587"}, false},
+		{[]string{"smtp.cleartext=true", "smtp.listen=mail.example.com:587"}, false},
+		{[]string{"tls.names=mail.example.com,*.example.com,192.0.2.1,2001:db8::1,box"}, true},
+		{[]string{"tls.names=-x.example.com"}, false},
+	} {
+		if _, err := Load("", nil, c.sets); (err == nil) != c.ok {
+			t.Errorf("%v: %v", c.sets, err)
+		}
 	}
 }
 

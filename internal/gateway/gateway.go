@@ -299,6 +299,9 @@ func (g *Gateway) Reload(ctx context.Context, cfg *config.Config) error {
 		cfg = &kept
 	}
 	defer g.orphans.stale()
+	for _, f := range g.certs.files {
+		f.Reload()
+	}
 	g.room.setMin(ctx, cfg.Disk.MinFree)
 	instances, err := g.instances(ctx, cfg)
 	if err != nil {
