@@ -211,7 +211,7 @@ func (g *Gateway) wire(ctx context.Context) error {
 	sink.accounts = g.accounts
 	g.submit = submission.New(g.store, g.journal, g.plugins, g.mirror, submission.Options{Log: g.log, Registerer: reg, MaySend: g.accounts.MaySend,
 		Instances: g.configuredNames, Inbox: ownMail{g.mirror, g.store}, Copies: ownMail{g.mirror, g.store}, Host: cfg.Public().Hostname()})
-	g.text = textindex.New(g.store, textindex.Options{Log: g.log})
+	g.text = textindex.New(g.store, textindex.Options{Log: g.log, Hold: g.room.hold})
 	return errors.Join(g.wireDoors(ctx), g.wireGraph(ctx))
 }
 

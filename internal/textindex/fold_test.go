@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/postern-mail/postern/internal/mime"
@@ -294,6 +295,45 @@ func TestAtOnce(t *testing.T) {
 		w.index.Touch(acct)
 	}
 	wg.Wait()
+	cancel()
+	if err := <-ran; err != nil {
+		t.Error(err)
+	}
+}
+
+// While there is no room nothing is written, and everything is found.
+func TestHold(t *testing.T) {
+	w := newWorld(t)
+	r := rand.New(rand.NewPCG(27, 28))
+	all := generate(r, "m", 300)
+	w.put(all)
+	asked := make(chan struct{})
+	var free atomic.Bool
+	w.index = New(w.store, Options{Hold: func() error {
+		if free.Load() {
+			return nil
+		}
+		select {
+		case asked <- struct{}{}:
+		default:
+		}
+		return errStop
+	}})
+	ctx, cancel := context.WithCancel(w.ctx)
+	ran := make(chan error)
+	go func() { ran <- w.index.Run(ctx) }()
+	<-asked
+	w.index.Touch(acct)
+	<-asked
+	if n := w.marked(); n != 300 || len(w.manifest().live) != 0 {
+		t.Errorf("%d are marked; segments %v", n, w.manifest().live)
+	}
+	w.check(r, all, 5)
+	free.Store(true)
+	w.index.Touch(acct)
+	for w.marked() >= w.index.fresh {
+		w.check(r, all, 1)
+	}
 	cancel()
 	if err := <-ran; err != nil {
 		t.Error(err)

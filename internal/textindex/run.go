@@ -40,7 +40,9 @@ func (x *Index) Run(ctx context.Context) error {
 			if ctx.Err() != nil {
 				return nil
 			}
-			x.tend(ctx, account)
+			if x.hold() == nil {
+				x.tend(ctx, account)
+			}
 		}
 		pause.Reset(gather)
 		select {

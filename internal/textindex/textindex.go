@@ -14,6 +14,9 @@ type Options struct {
 	// FreshLimit is how many messages of an account may wait for the index, and
 	// are scanned by every search meanwhile; 0 means 256.
 	FreshLimit int
+	// Hold says why nothing may be written now, for want of disk space say; nil
+	// is never. What waits is scanned.
+	Hold func() error
 }
 
 // Index is the search index of all accounts of a store. It is safe for use by
@@ -22,6 +25,7 @@ type Index struct {
 	store store.Store
 	log   *slog.Logger
 	fresh int
+	hold  func() error
 	views cache
 	// postings is how many of them a segment holds, about.
 	postings int
@@ -42,6 +46,9 @@ type Index struct {
 func New(st store.Store, o Options) *Index {
 	x := &Index{store: st, log: o.Log, fresh: o.FreshLimit, postings: maxPostings, dirty: map[string]bool{}, broken: map[string]bool{}, wake: make(chan struct{}, 1),
 		slots: make(chan struct{}, runtime.GOMAXPROCS(0)), stay: map[string]int{}}
+	if x.hold = o.Hold; x.hold == nil {
+		x.hold = func() error { return nil }
+	}
 	if x.log == nil {
 		x.log = slog.New(slog.DiscardHandler)
 	}
