@@ -113,6 +113,13 @@ func (b *Box) wake() {
 	}
 }
 
+// known reports whether the mailbox was read.
+func (b *Box) known() bool {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return b.loaded
+}
+
 // wants is asked by the bus about each event, after its commit and before the
 // commit returns.
 func (b *Box) wants(e event.Event) bool {

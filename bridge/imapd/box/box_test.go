@@ -218,6 +218,38 @@ func TestDeletedMailboxWakesWhoWaits(t *testing.T) {
 	}
 }
 
+// A mailbox that was deleted and is back under its id is another one, whose
+// rows are none of before.
+func TestMailboxMadeAnew(t *testing.T) {
+	w := newWorld(t)
+	w.put("m-old", []string{archive})
+	b := w.open(archive)
+	w.put("m-old", nil)
+	w.must(w.store.Update(w.ctx(), func(tx store.Tx) error {
+		if err := tx.DeleteMailbox(archive); err != nil {
+			return err
+		}
+		m := &store.Mailbox{ID: archive, Account: account, ProviderID: archive, Name: archive, Kind: mail.KindLabel, UIDValidity: 99}
+		if err := tx.PutMailbox(m); err != nil {
+			return err
+		}
+		_, err := tx.GiveUIDs(archive, 1)
+		return err
+	}))
+	w.put("m-new", []string{archive})
+	if err := b.CatchUp(w.ctx()); mail.KindOf(err) != mail.KindNotFound {
+		t.Errorf("the box of the former mailbox: %v", err)
+	}
+	again := w.open(archive)
+	w.same(again)
+	if again == b || again.Snapshot().UIDValidity != 99 {
+		t.Errorf("the new mailbox has UIDVALIDITY %d", again.Snapshot().UIDValidity)
+	}
+	if row, ok := b.Row(1); ok && row.Message == "m-new" {
+		t.Error("a UID of before means a message of now")
+	}
+}
+
 // A Box that has lost a row finds out by the count.
 func TestCountsAreCompared(t *testing.T) {
 	w := newWorld(t)

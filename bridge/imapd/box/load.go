@@ -66,11 +66,16 @@ func (b *Box) load(ctx context.Context) error {
 
 func isNotFound(err error) bool { return errors.Is(err, store.ErrNotFound) }
 
-// record reads the mailbox's record.
+// record reads the mailbox's record. One that was made anew is another mailbox:
+// UIDs of before mean nothing in it (RFC 9051, 2.3.1.1), so the Box stays what it
+// was, and is over.
 func (b *Box) record(tx store.Tx) (*store.Mailbox, error) {
 	m, err := tx.Mailbox(b.mailbox)
 	if isNotFound(err) {
 		return nil, mail.Errorf(mail.KindNotFound, "open mailbox", "The mailbox was deleted")
+	}
+	if err == nil && b.loaded && m.UIDValidity != b.validity { // written under step alone
+		return nil, mail.Errorf(mail.KindNotFound, "open mailbox", "The mailbox was made anew; select it again")
 	}
 	return m, err
 }

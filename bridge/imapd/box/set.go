@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/postern-mail/postern/internal/event"
+	"github.com/postern-mail/postern/plugins/sdk/mail"
 	"github.com/postern-mail/postern/store"
 )
 
@@ -69,12 +70,31 @@ func (s *Set) Close() {
 // call. Release it when done. A mailbox whose messages have no UIDs yet is
 // mail.KindUnavailable, one that is not there mail.KindNotFound.
 func (s *Set) Open(ctx context.Context, mailbox string) (*Box, error) {
-	b := s.hold(mailbox)
-	if err := b.CatchUp(ctx); err != nil {
+	for {
+		b := s.hold(mailbox)
+		err := b.CatchUp(ctx)
+		if err == nil {
+			return b, nil
+		}
+		over := b.known() && mail.KindOf(err) == mail.KindNotFound
+		if over {
+			s.forget(b) // whoever has it selected keeps it
+		}
 		s.release(b)
-		return nil, err
+		if !over {
+			return nil, err
+		}
+		// A mailbox under its id may be there again.
 	}
-	return b, nil
+}
+
+// forget has the next Open make a Box of its own.
+func (s *Set) forget(b *Box) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.boxes[b.mailbox] == b {
+		delete(s.boxes, b.mailbox)
+	}
 }
 
 func (s *Set) hold(mailbox string) *Box {
