@@ -133,7 +133,8 @@ func (g *Gateway) Run(ctx context.Context) error {
 		switch {
 		case s == doors:
 			errs = append(errs, g.endStreams())
-		case s == programs && g.sessions != nil:
+		case s == programs && g.imap != nil:
+			errs = append(errs, g.imap.Close())
 			g.sessions.Close()
 		}
 	}
