@@ -139,11 +139,11 @@ func (w *world) appPassword(ctx context.Context, account, address string) (imapS
 
 // imapRow is one thing that mail programs do, at whichever server.
 type imapRow struct {
-	name, goal string
+	name string
 	// most is how many times as long as Dovecot it may take.
 	most float64
+	// run logs in itself; with is given a client that has, which is not measured.
 	run  func(ctx context.Context, s *imapServer) (tally, error)
-	// connects: it logs in itself. Else it is given a client that has.
 	with func(c *imapClient) (tally, error)
 	// count is how many answers there must be.
 	count int
