@@ -24,7 +24,7 @@ type hit struct{ seq, uid uint32 }
 
 // search answers SEARCH and UID SEARCH (RFC 9051, 6.4.4).
 func (s *Session) search(ctx context.Context, c *wire.Command, w *wire.Writer) (*Tagged, error) {
-	req, err := parseSearch(c.Args, s.server.opts.Now(), c.UTF8)
+	req, err := parseSearch(c.Args, s.server.opts.Now(), c.UTF8 && !c.Rev2)
 	if errors.Is(err, errCharset) {
 		s.save(req, nil)
 		return &Tagged{Status: No, Code: badCharset, Text: "This charset is not known"}, nil

@@ -68,6 +68,9 @@ func TestSearchRefused(t *testing.T) {
 	if got := c.ask("SEARCH CHARSET ISO-8859-1 ALL", false, true); got != "BAD" {
 		t.Errorf("a charset with UTF-8 enabled: %s", got)
 	}
+	if got := c.ask("SEARCH CHARSET ISO-8859-1 ALL", true, true); got != "* ESEARCH (TAG \"a1\") ALL 1\nOK" {
+		t.Errorf("a charset with IMAP4rev2 enabled: %s", got)
+	}
 	if got := c.ask("SEARCH CHARSET UTF-8 ALL", false, true); got != "* SEARCH 1\nOK" {
 		t.Errorf("UTF-8 with UTF-8 enabled: %s", got)
 	}

@@ -102,8 +102,8 @@ func parseSearch(a *wire.Args, now time.Time, utf8 bool) (*searchRequest, error)
 		if err != nil {
 			return nil, err
 		}
-		// RFC 6855, 3: a client that enabled UTF-8 must not give a charset; naming
-		// the one in use harms nobody.
+		// RFC 6855, 3: a client that enabled UTF8=ACCEPT must not give a charset;
+		// naming the one in use harms nobody. IMAP4rev2 has no such rule.
 		if utf8 && !strings.EqualFold(name, "UTF-8") {
 			return nil, a.Fail("with UTF8=ACCEPT enabled there is no other charset than UTF-8")
 		}
