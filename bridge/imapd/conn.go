@@ -28,6 +28,7 @@ const (
 // goroutine, but for those that say otherwise.
 type conn struct {
 	srv  *Server
+	home *sync.WaitGroup // of the Serve that accepted it
 	raw  net.Conn
 	nc   net.Conn // raw, or TLS over it
 	tls  bool

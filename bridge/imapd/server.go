@@ -70,6 +70,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, implicitTLS bool) er
 	var all sync.WaitGroup
 	err := s.accept(ctx, l, func(raw net.Conn) {
 		c := s.newConn(work, raw)
+		c.home = &all
 		if !s.enter(c) {
 			go c.turnAway("too many connections")
 			return
@@ -115,20 +116,23 @@ func (s *Server) accept(ctx context.Context, l net.Listener, each func(net.Conn)
 
 // drain says goodbye, waits, then cancels what still runs.
 func (s *Server) drain(all *sync.WaitGroup, cancel context.CancelFunc) {
-	s.each(func(c *conn) { c.end("the server is shutting down", false) })
+	s.each(all, func(c *conn) { c.end("the server is shutting down", false) })
 	limit := time.AfterFunc(s.opt.DrainTimeout, func() {
 		cancel()
-		s.each(func(c *conn) { c.end("the server is shutting down", true) })
+		s.each(all, func(c *conn) { c.end("the server is shutting down", true) })
 	})
 	defer limit.Stop()
 	all.Wait()
 }
 
-func (s *Server) each(do func(*conn)) {
+// each does something to the connections of one Serve.
+func (s *Server) each(home *sync.WaitGroup, do func(*conn)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c := range s.conns {
-		do(c)
+		if c.home == home {
+			do(c)
+		}
 	}
 }
 

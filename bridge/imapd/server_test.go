@@ -354,3 +354,53 @@ func TestAppendCutShort(t *testing.T) {
 		})
 	}
 }
+
+// TestImplicitTLS: whoever does not speak TLS gets nothing, and holds up nobody.
+func TestImplicitTLS(t *testing.T) {
+	w := newWorld(t, func(_ *world, o *Options) { o.Cleartext, o.LoginTimeout = false, 300*time.Millisecond })
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	w.must(err)
+	ctx, cancel := context.WithCancel(context.Background())
+	served := make(chan error, 1)
+	go func() { served <- w.server.Serve(ctx, l, true) }()
+	silent, rubbish := dial(t, l.Addr().String()), dial(t, l.Addr().String())
+	rubbish.send("a LOGIN " + ann + " " + secret + "\r\n")
+	p := dial(t, l.Addr().String())
+	p.secure(w.roots)
+	if line := p.until("* OK")[0]; strings.Contains(line, "STARTTLS") || !strings.Contains(line, "AUTH=PLAIN") {
+		t.Errorf("it greets with %q", line)
+	}
+	p.says("s BAD", p.do("s STARTTLS"))
+	p.ok("l LOGIN " + ann + " " + secret)
+	p.ok("a SELECT INBOX")
+	for _, c := range []*peer{silent, rubbish} {
+		b, err := io.ReadAll(c.Conn)
+		if strings.Contains(string(b), "OK") || err != nil && !strings.Contains(err.Error(), "reset") {
+			t.Errorf("in the clear it says %q, %v", b, err)
+		}
+	}
+	p.ok("b NOOP")
+	other := w.dial() // of another listener
+	other.until("* OK")
+	cancel()
+	p.says("* BYE the server is shutting down", p.gone())
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+	other.ok("a NOOP")
+}
+
+// TestWithoutCertificate: there is no TLS to be had, and none is promised.
+func TestWithoutCertificate(t *testing.T) {
+	w := newWorld(t, func(_ *world, o *Options) { o.Certificate = nil })
+	p := w.dial()
+	if line := p.until("* OK")[0]; strings.Contains(line, "STARTTLS") {
+		t.Errorf("it greets with %q", line)
+	}
+	p.says("s BAD", p.do("s STARTTLS"))
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	w.must(err)
+	if err := w.server.Serve(t.Context(), l, true); err == nil {
+		t.Error("it serves TLS without a certificate")
+	}
+}
