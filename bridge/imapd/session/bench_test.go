@@ -2,7 +2,9 @@ package session
 
 import (
 	"testing"
+	"time"
 
+	"github.com/postern-mail/postern/internal/mailbox"
 	"github.com/postern-mail/postern/plugins/sdk/providertest/memory"
 )
 
@@ -54,4 +56,36 @@ func BenchmarkSession(b *testing.B) {
 			c.do("UID STORE 1:1000 " + []string{"+", "-"}[n%2] + `FLAGS.SILENT (\Deleted)`)
 		}
 	})
+}
+
+// BenchmarkIdleTells measures from the end of a commit until each of 100 idling
+// programs was told of it.
+func BenchmarkIdleTells(b *testing.B) {
+	w := newWorld(b, memory.Options{})
+	w.deliver("inbox")
+	w.sync()
+	const programs = 100
+	var idlers []*idler
+	for range programs {
+		i := w.idler("INBOX")
+		done := i.idle()
+		defer func() { w.must(done()) }()
+		idlers = append(idlers, i)
+	}
+	var first, last time.Duration
+	inbox := mailbox.ID(account, "inbox")
+	n := 0
+	for b.Loop() {
+		n++
+		w.must(w.mirror.SetDeleted(b.Context(), inbox, []uint32{1}, n%2 == 1))
+		began := time.Now()
+		<-idlers[0].told
+		first += time.Since(began)
+		for _, i := range idlers[1:] {
+			<-i.told
+		}
+		last += time.Since(began)
+	}
+	b.ReportMetric(float64(first.Microseconds())/float64(n), "µs-first")
+	b.ReportMetric(float64(last.Microseconds())/float64(n), "µs-all")
 }
