@@ -74,11 +74,12 @@ func TestConnectionCaps(t *testing.T) {
 }
 
 func TestTimeouts(t *testing.T) {
-	w := newWorld(t, func(_ *world, o *Options) {
-		o.LoginTimeout, o.CommandTimeout, o.IdleTimeout = 300*time.Millisecond, 200*time.Millisecond, 400*time.Millisecond
-	})
-	silent := w.dial()
+	early := newWorld(t, func(_ *world, o *Options) { o.LoginTimeout = 200 * time.Millisecond })
+	silent := early.dial()
 	silent.says("* BYE", silent.gone())
+	w := newWorld(t, func(_ *world, o *Options) {
+		o.CommandTimeout, o.IdleTimeout = 300*time.Millisecond, time.Second
+	})
 	half := w.dial().login()
 	half.send("a SEL")
 	half.says("* BYE nothing was heard", half.gone())
@@ -357,7 +358,7 @@ func TestAppendCutShort(t *testing.T) {
 
 // TestImplicitTLS: whoever does not speak TLS gets nothing, and holds up nobody.
 func TestImplicitTLS(t *testing.T) {
-	w := newWorld(t, func(_ *world, o *Options) { o.Cleartext, o.LoginTimeout = false, 300*time.Millisecond })
+	w := newWorld(t, func(_ *world, o *Options) { o.Cleartext, o.LoginTimeout = false, 3*time.Second })
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	w.must(err)
 	ctx, cancel := context.WithCancel(context.Background())
