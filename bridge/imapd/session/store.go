@@ -2,172 +2,13 @@ package session
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/postern-mail/postern/bridge/imapd/box"
 	"github.com/postern-mail/postern/bridge/imapd/wire"
 	"github.com/postern-mail/postern/internal/mailbox"
-	"github.com/postern-mail/postern/plugins/sdk/mail"
 )
-
-// writeAtOnce is how many messages one call to the mirror changes, and
-// writeLimit how long that may take. Within them a change that was begun is
-// carried through, though the client leaves: it asked for it.
-const (
-	writeAtOnce = 500
-	writeLimit  = 5 * time.Minute
-)
-
-// outcome is what came of a change of several messages.
-type outcome struct {
-	done   int
-	failed error
-	// lost is how many were gone.
-	lost int
-	fail int
-}
-
-// note adds the fate of one message.
-func (o *outcome) note(err error) {
-	switch {
-	case err == nil:
-		o.done++
-	case mail.KindOf(err) == mail.KindNotFound:
-		o.lost++
-	default:
-		o.fail++
-		if o.failed == nil {
-			o.failed = err
-		}
-	}
-}
-
-// answer is the answer to a command that changed messages. uid: it named them
-// by UID, where one that is gone is no error (RFC 9051, 6.4.9).
-func (o *outcome) answer(uid bool, verb string) *Tagged {
-	switch {
-	case o.fail > 0:
-		t := Answer(o.failed)
-		t.Text = line(fmt.Sprintf("%d of %d messages not %s: %s", o.fail, o.fail+o.done, verb, t.Text))
-		return t
-	case o.lost > 0 && !uid:
-		return &Tagged{Status: No, Code: "EXPUNGEISSUED", Text: fmt.Sprintf("%d messages are gone", o.lost)}
-	}
-	return &Tagged{Status: OK, Text: "Done"}
-}
-
-// inBatches has a change made for some messages after the other.
-func inBatches[T any](ctx context.Context, all []T, change func(context.Context, []T) error) error {
-	for part := range slices.Chunk(all, writeAtOnce) {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeLimit)
-		err := change(ctx, part)
-		cancel()
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// storeItem is what STORE does (RFC 9051, 6.4.6).
-type storeItem struct {
-	sign     byte // '+', '-', or '=' for the whole list
-	silent   bool
-	keywords []string // sorted
-	deleted  bool
-}
-
-func parseStore(a *wire.Args) (set wire.Set, it storeItem, err error) {
-	if err = a.SP(); err != nil {
-		return set, it, err
-	}
-	if set, err = a.Set(); err != nil {
-		return set, it, err
-	}
-	if err = a.SP(); err != nil {
-		return set, it, err
-	}
-	word, err := a.Atom()
-	if err != nil {
-		return set, it, err
-	}
-	word = strings.ToUpper(word)
-	it.sign = '='
-	if word[0] == '+' || word[0] == '-' {
-		it.sign, word = word[0], word[1:]
-	}
-	word, it.silent = strings.CutSuffix(word, ".SILENT")
-	if word != "FLAGS" {
-		return set, it, a.Fail("STORE changes FLAGS")
-	}
-	if err = a.SP(); err != nil {
-		return set, it, err
-	}
-	flags, err := a.FlagList()
-	if err != nil {
-		return set, it, err
-	}
-	if it.keywords, it.deleted, err = keywordsOf(flags); err != nil {
-		return set, it, a.Fail(err.Error())
-	}
-	return set, it, a.End()
-}
-
-// keywordsOf gives the keywords of flags, and whether \Deleted is among them.
-func keywordsOf(flags []string) (keywords []string, deleted bool, err error) {
-	for _, f := range flags {
-		k, ok := box.KeywordOf(f)
-		switch {
-		case ok:
-			keywords = append(keywords, k)
-		case strings.EqualFold(f, box.Deleted):
-			deleted = true
-		case strings.EqualFold(f, `\Recent`): // the server's own (RFC 3501, 2.3.2)
-		default:
-			return nil, false, fmt.Errorf("%s is no flag that can be set", f)
-		}
-	}
-	slices.Sort(keywords)
-	return slices.Compact(keywords), deleted, nil
-}
-
-// change is what a STORE makes of one message.
-type change struct{ add, remove []string }
-
-// of gives the change that leads from a row to what was asked for.
-func (it *storeItem) of(r *box.Row) (c change, deleted bool) {
-	deleted = r.Deleted
-	for _, k := range it.keywords {
-		// Whether a message is a draft is not for a client to say.
-		if k == mail.Draft {
-			continue
-		}
-		switch has := r.Has(k); {
-		case it.sign == '-' && has:
-			c.remove = append(c.remove, k)
-		case it.sign != '-' && !has:
-			c.add = append(c.add, k)
-		}
-	}
-	if it.sign == '=' {
-		for _, k := range r.Keywords {
-			if k != mail.Draft && !slices.Contains(it.keywords, k) {
-				c.remove = append(c.remove, k)
-			}
-		}
-		return c, it.deleted
-	}
-	if it.deleted {
-		deleted = it.sign == '+'
-	}
-	return c, deleted
-}
 
 // store answers STORE and UID STORE.
 func (s *Session) store(ctx context.Context, c *wire.Command, w *wire.Writer) (*Tagged, error) {
@@ -320,12 +161,4 @@ func (s *Session) tellStored(it *storeItem, messages []message, failed map[uint3
 			}
 		}
 	}
-}
-
-// apply gives keywords after a change.
-func (c *change) apply(keywords []string) []string {
-	out := slices.DeleteFunc(slices.Clone(keywords), func(k string) bool { return slices.Contains(c.remove, k) })
-	out = append(out, c.add...)
-	slices.Sort(out)
-	return slices.Compact(out)
 }
