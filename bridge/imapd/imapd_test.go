@@ -84,3 +84,65 @@ func TestSecured(t *testing.T) {
 	p.ok("d LOGIN " + ann + " " + secret)
 	p.ok("e SELECT INBOX")
 }
+
+// TestThunderbird plays what that program was seen to send to a new account.
+func TestThunderbird(t *testing.T) {
+	w := newWorld(t)
+	w.letters(2)
+	play(t, w, `
+		S: * OK *
+		C: 1 AUTHENTICATE PLAIN
+		S: + *
+		C: AGFubkBleGFtcGxlLmNvbQByb3NlYnVk
+		S: 1 OK [CAPABILITY *
+		C: 2 NAMESPACE
+		S: * NAMESPACE *
+		S: 2 OK *
+		C: 3 ID ("name" "Thunderbird" "version" "140.0")
+		S: * ID (*
+		S: 3 OK *
+		C: 4 ENABLE UTF8=ACCEPT
+		S: * ENABLED UTF8=ACCEPT
+		S: 4 OK *
+		C: 5 LIST (SUBSCRIBED) "" "*" RETURN (SPECIAL-USE)
+		S: ...
+		S: * LIST (*\Trash*) "/" *
+		S: ...
+		S: 5 OK *
+		C: 6 LIST "" "INBOX"
+		S: * LIST (*) "/" INBOX
+		S: 6 OK *
+		C: 7 select "INBOX"
+		S: * 2 EXISTS
+		S: ...
+		S: 7 OK [READ-WRITE] *
+		C: 8 UID fetch 1:* (FLAGS)
+		S: * 1 FETCH (UID 1 FLAGS ())
+		S: * 2 FETCH (UID 2 FLAGS ())
+		S: 8 OK *
+		C: 9 UID fetch 1:2 (UID RFC822.SIZE FLAGS BODY.PEEK[HEADER.FIELDS (From To Cc Bcc Subject Date Message-ID Priority X-Priority References Newsgroups In-Reply-To Content-Type Reply-To)])
+		S: * 1 FETCH (UID 1 RFC822.SIZE 113 FLAGS () BODY[HEADER.FIELDS (*)] {94}\r\nFrom: bob@example.org\r\nTo: ann@example.com\r\nSubject: Letter 1\r\nMessage-ID: <1@example.org>\r\n\r\n)
+		S: * 2 FETCH (UID 2 *)
+		S: 9 OK *
+		C: 10 UID fetch 1:2 (UID RFC822.SIZE BODY.PEEK[])
+		S: * 1 FETCH (UID 1 RFC822.SIZE 113 BODY[] {113}\r\n*This is letter 1.\r\n)
+		S: * 2 FETCH (UID 2 *)
+		S: 10 OK *
+		C: 11 UID fetch 2 (UID BODY.PEEK[TEXT]<0.2048>)
+		S: * 2 FETCH (UID 2 BODY[TEXT]<0> {19}\r\nThis is letter 2.\r\n)
+		S: 11 OK *
+		C: 12 uid store 1 +Flags (\Seen)
+		S: * 1 FETCH (*\Seen*
+		S: 12 OK *
+		C: 13 IDLE
+		S: + *
+		M: 1
+		S: * 3 EXISTS
+		B: "DONE\r\n14 noop\r\n15 logout\r\n"
+		S: 13 OK *
+		S: 14 OK *
+		S: * BYE *
+		S: 15 OK *
+		X:
+	`)
+}
