@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 
 	"github.com/postern-mail/postern/store"
@@ -142,13 +141,13 @@ func (x *Index) alive(ctx context.Context, account string, v *view, segment int)
 
 // reset throws an account's index away and marks all its messages, so that it
 // is built anew. The segments stop to count first: from then on everything is
-// scanned. Of a manifest that cannot be read the segments are not known; their
-// records stay, and numbers begin where none of theirs is.
+// scanned. Of a manifest that cannot be read the segments are not known: their
+// records stay, and numbers begin anew.
 func (x *Index) reset(ctx context.Context, account string) error {
 	err := x.store.Update(ctx, func(tx store.Tx) error {
 		m, err := readManifest(tx, account)
 		if errors.Is(err, store.ErrDamaged) {
-			m, err = &manifest{next: 1<<31 | rand.Uint32()>>2}, nil
+			m, err = &manifest{}, nil
 		}
 		if err != nil {
 			return err

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 
 	"github.com/postern-mail/postern/internal/mime"
@@ -143,6 +144,11 @@ func (x *Index) reserve(ctx context.Context, account string) (id uint32, err err
 		m, err := readManifest(tx, account)
 		if err != nil {
 			return err
+		}
+		if m.next == 0 {
+			// An account that is connected again must not use numbers of its former
+			// life, of which views may be in memory.
+			m.next = 1 + rand.Uint32()>>2
 		}
 		id = m.next
 		m.next++

@@ -340,14 +340,32 @@ func TestHold(t *testing.T) {
 	}
 }
 
-// An account that is gone is nobody's trouble.
+// An account that is gone is nobody's trouble, and one that is connected again
+// has nothing of the life before.
 func TestAccountGone(t *testing.T) {
 	w := newWorld(t)
-	w.put(generate(rand.New(rand.NewPCG(1, 1)), "m", 300))
+	r := rand.New(rand.NewPCG(31, 32))
+	before := generate(r, "m", 300)
+	w.put(before)
 	w.settle()
+	w.check(r, before, 5)
 	w.update(func(tx store.Tx) error { return tx.DeleteAccount(acct) })
-	w.index.tend(w.ctx, acct)
 	if got := w.search(Query{Text: "example"}, []string{"m00001"}); got[0] != Unknown {
 		t.Errorf("a message of a deleted account is %v", got[0])
+	}
+	w.connect()
+	// The same numbers of everything, so that segments look alike, and yet each
+	// message stands one place further down.
+	after := map[string]*mime.Extract{}
+	for i := range 300 {
+		after[fmt.Sprintf("m%05d", i+1)] = before[fmt.Sprintf("m%05d", i)]
+	}
+	w.put(after)
+	w.settle()
+	w.check(r, after, 20)
+	w.update(func(tx store.Tx) error { return tx.DeleteAccount(acct) })
+	w.index.tend(w.ctx, acct)
+	if len(w.index.views.views) != 0 {
+		t.Error("something of the account is still in memory")
 	}
 }

@@ -11,7 +11,7 @@ import (
 // manifest says which segments of an account count. It is read in the same
 // transaction as what it names, so that a search sees one state.
 type manifest struct {
-	next    uint32 // number of the next segment; none is used twice
+	next    uint32 // number of the next segment, 0 before the first; none is used twice
 	live    []segment
 	garbage []segment // unfinished, or replaced: to be removed
 }
@@ -91,7 +91,7 @@ func decodeManifest(b []byte) (*manifest, error) {
 func readManifest(tx store.Derived, account string) (*manifest, error) {
 	b, err := tx.Derived(account, store.DerivedSegment, manifestKey)
 	if errors.Is(err, store.ErrNotFound) {
-		return &manifest{next: 1}, nil
+		return &manifest{}, nil
 	}
 	if err != nil {
 		return nil, err

@@ -77,6 +77,13 @@ func (x *Index) tend(ctx context.Context, account string) {
 
 // update brings an account's index up to date.
 func (x *Index) update(ctx context.Context, account string) error {
+	err := x.store.View(ctx, func(tx store.Tx) error {
+		_, err := tx.Account(account)
+		return err
+	})
+	if err != nil {
+		return err
+	}
 	x.mu.Lock()
 	broken := x.broken[account]
 	delete(x.broken, account)

@@ -47,13 +47,18 @@ func newWorld(t testing.TB) *world {
 			t.Error(err)
 		}
 	})
+	w.connect()
+	return w
+}
+
+func (w *world) connect() {
+	w.Helper()
 	w.update(func(tx store.Tx) error {
 		if err := tx.PutAccount(&store.Account{ID: acct, Provider: "memory", Address: "ann@example.com"}); err != nil {
 			return err
 		}
 		return tx.PutMailbox(&store.Mailbox{ID: box, Account: acct, Name: "Box", UIDValidity: 1, Kind: mail.KindFolder})
 	})
-	return w
 }
 
 func (w *world) open() {
