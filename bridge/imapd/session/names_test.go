@@ -72,6 +72,11 @@ func TestTreeNamesEachMailboxOnce(t *testing.T) {
 	if d := cmp.Diff(want, names); d != "" {
 		t.Errorf("names (-want +got):\n%s", d)
 	}
+	twice := boxes("role:inbox - A", "other - B")
+	twice[1].Role = mail.RoleInbox
+	if two := newTree(twice, nil); len(two.nodes) != 2 || two.byName["INBOX"].mailbox != twice[0] || two.byName["B"] == nil {
+		t.Errorf("two inboxes: %v", two.byName)
+	}
 	if n, err := tree.find("inbox/Kind"); err != nil || n.mailbox.ID != "c1" {
 		t.Errorf("inbox/Kind: %v, %v", n, err)
 	}

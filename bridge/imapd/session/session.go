@@ -12,7 +12,8 @@
 // come from the mirror.
 //
 // How it fails. Errors are *mail.Error; errors.go says what each kind is to a
-// mail program.
+// mail program. An *Over ends the session: its mailbox is gone, or cannot be
+// read. What a client knows of it is never unsaid message by message.
 //
 // Where to start: Server, Session, then Command (command.go) and view.go.
 //

@@ -55,7 +55,7 @@ func newTree(list []*store.Mailbox, subscribed []string) *tree {
 		return strings.Compare(a.ID, b.ID)
 	})
 	for _, m := range list {
-		if m.Role == mail.RoleInbox { // the name is its own, whoever else has it
+		if m.Role == mail.RoleInbox && t.byName[inbox] == nil { // the name is its own, whoever else has it
 			t.take(t.byID[m.ID], inbox)
 		}
 	}
