@@ -12,6 +12,7 @@ import (
 	"github.com/emersion/go-imap/v2/imapclient"
 
 	"github.com/postern-mail/postern/internal/plainmail"
+	"github.com/postern-mail/postern/internal/sandbox"
 )
 
 // TestSearchEqualsScan: with all bytes here, SEARCH TEXT and BODY of the go-imap
@@ -24,7 +25,9 @@ func TestSearchEqualsScan(t *testing.T) {
 	if os.Getenv("SOAK") != "" {
 		messages[ada] = 10_000
 	}
-	s := newScene(t, nil)
+	s := newScene(t, func(o *sandbox.Options, _ settings) {
+		o.Settings.Throttle.Requests = 100_000 // in ten minutes; it would be ten more
+	})
 	for _, address := range []string{ada, alanAtGmail} {
 		t.Run(address, func(t *testing.T) { s.searchEqualsScan(t, address, messages[address]) })
 	}
