@@ -74,24 +74,30 @@ func hydrated(tx store.Tx, m *store.Message) (bool, error) {
 	return err == nil && mime.RowsCurrent(b), err
 }
 
-// deriveStored derives what is missing of a message whose bytes are here, and
-// reports whether that was so.
-func (s *Service) deriveStored(ctx context.Context, m *store.Message) (bool, error) {
-	d, err := s.derive(ctx, m.Account, m.Blob)
-	if errors.Is(err, store.ErrNotFound) {
-		return false, nil
+// remade is what was derived anew of bytes that were here already.
+type remade struct {
+	id, blob string
+	*derived
+}
+
+// keepRemade writes what was derived of messages that have the same bytes still.
+func (s *Service) keepRemade(ctx context.Context, list []remade) error {
+	if len(list) == 0 {
+		return nil
 	}
-	if err != nil {
-		return false, fmt.Errorf("derive rows: %w", err)
-	}
-	return true, s.store.UpdateSoon(ctx, func(tx store.Tx) error {
-		now, err := tx.Message(m.ID)
-		if errors.Is(err, store.ErrNotFound) || err == nil && now.Blob != m.Blob {
-			return nil // it changed meanwhile
+	return s.store.Update(ctx, func(tx store.Tx) error {
+		for _, r := range list {
+			m, err := tx.Message(r.id)
+			if errors.Is(err, store.ErrNotFound) || err == nil && m.Blob != r.blob {
+				continue // it changed meanwhile
+			}
+			if err != nil {
+				return err
+			}
+			if err := s.putDerived(tx, m, r.derived); err != nil {
+				return err
+			}
 		}
-		if err != nil {
-			return err
-		}
-		return s.putDerived(tx, now, d)
+		return nil
 	})
 }

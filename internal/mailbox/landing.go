@@ -3,6 +3,7 @@ package mailbox
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -224,40 +225,64 @@ func (s *Service) bringBatch(ctx context.Context, account string, ids []string, 
 // those whose bytes have to be fetched. Where only what is derived is missing it
 // is made of the bytes that are here.
 func (s *Service) settleHere(ctx context.Context, ids []string, p provider.Priority) (away []*store.Message, err error) {
-	for _, id := range ids {
-		var m *store.Message
-		whole := false
-		err := s.store.View(ctx, func(tx store.Tx) (err error) {
-			if m, err = tx.Message(id); err == nil {
-				whole, err = hydrated(tx, m)
-			}
+	var made []remade
+	size := 0
+	keep := func() error {
+		if err := s.keepRemade(ctx, made); err != nil {
 			return err
-		})
-		if errors.Is(err, store.ErrNotFound) {
-			s.landings.landed(id, p, notFound(err, "message"))
-			continue
 		}
-		if err != nil {
-			return nil, err
+		for _, r := range made {
+			s.landings.landed(r.id, p, nil)
 		}
-		here := false
-		switch {
-		case m.Blob == "":
-		case whole:
-			here, err = s.blobHere(ctx, m)
-		default:
-			here, err = s.deriveStored(ctx, m)
-		}
-		if err != nil {
-			return nil, err
-		}
-		if here {
-			s.landings.landed(id, p, nil)
-		} else {
-			away = append(away, m)
-		}
+		made, size = nil, 0
+		return nil
 	}
-	return away, nil
+	for _, id := range ids {
+		m, whole, err := s.lookAt(ctx, id)
+		switch {
+		case mail.KindOf(err) == mail.KindNotFound:
+			s.landings.landed(id, p, err)
+			continue
+		case err != nil:
+			return nil, err
+		case whole:
+			here, err := s.blobHere(ctx, m)
+			if err != nil {
+				return nil, err
+			}
+			if here {
+				s.landings.landed(id, p, nil)
+				continue
+			}
+		case m.Blob != "":
+			d, err := s.derive(ctx, m.Account, m.Blob)
+			if err == nil {
+				made = append(made, remade{id, m.Blob, d})
+				if size += d.size(); size > maxGathered {
+					err = keep()
+				}
+			}
+			if err == nil {
+				continue
+			}
+			if !errors.Is(err, store.ErrNotFound) {
+				return nil, fmt.Errorf("derive rows: %w", err)
+			}
+		}
+		away = append(away, m)
+	}
+	return away, keep()
+}
+
+// lookAt reads a message and whether it is whole.
+func (s *Service) lookAt(ctx context.Context, id string) (m *store.Message, whole bool, err error) {
+	err = s.store.View(ctx, func(tx store.Tx) (err error) {
+		if m, err = tx.Message(id); err == nil {
+			whole, err = hydrated(tx, m)
+		}
+		return err
+	})
+	return m, whole, notFound(err, "message")
 }
 
 // blobHere reports whether a message's bytes are here: somebody may have brought

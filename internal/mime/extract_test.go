@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"mime/quotedprintable"
+	"slices"
 	"strings"
 	"testing"
 
@@ -208,7 +209,12 @@ func TestExtractAgreesWithContent(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, line := range strings.Split(c.Text+"\n"+c.HTML, "\n") {
+		lines := strings.Split(c.Text+"\n"+c.HTML, "\n")
+		slices.Sort(lines)
+		for i, line := range slices.Compact(lines) {
+			if i > 200 {
+				break // of a long one that much proves it
+			}
 			if line = strings.ReplaceAll(line, "\x00", " "); !e.Contains(Fold(line), InBody) {
 				t.Errorf("%s: %q is not in the extract", name, line)
 				break
