@@ -60,6 +60,7 @@ func (s *Server) newConn(ctx context.Context, raw net.Conn) *conn {
 	c.ctx, c.cancel = context.WithCancel(ctx)
 	c.out = wire.NewWriter(socket{c})
 	c.in = wire.NewReader(source{c}, strangers, c.goOn)
+	c.in.SetBudget(s.budget)
 	return c
 }
 
@@ -76,6 +77,7 @@ func (c *conn) turnAway(why string) {
 func (c *conn) serve(implicitTLS bool) {
 	defer c.raw.Close()
 	defer c.cancel()
+	defer c.in.Release()
 	defer func() {
 		if v := recover(); v != nil {
 			c.srv.opt.Log.Error("imap connection panicked", "panic", fmt.Sprint(v), "stack", string(debug.Stack()))

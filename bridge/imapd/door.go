@@ -119,8 +119,11 @@ func (c *conn) secure(cmd *wire.Command) (*session.Tagged, next) {
 // answerBad answers what is no command.
 func (c *conn) answerBad(b *wire.BadCommand) {
 	t := bad("Not a command: " + b.Why)
-	if b.TooBig {
+	switch {
+	case b.TooBig:
 		t = &session.Tagged{Status: session.No, Code: "TOOBIG", Text: "Too big: " + b.Why}
+	case b.Busy:
+		t = &session.Tagged{Status: session.No, Code: "LIMIT", Text: "Try again later: " + b.Why}
 	}
 	c.answer(b.Tag, t)
 	c.srv.metrics.commands.WithLabelValues("none", string(t.Status)).Inc()

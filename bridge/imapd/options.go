@@ -50,6 +50,9 @@ var (
 	clients   = wire.Limits{Line: 1 << 20, Literals: 1 << 20}
 )
 
+// largeCommands is what the large commands of all clients may take together.
+const largeCommands = 32 << 20
+
 func (o *Options) fill() {
 	number := func(p *int, d int) {
 		if *p <= 0 {

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/emersion/go-imap/v2/imapserver"
+
+	"github.com/postern-mail/postern/bridge/imapd/wire"
 )
 
 // A Server serves IMAP on any number of listeners.
@@ -20,6 +22,7 @@ type Server struct {
 	library *imapserver.Server
 	handed  *handover
 	served  chan error
+	budget  *wire.Budget
 
 	mu       sync.Mutex
 	conns    map[*conn]struct{}
@@ -33,7 +36,7 @@ func New(opt Options) (*Server, error) {
 		return nil, errors.New("imapd: Sessions is needed")
 	}
 	opt.fill()
-	s := &Server{opt: opt, metrics: newMetrics(), handed: newHandover(), served: make(chan error, 1),
+	s := &Server{opt: opt, metrics: newMetrics(), handed: newHandover(), served: make(chan error, 1), budget: wire.NewBudget(largeCommands),
 		conns: map[*conn]struct{}{}, accounts: map[string]int{}}
 	if opt.Registerer != nil {
 		if err := s.metrics.register(opt.Registerer); err != nil {

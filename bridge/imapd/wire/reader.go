@@ -28,7 +28,8 @@ var ErrFlood = errors.New("wire: a literal is too large to be skipped")
 type BadCommand struct {
 	Tag    string // empty where there was none to be made out
 	Why    string
-	TooBig bool // a literal was refused: NO [TOOBIG]; else BAD
+	TooBig bool // a literal was refused: NO [TOOBIG]
+	Busy   bool // other clients' commands take all the room: NO [LIMIT]
 }
 
 func (e *BadCommand) Error() string { return "bad command: " + e.Why }
@@ -38,6 +39,10 @@ type Reader struct {
 	br     *bufio.Reader
 	limits Limits
 	cont   func(size int64) error
+
+	budget  *Budget // nil is no limit
+	held    int64   // what the command has of it
+	starved bool    // it got no more, so that it is not kept
 
 	buf  []byte // the command being read; Args point into it
 	data *Data  // APPEND's message, while it has not been read to its end
@@ -52,14 +57,22 @@ func NewReader(r io.Reader, limits Limits, cont func(size int64) error) *Reader 
 // SetLimits changes the limits from the next command on.
 func (r *Reader) SetLimits(l Limits) { r.limits = l }
 
+// SetBudget makes large commands share b with those of other Readers. Release
+// has to be called when the Reader is no longer used.
+func (r *Reader) SetBudget(b *Budget) { r.budget = b }
+
 // Buffered is how many bytes were read and not used yet.
 func (r *Reader) Buffered() int { return r.br.Buffered() }
 
 // Reset goes on with another stream, such as TLS over the one before.
 func (r *Reader) Reset(from io.Reader) { r.br.Reset(from); r.buf = nil }
 
-// Wait returns when the next command begins to arrive.
+// Wait returns when the next command begins to arrive. The Args of the one before
+// are over.
 func (r *Reader) Wait() error {
+	if r.data == nil {
+		r.Release()
+	}
 	_, err := r.br.Peek(1)
 	return err
 }
@@ -70,10 +83,7 @@ func (r *Reader) Next() (*Command, error) {
 	if r.data != nil {
 		return nil, errors.New("wire: APPEND's message was not read to its end")
 	}
-	if cap(r.buf) > keepBuffer {
-		r.buf = nil
-	}
-	r.buf = r.buf[:0]
+	r.Release()
 	var head *header // parsed from the first line
 	var bad *BadCommand
 	var line int
@@ -98,6 +108,7 @@ func (r *Reader) Next() (*Command, error) {
 		if n > room && bad == nil {
 			bad = &BadCommand{Tag: head.tag, Why: fmt.Sprintf("a command may have %d bytes beside its literals", r.limits.Line)}
 		}
+		bad = r.room(head, bad)
 		lit, is := literalTail(tail)
 		if !is {
 			return r.finish(head, bad)
@@ -125,8 +136,20 @@ func (r *Reader) Next() (*Command, error) {
 			if err := r.keep(lit.size); err != nil {
 				return nil, err
 			}
+			bad = r.room(head, bad)
+		}
+		if bad != nil {
+			r.Release()
 		}
 	}
+}
+
+// room refuses a command that got no more memory.
+func (r *Reader) room(h *header, bad *BadCommand) *BadCommand {
+	if bad != nil || !r.starved {
+		return bad
+	}
+	return &BadCommand{Tag: h.tag, Busy: true, Why: "too many large commands at once"}
 }
 
 // readLine reads to the end of a line. The line without its end is appended to
@@ -140,6 +163,9 @@ func (r *Reader) readLine(room int, keep bool) (tail []byte, n int, err error) {
 		piece, err := r.br.ReadSlice('\n')
 		if err != nil && err != bufio.ErrBufferFull {
 			return nil, n + len(piece), err
+		}
+		if keep && n <= room && !r.hold(len(piece)) {
+			keep, r.starved = false, true
 		}
 		if keep && n <= room {
 			r.buf = append(r.buf, piece[:min(len(piece), room+2-n)]...)
@@ -173,6 +199,10 @@ func (r *Reader) readLine(room int, keep bool) (tail []byte, n int, err error) {
 func (r *Reader) keep(size int64) error {
 	for size > 0 {
 		step := int(min(size, 64<<10))
+		if !r.hold(step) {
+			r.starved = true
+			return r.skip(size)
+		}
 		at := len(r.buf)
 		r.buf = append(r.buf, make([]byte, step)...)
 		if n, err := io.ReadFull(r.br, r.buf[at:]); err != nil {
@@ -211,7 +241,7 @@ func (r *Reader) finish(h *header, bad *BadCommand) (*Command, error) {
 // Line reads one line that is no command: the end of IDLE, an answer of SASL.
 // One that is longer than limit is read to its end; ok is false then.
 func (r *Reader) Line(limit int) (line string, ok bool, err error) {
-	r.buf = r.buf[:0]
+	r.Release()
 	_, n, err := r.readLine(limit, true)
 	if err != nil {
 		return "", false, err

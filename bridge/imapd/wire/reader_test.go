@@ -124,6 +124,37 @@ func TestReaderLine(t *testing.T) {
 	}
 }
 
+func TestBudget(t *testing.T) {
+	large := "a SEARCH TEXT {40000+}\r\n" + strings.Repeat("x", 40000) + "\r\nb NOOP\r\n"
+	long := "a SEARCH " + strings.Repeat("1,", 20000) + "1\r\nb NOOP\r\n"
+	limits := Limits{Line: 1 << 20, Literals: 1 << 20}
+	b := NewBudget(48 << 10)
+	reader := func(text string) *Reader {
+		r := NewReader(strings.NewReader(text), limits, nil)
+		r.SetBudget(b)
+		return r
+	}
+	for _, text := range []string{large, long} {
+		first, second := reader(text), reader(text)
+		if c, err := first.Next(); err != nil || len(c.Args.Rest()) < 40000 {
+			t.Fatalf("alone: %v", err)
+		}
+		var busy *BadCommand
+		if _, err := second.Next(); !errors.As(err, &busy) || !busy.Busy || busy.Tag != "a" {
+			t.Errorf("where there is no room: %v", err)
+		}
+		if c, err := second.Next(); err != nil || c.Name != "NOOP" {
+			t.Errorf("after it: %v, %v", c, err)
+		}
+		if c, err := first.Next(); err != nil || c.Name != "NOOP" {
+			t.Errorf("after the large one: %v, %v", c, err)
+		}
+		if left := b.left.Load(); left != 48<<10 {
+			t.Errorf("%d bytes are left of the budget", left)
+		}
+	}
+}
+
 // pieces splits a stream as its bytes say.
 type pieces struct {
 	b    []byte
