@@ -76,6 +76,28 @@ func TestFetchBodyIsTheBytes(t *testing.T) {
 	}
 }
 
+// A header that is longer than what is stored of it is told whole, also where
+// nothing else is asked for.
+func TestFetchLongHeader(t *testing.T) {
+	w := newFetchWorld(t)
+	var header strings.Builder
+	for i := range 9000 {
+		fmt.Fprintf(&header, "X-Line-%d: what nobody reads\r\n", i%7)
+	}
+	last := "X-Last: the end\r\n\r\n"
+	w.deliver([]byte(fetchFields + header.String() + last + "body"))
+	w.sync()
+	if got := w.item("BODY.PEEK[HEADER]"); got != fetchFields+header.String()+last {
+		t.Errorf("the header has %d bytes, ends with %.60q", len(got), got[max(0, len(got)-60):])
+	}
+	if got := w.item("BODY.PEEK[HEADER.FIELDS (X-Last Subject)]"); got != "Subject: parts\r\n"+last {
+		t.Errorf("fields of a long header are %.200q", got)
+	}
+	if got := w.item("BODY.PEEK[HEADER.FIELDS.NOT (X-Line-1 X-Line-2 X-Line-3 X-Line-4 X-Line-5 X-Line-6 X-Line-0)]<10.20>"); got != (fetchFields + last)[10:30] {
+		t.Errorf("the other fields are %.200q", got)
+	}
+}
+
 // entities are messages with parts of all kinds.
 func entities() map[string]*entity {
 	deep := leafTree("Content-Type: text/plain\r\n", "the deepest")

@@ -260,3 +260,28 @@ func TestFetchToNobody(t *testing.T) {
 type writerFunc func([]byte) (int, error)
 
 func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
+
+// Under a UID that is no longer the message's nothing of its new bytes is told:
+// of a draft that was edited, or of a message whose size is another.
+func TestFetchOfOtherBytes(t *testing.T) {
+	for _, items := range []string{"(ENVELOPE)", "(BODYSTRUCTURE)", "(BODY.PEEK[])", "(BODY.PEEK[HEADER])", "(RFC822.SIZE BODY.PEEK[TEXT])"} {
+		w := newFetchWorld(t)
+		w.deliver([]byte("Subject: draft\r\n\r\nto be edited\r\n"), mail.Draft)
+		w.deliver([]byte("Subject: letter\r\n\r\nas it was\r\n"))
+		w.deliver([]byte("Subject: other\r\n\r\nas it is\r\n"))
+		w.sync()
+		w.hydrate()
+		before := w.messages()
+		before[1].row.Size++ // the box was told before the bytes changed
+		w.must(w.store.Update(t.Context(), func(tx store.Tx) error {
+			return errors.Join(tx.RenewUIDs(before[0].row.Message, 1000), tx.RenewUIDs(before[1].row.Message, 1001))
+		}))
+		if items == "(BODY.PEEK[HEADER])" {
+			before = slices.Delete(before, 1, 2) // a header does not know the size
+		}
+		answers, tagged := w.fetch(items, before)
+		if d := cmp.Diff([]int{3}, keys(answers)); d != "" || tagged.Code != "EXPUNGEISSUED" {
+			t.Errorf("%s: %v, told %v", items, tagged, answers)
+		}
+	}
+}
