@@ -78,28 +78,30 @@ func (e *searcher) inSet(c *criterion) (func(*message) bool, error) {
 }
 
 // hasKeyword tests for a keyword. Messages with the same keywords share one
-// slice, of which a mailbox has few, so each is looked through once.
+// slice, of which a mailbox has few, so each of the first is looked through
+// once.
 func hasKeyword(keyword string) func(*message) bool {
 	type slice struct {
 		first *string
 		n     int
+		has   bool
 	}
-	known := map[slice]bool{}
-	var last slice
-	var has bool
+	var known [16]slice
+	n := 0
 	return func(m *message) bool {
 		if len(m.row.Keywords) == 0 {
 			return false
 		}
-		k := slice{&m.row.Keywords[0], len(m.row.Keywords)}
-		if k == last {
-			return has
+		first := &m.row.Keywords[0]
+		for i := range known[:n] {
+			if k := &known[i]; k.first == first && k.n == len(m.row.Keywords) {
+				return k.has
+			}
 		}
-		last = k
-		var ok bool
-		if has, ok = known[k]; !ok {
-			has = m.row.Has(keyword)
-			known[k] = has
+		has := m.row.Has(keyword)
+		if n < len(known) {
+			known[n] = slice{first, len(m.row.Keywords), has}
+			n++
 		}
 		return has
 	}
