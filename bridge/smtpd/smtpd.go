@@ -14,7 +14,7 @@
 // reply.go has for its kind; what it refuses later comes back as a report to the
 // inbox (package submission).
 //
-// Where to start: Serve, then conn.go (the bytes in front of the library),
+// Where to start: Serve, then conn.go and command.go (the bytes in front of the library),
 // session.go (the commands) and data.go (the message).
 package smtpd
 
