@@ -23,7 +23,9 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"log/slog"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -105,6 +107,11 @@ type Server struct {
 func New(o Options) (*Server, error) {
 	if o.Auth == nil || o.Submissions == nil {
 		return nil, errors.New("smtpd: neither Auth nor Submissions may be missing")
+	}
+	if o.Spool != "" {
+		if err := os.MkdirAll(o.Spool, 0o700); err != nil {
+			return nil, fmt.Errorf("make spool: %w", err)
+		}
 	}
 	if o.Domain == "" {
 		o.Domain = "localhost"

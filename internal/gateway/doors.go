@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"path/filepath"
 	"syscall"
 
 	"github.com/postern-mail/postern/bridge/imapd"
@@ -91,7 +92,7 @@ func (g *Gateway) wireDoors(ctx context.Context) error {
 			Auth: g.access, Submissions: g.submit, Certificate: g.certs.get, Cleartext: cfg.SMTP.Cleartext,
 			Domain: cfg.Public().Hostname(), Relaxed: cfg.SMTP.From == config.FromRelaxed, Wait: cfg.SMTP.Wait,
 			MaxConnections: cfg.SMTP.MaxConnections, PerAccount: cfg.SMTP.MaxConnections, Grace: grace, Log: g.log, Registerer: g.registry,
-			Room: func(context.Context) error { return g.room.hold() }})
+			Spool: filepath.Join(cfg.DataDir, "spool"), Room: func(context.Context) error { return g.room.hold() }})
 	}
 	return err
 }
