@@ -45,6 +45,8 @@ type demo struct {
 	lines *lines
 	done  chan struct{}
 	err   error
+	// gateway is the program that serve starts, where it is not the usual one.
+	gateway string
 	// lastDiff is shown when the mirror does not come into step.
 	lastDiff string
 }

@@ -5,11 +5,16 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"github.com/postern-mail/postern/internal/sandbox"
 )
 
 // TestCrowd: twenty mail programs work on one account at random, while the
@@ -21,7 +26,7 @@ func TestCrowd(t *testing.T) {
 	for _, address := range []string{ada, alanAtGmail} {
 		t.Run(address, func(t *testing.T) {
 			t.Parallel()
-			s := newScene(t, nil)
+			s := newSceneWith(t, raced(t), unmetered)
 			account := s.join(address)
 			for i := range 100 {
 				s.deliver(address, fmt.Sprintf("before %d", i))
@@ -35,6 +40,37 @@ func TestCrowd(t *testing.T) {
 			c.run(programs, operations, outside)
 		})
 	}
+}
+
+var buildRaced = sync.OnceValues(func() (string, error) {
+	name := filepath.Join(bin, "postern-raced")
+	cmd := exec.Command("go", "build", "-race", "-o", name, "./cmd/postern")
+	cmd.Dir = root()
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=1")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build with the race detector: %w\n%s", err, out)
+	}
+	return name, nil
+})
+
+// raced gives a gateway with the race detector, where the tests have it.
+func raced(t *testing.T) string {
+	t.Helper()
+	if !raceEnabled {
+		return ""
+	}
+	name, err := buildRaced()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+// unmetered lifts quotas, which would slow a test and prove nothing here.
+func unmetered(o *sandbox.Options, cfg settings) {
+	q := &o.GoogleSettings.Mail.Quota
+	q.UserUnits, q.ProjectUnits, q.DailyUnits = -1, -1, -1
+	cfg.section("providers", "gmail", "settings")["quota_units"] = "10000000"
 }
 
 type crowd struct {
@@ -80,7 +116,7 @@ func crowdOps() []crowdOp {
 			return p.do(fmt.Sprintf("STORE %d %sFLAGS (%s)", one(rng, p), sign(rng), flag(rng)), nil)
 		}},
 		{"uid store", 10, func(rng *rand.Rand, p *mailProgram) (string, error) {
-			return p.do(fmt.Sprintf("UID STORE %s %sFLAGS.SILENT (%s)", ranged(rng, p), sign(rng), flag(rng)), nil)
+			return p.do(fmt.Sprintf("UID STORE %s %sFLAGS (%s)", ranged(rng, p), sign(rng), flag(rng)), nil)
 		}},
 		{"delete", 5, func(rng *rand.Rand, p *mailProgram) (string, error) {
 			return p.do(fmt.Sprintf(`STORE %d +FLAGS (\Deleted)`, one(rng, p)), nil)
@@ -138,6 +174,9 @@ func (c *crowd) run(programs, operations, outside int) {
 		}
 	}
 	c.agree(crowd)
+	if log := c.scene.run.lines.String(); strings.Contains(log, "DATA RACE") {
+		c.t.Errorf("the gateway has a race:\n%s", log[strings.Index(log, "DATA RACE"):])
+	}
 }
 
 // work does operations at random.

@@ -35,6 +35,12 @@ type scene struct {
 // change may alter both sides before they start.
 func newScene(t *testing.T, change func(*sandbox.Options, settings), names ...string) *scene {
 	t.Helper()
+	return newSceneWith(t, "", change, names...)
+}
+
+// newSceneWith starts one with a gateway that is not the usual program.
+func newSceneWith(t *testing.T, gateway string, change func(*sandbox.Options, settings), names ...string) *scene {
+	t.Helper()
 	dir := t.TempDir()
 	opts := sandbox.Options{NoSeed: true, CAFile: filepath.Join(dir, "ca.pem"), AllowHTTPNotifications: true}
 	opts.GoogleSettings.Mail.NotifyEvery = -1
@@ -62,7 +68,7 @@ func newScene(t *testing.T, change func(*sandbox.Options, settings), names ...st
 			t.Error(err)
 		}
 	})
-	d := &demo{t: t, dir: dir}
+	d := &demo{t: t, dir: dir, gateway: gateway}
 	st := world.State()
 	d.info.Sandbox.Control, d.info.Sandbox.CAFile, d.info.Sandbox.Clouds = st.Control, st.CAFile, map[string]string{}
 	for _, p := range st.Providers {

@@ -141,8 +141,12 @@ func (p *running) stop() error {
 func (d *demo) serve(t *testing.T, dir string, s settings) (*demo, *running) {
 	t.Helper()
 	cfg, base := s.write(t, dir), baseOf(s)
-	p := start(t, program("postern"), "-c", cfg, "serve")
-	g := &demo{t: t, cmd: p.cmd, dir: dir, lines: p.lines, done: p.done, info: d.info}
+	name := d.gateway
+	if name == "" {
+		name = program("postern")
+	}
+	p := start(t, name, "-c", cfg, "serve")
+	g := &demo{t: t, cmd: p.cmd, dir: dir, lines: p.lines, done: p.done, info: d.info, gateway: d.gateway}
 	g.eventually("the gateway is ready", func() bool {
 		select {
 		case <-p.done:
