@@ -56,7 +56,7 @@ func (s *Session) fetch(ctx context.Context, c *wire.Command, w *wire.Writer) (*
 	return f.answer(), nil
 }
 
-// mirror is what FETCH asks of the mirror of the account's mail.
+// fetchMirror is what FETCH asks of the mirror.
 type fetchMirror interface {
 	// Hydrate brings what is missing of messages.
 	Hydrate(ctx context.Context, ids []string) error

@@ -17,6 +17,7 @@ import (
 	"github.com/postern-mail/postern/bridge/imapd/wire"
 	"github.com/postern-mail/postern/internal/mailbox"
 	"github.com/postern-mail/postern/plugins/sdk/mail"
+	"github.com/postern-mail/postern/plugins/sdk/providertest/memory"
 	"github.com/postern-mail/postern/store"
 )
 
@@ -284,4 +285,26 @@ func TestFetchOfOtherBytes(t *testing.T) {
 			t.Errorf("%s: %v, told %v", items, tagged, answers)
 		}
 	}
+}
+
+// Who reads a body is told that it is \Seen now, before the command ends; who
+// has only a look at the mailbox changes nothing.
+func TestFetchTellsWhatIsSeen(t *testing.T) {
+	w := newWorld(t, memory.Options{})
+	for range 2 {
+		w.deliver("inbox")
+	}
+	w.sync()
+	c := w.client()
+	_, err := c.s.Select(t.Context(), "INBOX", true)
+	w.must(err)
+	c.view = make([]seenMessage, 2)
+	c.says("UID FETCH 1 (BODY[]<0.1>)", "* 1 FETCH (UID 1 BODY[]<0> {1}\nF)\nOK")
+	c.open("INBOX")
+	c.says("UID FETCH 1 (FLAGS BODY.PEEK[]<0.1>)", "* 1 FETCH (UID 1 FLAGS () BODY[]<0> {1}\nF)\nOK")
+	c.says("UID FETCH 1 (BODY[]<0.1>)", "* 1 FETCH (UID 1 BODY[]<0> {1}\nF)\n* 1 FETCH (UID 1 FLAGS (\\Seen))\nOK")
+	c.says("UID FETCH 1:2 (FLAGS)", "* 1 FETCH (UID 1 FLAGS (\\Seen))\n* 2 FETCH (UID 2 FLAGS ())\nOK")
+	c.says("UID FETCH 7 (FLAGS)", "OK")
+	c.says("FETCH 7 (FLAGS)", "BAD")
+	c.says("FETCH 1 (FLAGS NONE)", "BAD")
 }
