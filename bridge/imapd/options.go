@@ -51,7 +51,7 @@ var (
 )
 
 // largeCommands is what the large commands of all clients may take together.
-const largeCommands = 32 << 20
+const largeCommands = 16 << 20
 
 func (o *Options) fill() {
 	number := func(p *int, d int) {

@@ -11,7 +11,7 @@ import (
 
 // inMemory is how large a message is kept in memory while it is appended. A
 // larger one waits among the blobs, sealed.
-const inMemory = 1 << 20
+const inMemory = 256 << 10
 
 // rewindable gives what r has so that it can be read several times.
 func (s *Service) rewindable(ctx context.Context, account string, r io.Reader, size int64) (io.ReadSeekCloser, error) {
