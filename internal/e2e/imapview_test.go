@@ -4,9 +4,11 @@ import (
 	"bufio"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"regexp"
 	"slices"
 	"strconv"
@@ -30,6 +32,8 @@ type mailProgram struct {
 	validity, next uint32
 	// silent: the command that runs allows no EXPUNGE (RFC 9051, 7.5.1).
 	silent bool
+	// patience is how long it idles where nothing comes.
+	patience time.Duration
 	// hits is what the last search found.
 	hits []uint32
 }
@@ -119,6 +123,8 @@ func (c *mailProgram) do(command string, literal []byte) (string, error) {
 			more := "DONE"
 			if literal != nil {
 				more = string(literal)
+			} else if err := c.linger(); err != nil {
+				return "", err
 			}
 			if _, err := io.WriteString(c.conn, more+"\r\n"); err != nil {
 				return "", err
@@ -135,6 +141,21 @@ func (c *mailProgram) do(command string, literal []byte) (string, error) {
 type badResponse struct{ error }
 
 func (e *badResponse) Unwrap() error { return e.error }
+
+// linger waits while the client idles, until it is told something or has waited
+// long enough.
+func (c *mailProgram) linger() error {
+	if c.patience == 0 {
+		return nil
+	}
+	if err := c.conn.SetReadDeadline(time.Now().Add(c.patience)); err != nil {
+		return err
+	}
+	if _, err := c.r.Peek(1); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+		return err
+	}
+	return nil
+}
 
 // must runs a command that has to succeed.
 func (c *mailProgram) must(command string) error {

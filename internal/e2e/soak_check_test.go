@@ -47,7 +47,7 @@ func (s *soak) checkCounters() {
 			s.t.Errorf("the fault %s was met %d times, want at least %d", c.what, c.got, c.want)
 		}
 	}
-	if n := int64(len(s.hist.submissions)); got.MessagesSent != n {
+	if n := int64(len(s.hist.submissions) + len(s.mail.sent)); got.MessagesSent != n {
 		s.t.Errorf("the provider sent %d messages, %d were submitted", got.MessagesSent, n)
 	}
 }

@@ -128,6 +128,7 @@ func (s *soak) followInbox(ctx context.Context, address string) {
 }
 
 func (s *soak) follow1(ctx context.Context, p *mailProgram, address string) error {
+	p.patience = 200 * time.Millisecond
 	if err := p.open("INBOX"); err != nil {
 		return err
 	}
