@@ -34,10 +34,12 @@ func (s *Session) List(ctx context.Context, r ListRequest) ([]ListEntry, error) 
 		}
 		e := t.entry(n, r)
 		switch {
+		case n.mailbox == nil && (r.SelectSubscribed || r.LSUB) && slices.Contains(t.subscribed, n.name):
+			continue // strays has it
 		case r.meets(n.mailbox):
 		case t.below(n, r, matches):
 			e.ChildInfo = !r.LSUB
-			if r.LSUB {
+			if r.LSUB && n.mailbox != nil {
 				e.Attrs = append(e.Attrs, `\Noselect`)
 			}
 		default:
@@ -61,8 +63,12 @@ func (s *Session) List(ctx context.Context, r ListRequest) ([]ListEntry, error) 
 	return out, nil
 }
 
-// meets reports whether a mailbox is what the selection options ask for.
+// meets reports whether a mailbox is what the selection options ask for; nil is
+// a name without one.
 func (r *ListRequest) meets(m *store.Mailbox) bool {
+	if m == nil {
+		return !r.SelectSubscribed && !r.LSUB && !r.SelectSpecialUse
+	}
 	if (r.SelectSubscribed || r.LSUB) && !m.Subscribed() {
 		return false
 	}
@@ -109,6 +115,14 @@ func (t *tree) entry(n *node, r ListRequest) ListEntry {
 		e.Attrs = append(e.Attrs, `\HasChildren`)
 	} else {
 		e.Attrs = append(e.Attrs, `\HasNoChildren`)
+	}
+	if n.mailbox == nil {
+		// \Noselect is the word for programs that do not know RFC 9051's.
+		if !r.LSUB {
+			e.Attrs = append(e.Attrs, `\NonExistent`)
+		}
+		e.Attrs = append(e.Attrs, `\Noselect`)
+		return e
 	}
 	if use := uses[n.mailbox.Role]; use != "" {
 		e.Attrs = append(e.Attrs, use)

@@ -43,18 +43,29 @@ func (s *Session) Create(ctx context.Context, name string) error {
 // have it.
 func (s *Session) above(ctx context.Context, t *tree, name string) (parent, leaf string, err error) {
 	levels := strings.Split(name, string(Delimiter))
+	hollow := "" // levels above that are none of the provider's: the leaf's name begins with them
 	for i, level := range levels {
 		leaf = decodeName(level)
-		if strings.TrimSpace(leaf) == "" {
+		switch {
+		case strings.TrimSpace(leaf) == "":
 			return "", "", mail.Errorf(mail.KindInvalid, "create mailbox", "A mailbox's name has no empty level")
+		case t.labels && strings.ContainsRune(leaf, Delimiter) && (hollow != "" || encodeLabel(leaf) != level):
+			return "", "", mail.Errorf(mail.KindInvalid, "create mailbox", "A label's name cannot hold its delimiter")
 		}
+		leaf = hollow + leaf
 		if i == len(levels)-1 {
 			return parent, leaf, nil
 		}
-		if n := t.byName[strings.Join(levels[:i+1], string(Delimiter))]; n != nil {
-			parent = n.mailbox.ID
+		path := strings.Join(levels[:i+1], string(Delimiter))
+		if n := t.byName[path]; n != nil {
+			parent, hollow = n.mailbox.ID, ""
 			continue
 		}
+		if t.hollow[path] != nil {
+			hollow = leaf + string(Delimiter)
+			continue
+		}
+		hollow = ""
 		m, err := s.server.opts.Mirror.CreateMailbox(ctx, s.account, parent, leaf)
 		if err != nil {
 			return "", "", err

@@ -22,6 +22,10 @@ const Delimiter = '/'
 // and of two siblings of one name, the one that came later gets "=~" and the
 // end of its id behind its name. A path so names one mailbox, and what is
 // created by a path has the name that the path was written from.
+//
+// The name of a label is a path itself: "Projects/Travel" is below "Projects",
+// whether there is a label of that name or not. Only where a level of it would
+// be empty is each "/" of it written =2F.
 
 // encodeName writes one level of a path.
 func encodeName(name string) string {
@@ -46,6 +50,18 @@ func encodeName(name string) string {
 		i += size
 	}
 	return b.String()
+}
+
+// encodeLabel writes the path that a label's name is.
+func encodeLabel(name string) string {
+	levels := strings.Split(name, string(Delimiter))
+	for i, level := range levels {
+		if strings.TrimSpace(level) == "" {
+			return encodeName(name)
+		}
+		levels[i] = encodeName(level)
+	}
+	return strings.Join(levels, string(Delimiter))
 }
 
 // decodeName reads one level of a path.

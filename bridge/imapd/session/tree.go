@@ -14,12 +14,18 @@ type tree struct {
 	nodes  []*node // INBOX first, then by name
 	byName map[string]*node
 	byID   map[string]*node
+	// hollow are the names above mailboxes that are no mailboxes: a label may be
+	// named "Projects/Travel" where there is no "Projects". They are listed, and
+	// nothing else can be done to them but to make them.
+	hollow map[string]*node
+	// labels: the account's mailboxes are labels, whose names are paths.
+	labels bool
 	// subscribed are names that were subscribed to and have no mailbox.
 	subscribed []string
 }
 
 type node struct {
-	mailbox  *store.Mailbox
+	mailbox  *store.Mailbox // nil where it is hollow
 	name     string
 	children []*node
 }
@@ -42,9 +48,10 @@ func (s *Session) tree(ctx context.Context) (*tree, error) {
 }
 
 func newTree(list []*store.Mailbox, subscribed []string) *tree {
-	t := &tree{byName: map[string]*node{}, byID: map[string]*node{}}
+	t := &tree{byName: map[string]*node{}, byID: map[string]*node{}, hollow: map[string]*node{}}
 	for _, m := range list {
 		t.byID[m.ID] = &node{mailbox: m}
+		t.labels = t.labels || m.Kind == mail.KindLabel
 	}
 	// Of siblings with one name the older keeps it; ids decide where that does
 	// not.
@@ -61,6 +68,9 @@ func newTree(list []*store.Mailbox, subscribed []string) *tree {
 	}
 	for _, m := range list {
 		t.place(m.ID, len(list))
+	}
+	for _, n := range slices.Clone(t.nodes) {
+		t.hang(n)
 	}
 	for _, name := range subscribed {
 		if t.byName[name] == nil {
@@ -94,12 +104,13 @@ func (t *tree) place(id string, depth int) *node {
 		}
 	}
 	name := encodeName(n.mailbox.Name)
+	if n.mailbox.Kind == mail.KindLabel {
+		name = encodeLabel(n.mailbox.Name)
+	}
 	if parent != nil {
 		name = parent.name + string(Delimiter) + name
-		parent.children = append(parent.children, n)
-	}
-	if folded := foldInbox(name); parent == nil && folded == inbox {
-		name = folded
+	} else {
+		name = foldInbox(name)
 	}
 	for t.byName[name] != nil || name == inbox {
 		name += "=~" + id[max(0, len(id)-8):]
@@ -112,6 +123,32 @@ func (t *tree) take(n *node, name string) {
 	n.name = name
 	t.byName[name] = n
 	t.nodes = append(t.nodes, n)
+}
+
+// hang puts a node below the name above its own, and makes a hollow one where
+// that is no mailbox.
+func (t *tree) hang(n *node) {
+	for {
+		end := strings.LastIndexByte(n.name, Delimiter)
+		if end < 0 {
+			return
+		}
+		above := t.byName[n.name[:end]]
+		known := above != nil
+		if !known {
+			above, known = t.hollow[n.name[:end]]
+		}
+		if !known {
+			above = &node{name: n.name[:end]}
+			t.hollow[above.name] = above
+			t.nodes = append(t.nodes, above)
+		}
+		above.children = append(above.children, n)
+		if known {
+			return
+		}
+		n = above
+	}
 }
 
 // find gives the mailbox of a name.
@@ -130,7 +167,8 @@ func (t *tree) find(name string) (*node, error) {
 // whole name: hidden ones are where their owner subscribed to them, or where
 // one below them is listed.
 func (n *node) shown() bool {
-	return !n.mailbox.Hidden || n.mailbox.Subscription == store.Subscribed || slices.ContainsFunc(n.children, (*node).shown)
+	own := n.mailbox != nil && (!n.mailbox.Hidden || n.mailbox.Subscription == store.Subscribed)
+	return own || slices.ContainsFunc(n.children, (*node).shown)
 }
 
 // uses are the special uses of RFC 6154 that roles are.
