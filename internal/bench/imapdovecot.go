@@ -19,6 +19,7 @@ import (
 type dovecot struct {
 	server imapServer
 	dir    string
+	own    bool // dir is not among the bench's
 	in     io.Closer
 	cmd    *exec.Cmd
 }
@@ -55,10 +56,17 @@ func (b *bench) startDovecot(ctx context.Context, n int) (d *dovecot, err error)
 		if owner, err = user.Lookup("dovecot"); err != nil {
 			return nil, errNoDovecot
 		}
-		for _, dir := range []string{b.scratch, d.dir} {
-			if err := os.Chmod(dir, 0o711); err != nil {
+		if err := os.Chmod(b.scratch, 0o711); err != nil {
+			return nil, err
+		}
+		if !reachable(b.scratch) {
+			if d.dir, err = os.MkdirTemp("", "bench-dovecot-"); err != nil {
 				return nil, err
 			}
+			d.own = true
+		}
+		if err := os.Chmod(d.dir, 0o711); err != nil {
+			return nil, err
 		}
 	}
 	if err := d.fill(owner, n); err != nil {
@@ -140,7 +148,24 @@ func (d *dovecot) ready(ctx context.Context) error {
 func (d *dovecot) stop() error {
 	err := d.in.Close()
 	_ = d.cmd.Wait() // it was killed
+	if d.own {
+		err = errors.Join(err, os.RemoveAll(d.dir))
+	}
 	return err
+}
+
+// reachable reports whether everybody gets to a folder.
+func reachable(dir string) bool {
+	for {
+		info, err := os.Stat(dir)
+		if err != nil || info.Mode()&0o001 == 0 {
+			return false
+		}
+		if filepath.Dir(dir) == dir {
+			return true
+		}
+		dir = filepath.Dir(dir)
+	}
 }
 
 // fill writes the Maildir, with names that give the order of delivery and the
