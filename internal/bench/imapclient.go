@@ -24,6 +24,8 @@ type imapClient struct {
 	conn net.Conn
 	br   *bufio.Reader
 	tag  int
+	// stop ends waiting for the end of the context, which closes conn.
+	stop func() bool
 	long []byte // room for a line and the literals of a response
 }
 
@@ -37,12 +39,12 @@ func (s *imapServer) dial(ctx context.Context) (*imapClient, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &imapClient{conn: conn, br: bufio.NewReaderSize(conn, 256<<10)}
+	c := &imapClient{conn: conn, br: bufio.NewReaderSize(conn, 256<<10), stop: context.AfterFunc(ctx, func() { _ = conn.Close() })}
 	if d, ok := ctx.Deadline(); ok {
 		_ = conn.SetDeadline(d) // one that cannot be set is not kept
 	}
 	if line, err := c.br.ReadString('\n'); err != nil || !strings.HasPrefix(line, "* OK") {
-		return nil, errors.Join(fmt.Errorf("greeting %q: %w", line, err), conn.Close())
+		return nil, errors.Join(fmt.Errorf("greeting %q: %w", line, err), c.close())
 	}
 	return c, nil
 }
@@ -61,7 +63,10 @@ func (s *imapServer) login(ctx context.Context) (*imapClient, error) {
 	return c, nil
 }
 
-func (c *imapClient) close() error { return c.conn.Close() }
+func (c *imapClient) close() error {
+	c.stop()
+	return c.conn.Close()
+}
 
 // response is an untagged response: its line, with literals taken out, and what
 // the literals were.
