@@ -342,8 +342,11 @@ func (w *world) keyword(ctx context.Context, a account, subject, keyword string)
 func (w *world) in(ctx context.Context, a account, subject, mailbox string) error {
 	return until(ctx, 30*time.Second, fmt.Sprintf("%q is in %s", subject, mailbox), func() (bool, error) {
 		all, err := w.bySubject(ctx, a, subject)
-		return len(all) > 0 && slices.ContainsFunc(all[0].Mailboxes, func(b struct{ Name, Role string }) bool {
-			return strings.EqualFold(b.Name, mailbox) || strings.EqualFold(b.Role, mailbox)
+		// A program may move by a copy, and then there is one in the trash, too.
+		return slices.ContainsFunc(all, func(m found) bool {
+			return slices.ContainsFunc(m.Mailboxes, func(b struct{ Name, Role string }) bool {
+				return strings.EqualFold(b.Name, mailbox) || strings.EqualFold(b.Role, mailbox)
+			})
 		}), err
 	})
 }
