@@ -63,6 +63,30 @@ func short(s *setup) {
 	s.times = &times{login: d, command: d, data: d, message: 4 * d, write: d, handshake: d}
 }
 
+// TestStrangersGo: who does not log in is let go, however busy.
+func TestStrangersGo(t *testing.T) {
+	w := newWorld(t, func(s *setup) {
+		long := longTimes
+		long.login = 200 * time.Millisecond
+		s.times = &long
+	})
+	p := dial(t, w.addr)
+	must(t, p.c.SetDeadline(time.Now().Add(10*time.Second)))
+	p.play("S: 220")
+	for {
+		p.send("NOOP\r\n")
+		line, err := p.in.ReadString('\n')
+		must(t, err)
+		if strings.HasPrefix(line, "421 4.4.2") {
+			break
+		}
+		if !strings.HasPrefix(line, "250") {
+			t.Fatalf("NOOP: %q", line)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
 // TestSilence: who says nothing, or too slowly, is told and let go.
 func TestSilence(t *testing.T) {
 	w := newWorld(t, short)

@@ -30,6 +30,7 @@ type conn struct {
 	started  func(ok bool) // told of STARTTLS
 	limit    func() int64  // of a message
 	times    times
+	born     time.Time
 	closing  <-chan struct{} // the server drains
 	waiting  atomic.Bool     // for a command
 	in       *bufio.Reader
@@ -63,6 +64,11 @@ const (
 	modeChunk        // a chunk of one
 )
 
+// strange is how many times the wait for a command a connection may last before
+// somebody has logged in: connections are few, and one is not to be held by
+// saying NOOP.
+const strange = 5
+
 // times are how long to wait (RFC 5321, 4.5.3.2): for a command, before and
 // after the login, for some bytes of a message, for all of it, for the client to
 // read, and for TLS to begin.
@@ -72,7 +78,7 @@ type times struct {
 
 func newConn(c net.Conn, t times, cfg *tls.Config, closing <-chan struct{}) *conn {
 	_, secure := c.(*tls.Conn)
-	return &conn{Conn: c, net: c, tls: cfg, started: func(bool) {}, limit: func() int64 { return maxMessage }, times: t, closing: closing, done: make(chan struct{}),
+	return &conn{Conn: c, net: c, tls: cfg, started: func(bool) {}, limit: func() int64 { return maxMessage }, times: t, born: time.Now(), closing: closing, done: make(chan struct{}),
 		in: bufio.NewReaderSize(c, 16<<10), out: bufio.NewWriterSize(c, 4<<10), secure: secure, hello: true}
 }
 
@@ -135,6 +141,9 @@ func (c *conn) fill(wait time.Duration) error {
 	}
 	if err := c.flush(); err != nil {
 		return err
+	}
+	if !c.authed {
+		wait = min(wait, time.Until(c.born.Add(strange*c.times.login)))
 	}
 	if err := c.Conn.SetReadDeadline(time.Now().Add(wait)); err != nil {
 		return err
