@@ -74,8 +74,10 @@ func (f *feeder) quote(name string) {
 }
 
 // enable copies the extensions that are known and not hidden from the client,
-// and notes them: RFC 5161.
+// and notes them: RFC 5161. It is all or nothing, and comes before a mailbox is
+// selected (section 3.1), as the library has it too.
 func (c *conn) enable(f *feeder) error {
+	rev2, utf8 := c.rev2, c.utf8
 	for f.a.More() {
 		word, err := f.a.Atom()
 		if err != nil {
@@ -87,12 +89,19 @@ func (c *conn) enable(f *feeder) error {
 		}
 		switch word {
 		case "IMAP4REV2":
-			c.rev2, c.utf8 = true, true
+			rev2, utf8 = true, true
 			f.b = append(f.b, " IMAP4rev2"...)
 		case "UTF8=ACCEPT":
-			c.utf8 = true
+			utf8 = true
 			f.b = append(f.b, " UTF8=ACCEPT"...)
 		}
 	}
+	if err := f.a.End(); err != nil {
+		return err
+	}
+	if c.sess.Selecting() {
+		return f.a.Fail("ENABLE comes before a mailbox is selected")
+	}
+	c.rev2, c.utf8 = rev2, utf8
 	return nil
 }

@@ -308,6 +308,20 @@ func TestReadersAndMasks(t *testing.T) {
 	p.says("b NO", p.do("b APPEND INBOX {2+}\r\nhi"))
 }
 
+// TestRefusedEnable: what was refused is not on, or a program that did not ask
+// for it would be answered in IMAP4rev2's words.
+func TestRefusedEnable(t *testing.T) {
+	w := newWorld(t)
+	w.letters(1)
+	p := w.dial().login()
+	p.says("a BAD", p.do("a ENABLE IMAP4rev2 ("))
+	p.ok("b SELECT INBOX")
+	p.says("c BAD", p.do("c ENABLE IMAP4rev2"))
+	if got := p.ok("d SEARCH ALL"); strings.TrimSpace(got[0]) != "* SEARCH 1" {
+		t.Errorf("SEARCH of IMAP4rev1: %q", got)
+	}
+}
+
 // TestDeletedMailbox: whoever has it open is told BYE, by any way there is.
 func TestDeletedMailbox(t *testing.T) {
 	for name, ask := range map[string]string{"IDLE": "", "NOOP": "a NOOP\r\n", "LIST": "a LIST \"\" *\r\n", "FETCH": "a UID FETCH 1:* (FLAGS)\r\n"} {

@@ -162,6 +162,9 @@ func (s *Session) Principal() *access.Principal { return s.principal }
 // Account is the account's id, empty before login.
 func (s *Session) Account() string { return s.account }
 
+// Selecting reports whether a mailbox is selected.
+func (s *Session) Selecting() bool { return s.sel != nil }
+
 // Login lets a client in. Mechanism is LOGIN for the command, the mechanism's
 // name for AUTHENTICATE.
 func (s *Session) Login(ctx context.Context, mechanism, user, secret string) error {
