@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mime"
+	netmail "net/mail"
 	"slices"
 	"strings"
 	"sync"
@@ -213,6 +215,50 @@ func TestReportKeepsItsForm(t *testing.T) {
 	if strings.Count(head, "\r\n--report-s1\r\n") != 3 {
 		t.Errorf("the parts of:\n%s", head)
 	}
+}
+
+// TestReportHasShortLines: no line of a report is longer than RFC 5322, 2.1.1,
+// lets it be, whatever the words are.
+func TestReportHasShortLines(t *testing.T) {
+	w := newWorld(t)
+	sub := &store.Submission{ID: "s1", State: store.SubmissionFailed, Subject: strings.Repeat("日本語", 300), Error: "forbidden: " + strings.Repeat("日", 200),
+		Recipients: []string{bob}, Report: &store.Report{Recipients: []store.ReportRecipient{{Address: bob, Failure: true}}}}
+	head, _ := w.svc.reportText(&store.Account{Address: ann}, sub, "message/rfc822")
+	for _, line := range strings.Split(head, "\r\n") {
+		if len(line) > 998 {
+			t.Errorf("a line of %d bytes: %.60s...", len(line), line)
+		}
+	}
+	m, err := netmail.ReadMessage(strings.NewReader(head))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var d mime.WordDecoder
+	if got, err := d.DecodeHeader(m.Header.Get("Subject")); err != nil || got != "Not sent: "+strings.Repeat("日本語", 70)[:3*190]+"…" {
+		t.Errorf("the subject is %q, %v", got, err)
+	}
+}
+
+// TestRemovesNoCopyOnDoubt: a program's copy stays where the provider's is not
+// known.
+func TestRemovesNoCopyOnDoubt(t *testing.T) {
+	w := newWorld(t)
+	var gone removed
+	w.svc.opts.Copies = &gone
+	for _, known := range []string{"", "m-sent"} {
+		w.svc.Appended("account-1", "id@x", "m-early", 10)
+		w.svc.removeEarly(w.ctx, &store.Submission{Account: "account-1", GivenMessageID: "id@x", SentMessageID: known, Size: 10, CreatedAt: w.svc.now()})
+		if want := known != ""; (len(gone) > 0) != want {
+			t.Errorf("with the provider's copy %q: removed %q", known, gone)
+		}
+	}
+}
+
+type removed []string
+
+func (r *removed) RemoveCopy(_ context.Context, _, message string) error {
+	*r = append(*r, message)
+	return nil
 }
 
 // TestLetterKeyLife: the same letter is another one when a day has passed.

@@ -140,7 +140,7 @@ func (s *Service) reportText(acct *store.Account, sub *store.Submission, returne
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\r\n", args...) }
 	line("From: Postern <postmaster@%s>", domain)
 	line("To: <%s>", oneLine(acct.Address))
-	line("Subject: %s", mime.QEncoding.Encode("utf-8", clip(subject+oneLine(sub.Subject), 200)))
+	line("Subject: %s", encoded(clip(subject+oneLine(sub.Subject), 200)))
 	line("Date: %s", sub.DoneAt.UTC().Format("Mon, 02 Jan 2006 15:04:05 +0000"))
 	line("Message-ID: <%s@%s>", boundary, domain)
 	if id := oneLine(sub.MessageID); id != "" && len(id) < 900 {
@@ -189,7 +189,7 @@ func (s *Service) reportText(acct *store.Account, sub *store.Submission, returne
 		line("Action: %s", action)
 		line("Status: %s", status)
 		if failed {
-			line("Diagnostic-Code: x-postern; %s", mime.QEncoding.Encode("utf-8", clip(oneLine(sub.Error), 900)))
+			line("Diagnostic-Code: x-postern; %s", encoded(clip(oneLine(sub.Error), 900)))
 		}
 	}
 	line("")
@@ -227,6 +227,12 @@ func oneLine(s string) string {
 		}
 		return r
 	}, s)
+}
+
+// encoded writes words for a field, each encoded word on a line of its own: none
+// is longer than a line may be (RFC 5322, 2.1.1).
+func encoded(s string) string {
+	return strings.ReplaceAll(mime.QEncoding.Encode("utf-8", s), "?= =?", "?=\r\n =?")
 }
 
 func clip(s string, n int) string {

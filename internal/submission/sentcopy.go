@@ -118,8 +118,8 @@ func (s *Service) Appended(account, messageID, message string, size int64) {
 // removeEarly removes the copy that a program has stored before it sent it, now
 // that the provider has one.
 func (s *Service) removeEarly(ctx context.Context, sub *store.Submission) {
-	if sub.GivenMessageID == "" || s.opts.Copies == nil {
-		return
+	if sub.GivenMessageID == "" || s.opts.Copies == nil || sub.SentMessageID == "" {
+		return // of a copy that is not known nobody can say that it is there
 	}
 	c, ok := s.early.take(earlyKey{sub.Account, sub.GivenMessageID})
 	if !ok || c.message == sub.SentMessageID || c.size > sub.Size+sizeSlack || sub.CreatedAt.Sub(c.at).Abs() > earlyFor {
