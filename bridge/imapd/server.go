@@ -44,7 +44,10 @@ func New(opt Options) (*Server, error) {
 		}
 	}
 	if opt.Certificate != nil {
-		s.tls = &tls.Config{GetCertificate: opt.Certificate, MinVersion: tls.VersionTLS12}
+		// A session ticket (RFC 8446, section 4.6.1) comes after the handshake, when
+		// no answer is due. Programs that read in one thread and write in another,
+		// as Python's imaplib2 does, may take it for one and wait for ever.
+		s.tls = &tls.Config{GetCertificate: opt.Certificate, MinVersion: tls.VersionTLS12, SessionTicketsDisabled: true}
 	}
 	s.library = newLibrary(s)
 	go func() { s.served <- s.library.Serve(s.handed) }()

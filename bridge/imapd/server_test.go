@@ -2,11 +2,13 @@ package imapd
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/base64"
 	"errors"
 	"io"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -403,6 +405,34 @@ func TestImplicitTLS(t *testing.T) {
 		t.Error(err)
 	}
 	other.ok("a NOOP")
+}
+
+// tickets is a client's cache of TLS sessions that counts those it is sent.
+type tickets struct {
+	tls.ClientSessionCache
+	n atomic.Int64
+}
+
+func (t *tickets) Put(key string, s *tls.ClientSessionState) {
+	if s != nil {
+		t.n.Add(1)
+	}
+	t.ClientSessionCache.Put(key, s)
+}
+
+// TestNoTickets: after the handshake the server says nothing until it is asked.
+func TestNoTickets(t *testing.T) {
+	w := newWorld(t, func(_ *world, o *Options) { o.Cleartext = false })
+	p := w.dial()
+	p.until("* OK")
+	p.ok("s STARTTLS")
+	cache := &tickets{ClientSessionCache: tls.NewLRUClientSessionCache(1)}
+	c := tls.Client(p.Conn, &tls.Config{RootCAs: w.roots, ServerName: "localhost", ClientSessionCache: cache})
+	p.Conn, p.lines = c, newLines(c)
+	p.ok("c CAPABILITY")
+	if n := cache.n.Load(); n != 0 {
+		t.Errorf("it sent %d session tickets", n)
+	}
 }
 
 // TestWithoutCertificate: there is no TLS to be had, and none is promised.

@@ -103,7 +103,6 @@ func (s *scene) slowWrite(t *testing.T, c slowWrite, p, other *mailProgram, addr
 	type answer struct {
 		text string
 		err  error
-		done bool
 	}
 	answered := make(chan answer, 1)
 	go func() {

@@ -25,7 +25,6 @@ type world struct {
 	dir     string
 	modules string
 	demo    *exec.Cmd
-	input   io.Closer
 	info    demoInfo
 	caFile  string
 	// passwords and ids of the accounts by address.
