@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -74,10 +75,22 @@ func (c appPasswordsCreateCmd) Run(e *env) error {
 		return e.printJSON(made)
 	}
 	for _, d := range typedDoors(cfg) {
+		if !opens(made.Scopes, d.name) {
+			continue
+		}
 		fmt.Fprintf(e.stdout, "%-9s %s\n", d.name, d.text)
 	}
 	fmt.Fprintf(e.stdout, "%-9s %s\n%-9s %s\n%-9s %s\n", "user", made.User, "password", made.Secret, "id", made.ID)
 	return nil
+}
+
+// opens reports whether an app password of these scopes (imap:read, imap, smtp)
+// opens a door, IMAP or SMTP.
+func opens(scopes []string, door string) bool {
+	return slices.ContainsFunc(scopes, func(scope string) bool {
+		kind, _, _ := strings.Cut(scope, ":")
+		return strings.EqualFold(kind, door)
+	})
 }
 
 type typedDoor struct{ name, text string }

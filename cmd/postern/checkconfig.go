@@ -38,6 +38,9 @@ func (c checkConfigCmd) Run(e *env) error {
 	if _, err := gateway.Keyring(e.ctx, cfg, os.LookupEnv); err != nil {
 		return usageError{err}
 	}
+	if err := gateway.CheckCertificates(cfg); err != nil {
+		return usageError{err}
+	}
 	failed := 0
 	for _, name := range slices.Sorted(maps.Keys(cfg.Providers)) {
 		p := cfg.Providers[name]

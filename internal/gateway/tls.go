@@ -19,7 +19,23 @@ func tlsListener(l net.Listener, cfg config.HTTP, log *slog.Logger) (net.Listene
 	files, err := localca.Load(cfg.TLSCert, cfg.TLSKey, nil, log)
 	if err != nil {
 		_ = l.Close()
-		return nil, fmt.Errorf("http.tls_cert: %w", err)
+		return nil, &SettingsError{fmt.Errorf("http.tls_cert: %w", err)}
 	}
 	return tls.NewListener(l, &tls.Config{GetCertificate: files.GetCertificate, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}), nil
+}
+
+// CheckCertificates reads the certificate files that the settings name, as a
+// start would.
+func CheckCertificates(cfg *config.Config) error {
+	for _, f := range []struct{ setting, cert, key string }{
+		{"http.tls_cert", cfg.HTTP.TLSCert, cfg.HTTP.TLSKey}, {"tls.cert", cfg.TLS.Cert, cfg.TLS.Key},
+	} {
+		if f.cert == "" {
+			continue
+		}
+		if _, err := localca.Load(f.cert, f.key, nil, nil); err != nil {
+			return fmt.Errorf("%s: %w", f.setting, err)
+		}
+	}
+	return nil
 }
