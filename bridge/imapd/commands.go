@@ -27,7 +27,8 @@ func metricName(name string) string {
 }
 
 // ours carries out a command that goes past the library; no answer means that
-// it is not one. An error is one of the connection.
+// it is not one. An error is one of the connection; an answer beside it is still
+// to be told.
 func (c *conn) ours(cmd *wire.Command) (*session.Tagged, error) {
 	switch cmd.Name {
 	case "FETCH", "STORE", "COPY", "MOVE", "SEARCH":
@@ -151,10 +152,7 @@ func (c *conn) append(cmd *wire.Command) (*session.Tagged, error) {
 		// It has been kept; to say BAD would make the client send it again.
 		c.srv.opt.Log.Debug("imap append has a tail", "account", c.account)
 	}
-	if err := c.sess.Poll(c.ctx, true); err != nil {
-		return nil, err
-	}
-	return t, nil
+	return t, c.sess.Poll(c.ctx, true)
 }
 
 var errLiteral8 = errors.New("UTF8 wants a literal8")

@@ -78,7 +78,12 @@ func (f *frame) next() error {
 		end := c.begin(cmd)
 		t, err := c.ours(cmd)
 		if err != nil {
-			end(session.No)
+			status := session.No
+			if t != nil {
+				c.answer(cmd.Tag, t)
+				status = t.Status
+			}
+			end(status)
 			return err
 		}
 		if t == nil {

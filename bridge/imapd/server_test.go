@@ -345,6 +345,24 @@ func TestDeletedMailbox(t *testing.T) {
 	}
 }
 
+// TestAnswerBeforeBye: who has changed something is told so though its mailbox is
+// gone meanwhile, or it would do it again.
+func TestAnswerBeforeBye(t *testing.T) {
+	w := newWorld(t)
+	w.run()
+	p, other := w.dial().login(), w.dial().login()
+	other.ok("c CREATE Brief")
+	p.ok("s SELECT Brief")
+	other.ok("d DELETE Brief")
+	w.sync()
+	p.send("a APPEND INBOX {9+}\r\nA: b\r\n\r\nx\r\n")
+	got := p.gone()
+	if n := len(got); n < 2 || !strings.HasPrefix(got[n-2], "a OK [APPENDUID ") {
+		t.Errorf("APPEND: %q", got)
+	}
+	p.says("* BYE The mailbox was deleted", got)
+}
+
 // TestAppendCutShort: a message that did not come whole is no message.
 func TestAppendCutShort(t *testing.T) {
 	for name, tt := range map[string]struct {

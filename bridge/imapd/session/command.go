@@ -10,7 +10,8 @@ import (
 // Command carries out a command that addresses messages of the selected
 // mailbox. Its untagged responses, and what else has changed meanwhile, go to
 // w; the answer, which the caller writes, ends it. An error ends the session:
-// *Over, or one of w.
+// *Over, or one of w. With an answer beside it the command was carried out, and
+// that is told first: who is not told of a COPY makes another one.
 func (s *Session) Command(ctx context.Context, c *wire.Command, w *wire.Writer) (*Tagged, error) {
 	t, err := s.command(ctx, c, w)
 	if werr := w.Err(); werr != nil {
@@ -28,10 +29,7 @@ func (s *Session) Command(ctx context.Context, c *wire.Command, w *wire.Writer) 
 	}
 	// RFC 9051, 7.5.1: no EXPUNGE while sequence numbers are being used.
 	expunge := c.UID || c.Name != "FETCH" && c.Name != "STORE" && c.Name != "SEARCH"
-	if err := s.poll(ctx, responses{w}, expunge); err != nil {
-		return nil, err
-	}
-	return t, w.Err()
+	return t, s.poll(ctx, responses{w}, expunge)
 }
 
 func (s *Session) command(ctx context.Context, c *wire.Command, w *wire.Writer) (*Tagged, error) {
