@@ -1,11 +1,12 @@
 package smtpd
 
 import (
-	"bytes"
 	"strings"
 
 	"github.com/emersion/go-sasl"
 	"github.com/emersion/go-smtp"
+
+	"github.com/postern-mail/postern/bridge/mechanism"
 )
 
 // The mechanisms, in the order in which they are offered. PLAIN is the
@@ -41,9 +42,9 @@ func newSASL(mech string, ok check) sasl.Server {
 	case mechLogin:
 		return &loginServer{ok: ok}
 	case mechOAuthBearer:
-		return &bearerServer{ok: ok, parse: parseOAuthBearer}
+		return &bearerServer{ok: ok, read: mechanism.OAuthBearer}
 	case mechXOAuth2:
-		return &bearerServer{ok: ok, parse: parseXOAuth2}
+		return &bearerServer{ok: ok, read: mechanism.XOAuth2}
 	}
 	return nil
 }
@@ -79,7 +80,7 @@ func (s *loginServer) Next(response []byte) (challenge []byte, done bool, err er
 // by as good as nothing.
 type bearerServer struct {
 	ok      check
-	parse   func(b []byte) (user, token string, ok bool)
+	read    func(b []byte) (user, token string, err error)
 	refused *smtp.SMTPError
 	asked   bool
 }
@@ -93,8 +94,8 @@ func (s *bearerServer) Next(response []byte) (challenge []byte, done bool, err e
 		s.asked = true
 		return []byte{}, false, nil
 	}
-	user, token, ok := s.parse(response)
-	if !ok {
+	user, token, err := s.read(response)
+	if err != nil {
 		return nil, false, errSyntax
 	}
 	if err := s.ok(user, token, true); err != nil {
@@ -105,52 +106,4 @@ func (s *bearerServer) Next(response []byte) (challenge []byte, done bool, err e
 		return []byte(`{"status":"401","schemes":"bearer"}`), false, nil
 	}
 	return nil, true, nil
-}
-
-// parseOAuthBearer reads a client's message (RFC 7628, 3.1).
-func parseOAuthBearer(b []byte) (user, token string, ok bool) {
-	gs2, rest, found := bytes.Cut(b, []byte{1})
-	header := strings.Split(string(gs2), ",")
-	if !found || len(header) != 3 || header[0] != "n" && header[0] != "y" || header[2] != "" {
-		return "", "", false
-	}
-	if header[1] != "" {
-		name, ok := strings.CutPrefix(header[1], "a=")
-		if !ok {
-			return "", "", false
-		}
-		user = strings.NewReplacer("=2C", ",", "=3D", "=").Replace(name) // RFC 5801, 4
-	}
-	token, ok = bearerOf(rest)
-	return user, token, ok
-}
-
-// parseXOAuth2 reads a client's message ("user=" user ^A "auth=Bearer " token ^A
-// ^A).
-func parseXOAuth2(b []byte) (user, token string, ok bool) {
-	name, rest, found := bytes.Cut(b, []byte{1})
-	user, isUser := strings.CutPrefix(string(name), "user=")
-	token, ok = bearerOf(rest)
-	return user, token, ok && found && isUser
-}
-
-// bearerOf finds the token among key=value pairs, each ended by ^A, with one
-// more at the end.
-func bearerOf(b []byte) (token string, ok bool) {
-	pairs, found := strings.CutSuffix(string(b), "\x01\x01")
-	if !found {
-		return "", false
-	}
-	for _, kv := range strings.Split(pairs, "\x01") {
-		k, v, _ := strings.Cut(kv, "=")
-		if k != "auth" {
-			continue
-		}
-		scheme, value, found := strings.Cut(v, " ")
-		if !found || !strings.EqualFold(scheme, "Bearer") || token != "" {
-			return "", false
-		}
-		token = strings.TrimSpace(value)
-	}
-	return token, token != ""
 }

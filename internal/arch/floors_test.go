@@ -70,13 +70,14 @@ var packages = map[string]pkg{
 
 	// 6: the doors.
 	"graph": {floor: 6, imports: []string{"graph/generated", "graph/graphiql", "graph/service", "internal/event", "internal/mime", "plugins/sdk/mail", "store"}, tests: []string{"internal/journal", "internal/seal", "store/bolt"}},
-	"bridge/imapd": {floor: 6, imports: []string{"bridge/imapd/session", "bridge/imapd/wire", "internal/access"},
+	"bridge/imapd": {floor: 6, imports: []string{"bridge/imapd/session", "bridge/imapd/wire", "bridge/mechanism", "internal/access"},
 		tests: []string{"internal/event", "internal/journal", "internal/mailbox", "internal/seal", "plugins/sdk/mail", "plugins/sdk/provider", "plugins/sdk/providertest/memory", "store", "store/bolt"}},
 	"bridge/imapd/box": {floor: 6, imports: []string{"internal/event", "plugins/sdk/mail", "store"}, tests: []string{"internal/journal", "internal/seal", "store/bolt"}},
 	"bridge/imapd/session": {floor: 6, imports: []string{"bridge/imapd/box", "bridge/imapd/wire", "internal/access", "internal/event", "internal/mailbox", "internal/mime", "internal/textindex", "plugins/sdk/mail", "store"},
 		tests: []string{"internal/journal", "internal/plugintest", "internal/seal", "plugins/sdk/provider", "plugins/sdk/providertest/memory", "store/bolt"}},
 	"bridge/imapd/wire": {floor: 6},
-	"bridge/smtpd": {floor: 6, imports: []string{"internal/access", "internal/submission", "plugins/sdk/mail", "store"},
+	"bridge/mechanism":  {floor: 5},
+	"bridge/smtpd": {floor: 6, imports: []string{"bridge/mechanism", "internal/access", "internal/submission", "plugins/sdk/mail", "store"},
 		tests: []string{"internal/event", "internal/journal", "internal/seal", "plugins/sdk/provider", "plugins/sdk/providertest/memory", "store/bolt"}},
 	"internal/httpd": {floor: 6, imports: []string{"internal/account", "plugins/sdk/mail", "plugins/sdk/provider"}},
 
