@@ -162,6 +162,33 @@ func TestReportIsTriedAgain(t *testing.T) {
 	}
 }
 
+// TestReportReturnsAllOfALargeMessage: it may be the only copy; where it is too
+// large for the inbox its header is returned.
+func TestReportReturnsAllOfALargeMessage(t *testing.T) {
+	raw := numbered(1) + strings.Repeat("All of this was written by somebody.\r\n", 60_000)
+	for name, tt := range map[string]struct {
+		fails []error
+		want  string
+		bytes int
+	}{
+		"all of it":  {nil, "Content-Type: message/rfc822", len(raw)},
+		"its header": {[]error{&mail.Error{Kind: mail.KindTooLarge, Message: "no"}}, "Content-Type: text/rfc822-headers", 100},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			box := &inbox{fails: tt.fails}
+			w.svc.opts.Inbox = box
+			s := w.take(letterOf(raw, 0))
+			w.cloud.FailNext("send", mail.KindForbidden)
+			w.advance(s.ID)
+			got := box.got["report-"+s.ID]
+			if s = w.submission(s.ID); s.Report.State != store.ReportDone || !strings.Contains(got, tt.want) || !strings.Contains(got, "Subject: s1") || len(got) < tt.bytes || len(got) > tt.bytes+4096 {
+				t.Errorf("a report of %d bytes: %.2000s", len(got), got)
+			}
+		})
+	}
+}
+
 // TestReportIsGivenUp: one that cannot be delivered for days is left.
 func TestReportIsGivenUp(t *testing.T) {
 	w := newWorld(t)

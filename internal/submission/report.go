@@ -24,12 +24,12 @@ type Inbox interface {
 }
 
 const (
-	// reportLimit bounds one try to deliver a report.
-	reportLimit = time.Minute
+	// reportLimit bounds one try to deliver a report, and reportPerMiB is how much
+	// longer one may take that returns a large message.
+	reportLimit  = time.Minute
+	reportPerMiB = 5 * time.Second
 	// reportFor is how long after its submission's end a report is tried.
 	reportFor = 72 * time.Hour
-	// reportFull is how large a message is returned in a report as a whole.
-	reportFull = 1 << 20
 )
 
 // wantsReport reports whether the sender of a submission that has ended is to be
@@ -52,7 +52,7 @@ func (s *Service) report(ctx context.Context, sub *store.Submission) {
 	if sub.Report == nil || sub.Report.State != store.ReportDue {
 		return
 	}
-	limited, cancel := context.WithTimeout(ctx, reportLimit)
+	limited, cancel := context.WithTimeout(ctx, reportLimit+time.Duration(sub.Size>>20)*reportPerMiB)
 	err := s.deliver(limited, sub)
 	cancel()
 	if ctx.Err() != nil {
@@ -88,7 +88,10 @@ func (s *Service) report(ctx context.Context, sub *store.Submission) {
 	}
 }
 
-// deliver writes the report (RFC 3464) and puts it into the inbox.
+// deliver writes the report (RFC 3464) and puts it into the inbox. What failed is
+// returned as a whole where that was not declined, however large it is: there
+// may be no other copy, as a program that stored its own was told that there is
+// one. Only where the inbox cannot take it the header has to do.
 func (s *Service) deliver(ctx context.Context, sub *store.Submission) error {
 	var acct *store.Account
 	err := s.store.View(ctx, func(tx store.Tx) (err error) {
@@ -106,16 +109,23 @@ func (s *Service) deliver(ctx context.Context, sub *store.Submission) error {
 		return err
 	}
 	defer blob.Close()
-	returned, size, kind := io.Reader(blob), blob.Size(), "message/rfc822"
-	if sub.Report.HeadersOnly || sub.State == store.SubmissionSent || size > reportFull {
-		block, err := io.ReadAll(io.LimitReader(blob, maxHeader))
-		if err != nil {
+	if sub.State == store.SubmissionFailed && !sub.Report.HeadersOnly {
+		err := s.deliverAs(ctx, acct, sub, "message/rfc822", blob, blob.Size())
+		if mail.KindOf(err) != mail.KindTooLarge {
 			return err
 		}
-		_, rest := header.Split(block)
-		block = block[:len(block)-len(rest)]
-		returned, size, kind = bytes.NewReader(block), int64(len(block)), "text/rfc822-headers"
 	}
+	block, err := io.ReadAll(io.NewSectionReader(blob, 0, min(blob.Size(), maxHeader)))
+	if err != nil {
+		return err
+	}
+	_, rest := header.Split(block)
+	block = block[:len(block)-len(rest)]
+	return s.deliverAs(ctx, acct, sub, "text/rfc822-headers", bytes.NewReader(block), int64(len(block)))
+}
+
+// deliverAs is deliver with what is returned, and its media type.
+func (s *Service) deliverAs(ctx context.Context, acct *store.Account, sub *store.Submission, kind string, returned io.Reader, size int64) error {
 	head, tail := s.reportText(acct, sub, kind)
 	whole := io.MultiReader(strings.NewReader(head), returned, strings.NewReader(tail))
 	return s.opts.Inbox.Deliver(ctx, sub.Account, "report-"+sub.ID, sub.DoneAt, whole, int64(len(head))+size+int64(len(tail)))
