@@ -361,8 +361,13 @@ verbose = 2
 	r.step("again", func() error { return unchanged(dir, fetch) })
 }
 
-// squeezed has no white space: getmail folds long lines of the header anew.
-func squeezed(b []byte) []byte { return bytes.Join(bytes.Fields(b), nil) }
+var ownReturnPath = regexp.MustCompile(`\AReturn-Path: [^\n]*\n`)
+
+// squeezed is what getmail keeps: it folds long lines of the header anew, and puts
+// a Return-Path in place of the one that is there.
+func squeezed(b []byte) []byte {
+	return bytes.Join(bytes.Fields(ownReturnPath.ReplaceAll(b, nil)), nil)
+}
 
 // once leaves one file of each message.
 func once(dir string) error {
