@@ -47,6 +47,12 @@ func (c *conn) writeList(name string, e session.ListEntry) {
 	c.out.CRLF()
 }
 
+// maxPatterns and maxPattern bound what each name is compared with.
+const (
+	maxPatterns = 100
+	maxPattern  = 4 << 10
+)
+
 func listArgs(cmd *wire.Command) (*session.ListRequest, error) {
 	a, req := cmd.Args, &session.ListRequest{LSUB: cmd.Name == "LSUB"}
 	if err := a.SP(); err != nil {
@@ -69,6 +75,9 @@ func listArgs(cmd *wire.Command) (*session.ListRequest, error) {
 	}
 	pattern := func() error {
 		p, err := a.Pattern(cmd.UTF8)
+		if err == nil && (len(req.Patterns) == maxPatterns || len(p) > maxPattern) {
+			err = a.Fail("there are too many patterns, or one is too long")
+		}
 		if p != "" {
 			req.Patterns = append(req.Patterns, p)
 		}

@@ -310,6 +310,15 @@ func TestReadersAndMasks(t *testing.T) {
 	p.says("b NO", p.do("b APPEND INBOX {2+}\r\nhi"))
 }
 
+// TestManyPatterns: LIST compares names with so many patterns and no more.
+func TestManyPatterns(t *testing.T) {
+	w := newWorld(t)
+	p := w.dial().login()
+	p.ok("a LIST \"\" (" + strings.TrimSpace(strings.Repeat("% ", maxPatterns)) + ")")
+	p.says("b BAD", p.do("b LIST \"\" ("+strings.TrimSpace(strings.Repeat("% ", maxPatterns+1))+")"))
+	p.says("c BAD", p.do("c LIST \"\" "+strings.Repeat("%*", maxPattern)))
+}
+
 // TestRefusedEnable: what was refused is not on, or a program that did not ask
 // for it would be answered in IMAP4rev2's words.
 func TestRefusedEnable(t *testing.T) {

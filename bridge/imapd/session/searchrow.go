@@ -1,5 +1,7 @@
 package session
 
+import "slices"
+
 // rowTest makes a test of the keys that a row answers, all of which must hold.
 func (e *searcher) rowTest(keys []*criterion) (func(*message) bool, error) {
 	tests := make([]func(*message) bool, 0, len(keys))
@@ -61,20 +63,27 @@ func (e *searcher) row(c *criterion) (func(*message) bool, error) {
 	return func(*message) bool { return true }, nil
 }
 
-// inSet tests for a sequence set, of which one of ten thousand members costs
-// as much as any: a bit for each message of the view.
+// inSet tests for a sequence set. It holds no more than the command named,
+// however large the mailbox is: there may be thousands of sets in one.
 func (e *searcher) inSet(c *criterion) (func(*message) bool, error) {
 	places, err := e.s.places(c.set, c.uid)
 	if err != nil {
 		return nil, err
 	}
-	in := make([]bool, len(e.s.sel.uids))
-	for _, p := range places {
-		for i := p.first; i < p.end; i++ {
-			in[i] = true
+	places = slices.Clip(places)
+	// Ascending and apart: the last one that begins at or before a place.
+	return func(m *message) bool {
+		at := int(m.seq) - 1
+		from, to := 0, len(places)
+		for from < to {
+			if mid := (from + to) / 2; places[mid].first <= at {
+				from = mid + 1
+			} else {
+				to = mid
+			}
 		}
-	}
-	return func(m *message) bool { return in[m.seq-1] }, nil
+		return from > 0 && at < places[from-1].end
+	}, nil
 }
 
 // hasKeyword tests for a keyword. Messages with the same keywords share one
