@@ -34,6 +34,9 @@ func (s *Session) Append(ctx context.Context, name string, r AppendRequest, raw 
 	if err != nil {
 		return nil, badCommand(err.Error())
 	}
+	if len(keywords) > maxKeywords {
+		return nil, errKeywords
+	}
 	in := bufio.NewReaderSize(raw, headerPeek)
 	id, m, known, err := s.sent(ctx, to.mailbox, in, r.Size)
 	if err != nil {

@@ -65,6 +65,11 @@ func (s *Session) change(ctx context.Context, it *storeItem, messages []message,
 	for i := range messages {
 		m := &messages[i]
 		c, deleted := it.of(&m.row)
+		if len(c.add) > 0 && len(m.row.Keywords)-len(c.remove)+len(c.add) > maxKeywords {
+			failed[m.uid] = struct{}{}
+			o.note(errKeywords)
+			continue
+		}
 		if deleted != m.row.Deleted {
 			if deleted {
 				mark = append(mark, m.uid)
