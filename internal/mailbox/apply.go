@@ -21,6 +21,8 @@ type applier struct {
 	asOf time.Time
 	// now is the clock's time: nothing was written after it.
 	now time.Time
+	// change is our own write whose answer is applied.
+	change Change
 	// direct: the messages themselves were asked for. Feeds may lag behind what
 	// such an answer says.
 	direct bool

@@ -151,11 +151,13 @@ type Service struct {
 // New makes a Service. Run must be called for it to sync.
 func New(s store.Store, j *journal.Journal, p Providers, g GrantErrors, opts Options) *Service {
 	opts.setDefaults()
-	return &Service{
+	svc := &Service{
 		store: s, journal: j, providers: p, grants: g, opts: opts, log: opts.Log,
 		metrics:  newMetrics(opts.Registerer),
 		schedule: newSchedule(opts.Now), fill: newFill(opts.Now), started: opts.Now().UTC(),
 	}
+	svc.schedule.listened = opts.PollListened
+	return svc
 }
 
 // MessageID is our id of a provider's message.

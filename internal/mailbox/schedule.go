@@ -22,6 +22,9 @@ import (
 type schedule struct {
 	now  func() time.Time
 	wake chan struct{}
+	// listened is Options.PollListened: how long an account that is polled waits
+	// at the most from when somebody begins to listen to it.
+	listened time.Duration
 
 	mu sync.Mutex
 	// everybody counts listeners to all accounts.
@@ -44,6 +47,7 @@ type entry struct {
 	unfinishedRounds int
 	failures         int
 	listeners        int
+	polled           bool // it waits for its next poll, for want of push
 	waiters          []chan error
 	// cause is the span that made the account due, if one did.
 	cause trace.SpanContext
@@ -129,6 +133,13 @@ func (s *schedule) again(account string) {
 	}
 }
 
+// polls notes whether an account waits for its next poll alone.
+func (s *schedule) polls(e *entry, polled bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e.polled = polled && s.listened > 0
+}
+
 // forget drops an account.
 func (s *schedule) forget(account string) {
 	s.mu.Lock()
@@ -157,7 +168,13 @@ func (s *schedule) listen(accounts []string) (stop func()) {
 		}
 		for _, account := range accounts {
 			if e := s.entries[account]; e != nil {
+				first := e.listeners == 0 && by > 0
 				e.listeners = max(0, e.listeners+by)
+				if first && e.polled && e.index >= 0 {
+					if soon := s.now().Add(jitter(s.listened)); e.at.After(soon) {
+						s.at(e, soon)
+					}
+				}
 			}
 		}
 	}
@@ -342,7 +359,9 @@ func (s *Service) runOne(ctx context.Context, t *taken) {
 		s.failed(ctx, e.account, e.failures, err)
 	}
 	if wait == 0 {
-		wait = s.pause(ctx, t, err)
+		var polled bool
+		wait, polled = s.pause(ctx, t, err)
+		s.schedule.polls(e, polled)
 	}
 	s.schedule.done(e, wait, err != nil)
 }
@@ -374,25 +393,26 @@ func (s *Service) failed(ctx context.Context, account string, failures int, err 
 	}
 }
 
-// pause is how long an account rests after a round.
-func (s *Service) pause(ctx context.Context, t *taken, err error) time.Duration {
+// pause is how long an account rests after a round, and whether that is for want
+// of push, so that it may be shortened.
+func (s *Service) pause(ctx context.Context, t *taken, err error) (rest time.Duration, polled bool) {
 	if errors.Is(err, errHeld) {
-		return jitter(s.opts.PollWatched)
+		return jitter(s.opts.PollWatched), false
 	}
 	if err != nil {
 		backoff := min(time.Second<<min(t.failures, 9), 5*time.Minute)
-		return max(jitter(backoff), mail.RetryAfter(err))
+		return max(jitter(backoff), mail.RetryAfter(err)), false
 	}
 	acct, aerr := s.account(ctx, t.account)
 	switch {
 	case aerr != nil:
-		return s.opts.Poll
+		return s.opts.Poll, false
 	case !acct.Watch.Expires.IsZero() && acct.Watch.Expires.After(s.now()):
-		return jitter(s.opts.PollWatched)
+		return jitter(s.opts.PollWatched), false
 	case t.listened:
-		return jitter(s.opts.PollListened)
+		return jitter(s.opts.PollListened), true
 	}
-	return jitter(s.opts.Poll)
+	return jitter(s.opts.Poll), true
 }
 
 // jitter spreads what would otherwise happen at once: 80 to 120 %.

@@ -99,6 +99,28 @@ func TestListeners(t *testing.T) {
 	}
 }
 
+// TestListenerHastens: an account that waits for its poll is asked sooner once
+// somebody listens; one with push, or that failed, waits as long as it would.
+func TestListenerHastens(t *testing.T) {
+	for name, c := range map[string]struct {
+		polled bool
+		within time.Duration
+	}{"polled": {true, 12 * time.Second}, "pushed": {false, time.Hour}} {
+		now := &clock{time.Unix(1000, 0)}
+		s := newSchedule(now.now)
+		s.listened = 10 * time.Second
+		s.soon("a", nil)
+		got, _ := s.take()
+		s.polls(got.entry, c.polled)
+		s.done(got.entry, time.Hour, false)
+		stop := s.listen([]string{"a"})
+		if _, wait := s.take(); wait > c.within || c.within == time.Hour && wait != time.Hour {
+			t.Errorf("%s: asked again in %v", name, wait)
+		}
+		stop()
+	}
+}
+
 // TestAnewAfterFailure: what failed rests, unless what it failed by may be over.
 func TestAnewAfterFailure(t *testing.T) {
 	c := &clock{time.Unix(1000, 0)}

@@ -32,6 +32,7 @@ type work struct {
 	p        provider.Provider
 	info     *provider.Info
 	messages []*store.Message
+	change   Change
 }
 
 // Update changes keywords and mailboxes of messages: the provider first, then
@@ -211,6 +212,7 @@ func (s *Service) bulkAccount(ctx context.Context, account string, messages []*s
 
 // update is Update for one account.
 func (s *Service) update(ctx context.Context, w *work, ch Change) ([]Result, error) {
+	w.change = ch
 	req := provider.ModifyRequest{Call: write(w.acct)}
 	var local Change
 	for _, k := range ch.AddKeywords {
@@ -341,7 +343,7 @@ func (s *Service) settle(ctx context.Context, w *work, chunk []*store.Message, a
 	err := s.journal.Update(ctx, func(tx store.Tx, b *journal.Batch) error {
 		out, overtaken, behind = make([]Result, len(chunk)), nil, false
 		a := s.applier(tx, b, w.acct, answered)
-		a.direct = true
+		a.direct, a.change = true, w.change
 		for i, asked := range chunk {
 			out[i].ID = asked.ID
 			r := &results[i]
@@ -436,6 +438,9 @@ func (s *Service) settleOne(a *applier, asked *store.Message, fields mail.Fields
 		if !slices.Equal(old.Keywords, next.Keywords) || !slices.Equal(old.In, next.In) {
 			return doubt()
 		}
+	}
+	if r.Fields&fields&mail.FieldKeywords != 0 {
+		keepDisplaced(asked, next, a.change)
 	}
 	if local != nil {
 		local(next)
