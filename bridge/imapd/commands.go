@@ -2,6 +2,8 @@ package imapd
 
 import (
 	"errors"
+	"fmt"
+	"runtime/debug"
 	"strings"
 
 	"github.com/postern-mail/postern/bridge/imapd/session"
@@ -75,7 +77,7 @@ func (c *conn) idle(cmd *wire.Command) (*session.Tagged, error) {
 	stop := make(chan struct{})
 	news := make(chan error, 1)
 	go func() {
-		err := c.sess.Idle(c.ctx, stop)
+		err := c.guarded(func() error { return c.sess.Idle(c.ctx, stop) })
 		c.over(err)
 		news <- err
 	}()
@@ -97,6 +99,20 @@ func (c *conn) idle(cmd *wire.Command) (*session.Tagged, error) {
 		return session.Answer(idleErr), nil
 	}
 	return done(cmd.Name), nil
+}
+
+var errPanicked = errors.New("panic")
+
+// guarded makes an error of a panic, which in a goroutine of ours would end the
+// gateway: the library recovers in its own alone.
+func (c *conn) guarded(do func() error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			c.srv.opt.Log.Error("imap connection panicked", "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
+			err = &session.Over{Err: errPanicked, Text: "something went wrong here; it is in the log"}
+		}
+	}()
+	return do()
 }
 
 // over ends the connection, with the reason, if an error says that the session
