@@ -99,7 +99,11 @@ func slowWrites(s *scene, address string, p *mailProgram) []slowWrite {
 // meanwhile, and must be answered before.
 func (s *scene) slowWrite(t *testing.T, c slowWrite, p, other *mailProgram, address string) {
 	t.Helper()
-	s.control("PUT", "/control/faults", fmt.Sprintf(`{"user": %q, "delay_ms": 2000}`, address), nil)
+	var slow []string
+	for _, method := range []string{"POST", "PUT", "PATCH", "DELETE"} {
+		slow = append(slow, fmt.Sprintf(`{"user": %q, "match": "%s /", "delay_ms": 2000}`, address, method))
+	}
+	s.control("PUT", "/control/faults", "["+strings.Join(slow, ",")+"]", nil)
 	type answer struct {
 		text string
 		err  error

@@ -251,6 +251,15 @@ func (b *Box) find(uid uint32) (int, bool) {
 	})
 }
 
+// has reports whether a UID is a message's. Rows come and go under step alone, but
+// sizes are noted at any time.
+func (b *Box) has(uid uint32, message string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	i, ok := b.find(uid)
+	return ok && b.rows[i].message == message
+}
+
 // SetSize notes a message's size, once its bytes are here.
 func (b *Box) SetSize(uid uint32, message string, size int64) {
 	b.mu.Lock()

@@ -209,8 +209,7 @@ func (b *Box) look(tx store.Tx, touched map[string]touch, thorough bool, n *news
 			if len(page) == 1 && page[0].Message == id {
 				n.rows = append(n.rows, page[0])
 			}
-			i, ok := b.find(uid) // rows are written under step alone
-			known = ok && b.rows[i].message == id
+			known = b.has(uid, id)
 		}
 		if thorough || t.before && !known {
 			if n.gone == nil {
