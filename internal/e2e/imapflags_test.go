@@ -10,7 +10,7 @@ import (
 // a provider may hold only the last of the two; and each comes off alone.
 func TestBothVerbs(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, nil)
+	s := newScene(t, unmetered)
 	for _, address := range []string{ada, alanAtGmail} {
 		account := s.join(address)
 		s.deliver(address, "both")

@@ -25,7 +25,7 @@ func TestLedger(t *testing.T) {
 	if os.Getenv("SOAK") != "" {
 		kills = 50
 	}
-	s := newScene(t, nil)
+	s := newScene(t, unmetered)
 	l := &ledger{scene: s, entries: map[ledgerKey]*entryOf{}, passwords: map[string]string{}}
 	for _, address := range []string{ada, alanAtGmail} {
 		l.accounts = append(l.accounts, address)

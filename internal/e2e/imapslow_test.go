@@ -14,7 +14,7 @@ func TestNoEarlyOK(t *testing.T) {
 	for _, address := range []string{ada, alanAtGmail} {
 		t.Run(address, func(t *testing.T) {
 			t.Parallel()
-			s := newScene(t, nil)
+			s := newScene(t, unmetered)
 			account := s.join(address)
 			for i := range 6 {
 				s.deliver(address, fmt.Sprintf("slow %d", i))
