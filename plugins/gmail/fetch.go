@@ -6,7 +6,6 @@ import (
 	"encoding/base64"
 	"net/url"
 	"strings"
-	"sync"
 
 	"golang.org/x/sync/errgroup"
 	gmailapi "google.golang.org/api/gmail/v1"
@@ -82,24 +81,24 @@ func (c *call) read(ctx context.Context, ids []string, fields string, each func(
 func (c *call) fetchRaw(ctx context.Context, ids []string, sink provider.FetchSink) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(min(rawAtOnce, c.conf.maxConcurrent))
-	var mu sync.Mutex
+	var turns provider.Turns
 	for _, id := range ids {
 		g.Go(func() error {
 			raw, err := c.raw(ctx, id)
 			if ctx.Err() != nil {
 				return cancelled(c.op, ctx)
 			}
-			mu.Lock()
-			defer mu.Unlock()
-			if err != nil {
-				if endsCall(err) {
-					return err
+			return turns.Take(func() error {
+				if err != nil {
+					if endsCall(err) {
+						return err
+					}
+					return sink.Failed(id, err)
 				}
-				return sink.Failed(id, err)
-			}
-			// The bytes of an id never change: a draft that is written anew is
-			// another message.
-			return sink.Raw(id, "", bytes.NewReader(raw))
+				// The bytes of an id never change: a draft that is written anew is
+				// another message.
+				return sink.Raw(id, "", bytes.NewReader(raw))
+			})
 		})
 	}
 	return g.Wait()

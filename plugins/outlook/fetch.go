@@ -5,7 +5,6 @@ import (
 	"context"
 	"io"
 	"net/http"
-	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -78,14 +77,14 @@ func (c *call) fetchMetadata(ctx context.Context, ids []string, sink provider.Fe
 func (c *call) fetchRaw(ctx context.Context, ids []string, sink provider.FetchSink) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(c.conf.maxConcurrent)
-	var mu sync.Mutex
+	var turns provider.Turns
 	for _, id := range ids {
-		g.Go(func() error { return c.fetchOne(ctx, id, &mu, sink) })
+		g.Go(func() error { return c.fetchOne(ctx, id, &turns, sink) })
 	}
 	return g.Wait()
 }
 
-func (c *call) fetchOne(ctx context.Context, id string, mu *sync.Mutex, sink provider.FetchSink) error {
+func (c *call) fetchOne(ctx context.Context, id string, turns *provider.Turns, sink provider.FetchSink) error {
 	var head []byte
 	var body io.ReadCloser
 	var err error
@@ -95,28 +94,30 @@ func (c *call) fetchOne(ctx context.Context, id string, mu *sync.Mutex, sink pro
 			break
 		}
 	}
+	if err == nil {
+		defer body.Close()
+	}
 	if ctx.Err() != nil {
 		return cancelled(c.op, ctx)
 	}
-	mu.Lock()
-	defer mu.Unlock()
-	if err != nil {
-		if endsCall(err) {
-			return err
+	return turns.Take(func() error {
+		if err != nil {
+			if endsCall(err) {
+				return err
+			}
+			return sink.Failed(id, err)
 		}
-		return sink.Failed(id, err)
-	}
-	defer body.Close()
-	rest := &watchedReader{r: io.MultiReader(bytes.NewReader(head), io.LimitReader(body, maxRaw))}
-	// No content tag: $value tells none, and asking for it would be another
-	// request for each message.
-	if err := sink.Raw(id, "", rest); err != nil {
-		if rest.err == nil {
-			return err // the sink's own
+		rest := &watchedReader{r: io.MultiReader(bytes.NewReader(head), io.LimitReader(body, maxRaw))}
+		// No content tag: $value tells none, and asking for it would be another
+		// request for each message.
+		if err := sink.Raw(id, "", rest); err != nil {
+			if rest.err == nil {
+				return err // the sink's own
+			}
+			return sink.Failed(id, &mail.Error{Kind: mail.KindUnavailable, Op: c.op, Message: "the message was cut off", Err: rest.err})
 		}
-		return sink.Failed(id, &mail.Error{Kind: mail.KindUnavailable, Op: c.op, Message: "the message was cut off", Err: rest.err})
-	}
-	return nil
+		return nil
+	})
 }
 
 // openRaw begins to read the MIME of a message, which Exchange makes anew for
