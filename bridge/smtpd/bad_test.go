@@ -225,14 +225,6 @@ func TestNoRoom(t *testing.T) {
 	login(t, w).play("C: MAIL FROM:<ann@example.com>\nS: 452 4.2.2 the disk is nearly full")
 }
 
-// TestRevoked: who may not be here any more is put out at once.
-func TestRevoked(t *testing.T) {
-	w := newWorld(t, nil)
-	p := login(t, w)
-	close(w.revoked)
-	p.play("S!")
-}
-
 // TestDrain: at the end those that wait are told to go, and a message under way
 // is finished.
 func TestDrain(t *testing.T) {

@@ -22,7 +22,9 @@ import (
 //     it in other places than CRLF.CRLF, and loses bytes;
 //   - chunks are whole, and what becomes of a message in chunks is said of that
 //     message (chunk.go);
-//   - every wait has its own limit of time, and answers are sent together.
+//   - every wait has its own limit of time, and answers are sent together;
+//   - who may not be here any more is told so at once, whatever is awaited
+//     (dismiss.go).
 type conn struct {
 	net.Conn               // plain, or TLS from the first byte
 	net      net.Conn      // the same, or TLS after STARTTLS
@@ -52,6 +54,8 @@ type conn struct {
 
 	at     int // in the line of the answer that is being written
 	answer [4]byte
+
+	dismissal
 }
 
 // mode is what the next bytes are.
@@ -71,9 +75,9 @@ const strange = 5
 
 // times are how long to wait (RFC 5321, 4.5.3.2): for a command, before and
 // after the login, for some bytes of a message, for all of it, for the client to
-// read, and for TLS to begin.
+// read, for TLS to begin, and for who is put out to hear why.
 type times struct {
-	login, command, data, message, write, handshake time.Duration
+	login, command, data, message, write, handshake, farewell time.Duration
 }
 
 func newConn(c net.Conn, t times, cfg *tls.Config, closing <-chan struct{}) *conn {
@@ -136,6 +140,9 @@ func (c *conn) fail(err error) (int, error) {
 
 // fill waits for input, for so long, once what was answered is on its way.
 func (c *conn) fill(wait time.Duration) error {
+	if c.revoked() {
+		return c.dismiss()
+	}
 	if c.in.Buffered() > 0 {
 		return nil
 	}
@@ -151,7 +158,13 @@ func (c *conn) fill(wait time.Duration) error {
 	if c.waiting.Load() && c.drains() {
 		c.wake() // whoever said so may have done it before there was a wait
 	}
+	if c.revoked() {
+		return c.dismiss()
+	}
 	_, err := c.in.Peek(1)
+	if err != nil && c.revoked() {
+		return c.dismiss()
+	}
 	return err
 }
 
@@ -211,6 +224,9 @@ func (c *conn) say(line string) error {
 
 // Write takes an answer of the library, and notes what it lets come.
 func (c *conn) Write(b []byte) (int, error) {
+	if c.dismissed {
+		return len(b), nil // the last word is said
+	}
 	for _, ch := range b {
 		if c.at < len(c.answer) {
 			c.answer[c.at] = ch

@@ -43,7 +43,7 @@ func (s *script) SetWriteDeadline(time.Time) error { return nil }
 func (s *script) LocalAddr() net.Addr              { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1587} }
 func (s *script) RemoteAddr() net.Addr             { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 50000} }
 
-var longTimes = times{time.Hour, time.Hour, time.Hour, time.Hour, time.Hour, time.Hour}
+var longTimes = times{time.Hour, time.Hour, time.Hour, time.Hour, time.Hour, time.Hour, time.Second}
 
 func fakeConn(in io.Reader) *conn {
 	return newConn(&script{in: in}, longTimes, nil, make(chan struct{}))

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/emersion/go-sasl"
 	"github.com/emersion/go-smtp"
@@ -24,7 +25,8 @@ type session struct {
 	remote netip.Addr
 	tries  int
 	who    *access.Principal
-	left   func() // gives back what the login took
+	left   func()        // gives back what the login took
+	hurry  chan struct{} // closed when no verdict is to be waited for
 
 	// mu guards the envelope: a message in chunks is read in a goroutine of its
 	// own, which a reset may overtake.
@@ -83,13 +85,8 @@ func (s *session) login(mech, user, secret string, bearer bool) *smtp.SMTPError 
 	}
 	revoked, release := s.s.opts.Auth.Revoked(who)
 	stop := make(chan struct{})
-	go func() {
-		select {
-		case <-revoked:
-			s.cut()
-		case <-stop:
-		}
-	}()
+	s.hurry = make(chan struct{})
+	go s.watch(revoked, stop)
 	s.left = func() {
 		close(stop)
 		release()
@@ -98,6 +95,30 @@ func (s *session) login(mech, user, secret string, bearer bool) *smtp.SMTPError 
 	s.who = who
 	s.lib.MaxMessageBytes = ceiling(limit)
 	return nil
+}
+
+// watch ends the connection of who may not be here any more. A message that is
+// on disk by then is answered first: it will be sent.
+func (s *session) watch(revoked, stop <-chan struct{}) {
+	select {
+	case <-revoked:
+	case <-s.c.closing:
+	case <-stop:
+	}
+	close(s.hurry)
+	select {
+	case <-revoked:
+		s.c.revoke()
+	case <-stop:
+		return
+	}
+	timer := time.NewTimer(s.c.times.farewell)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		s.cut()
+	case <-stop:
+	}
 }
 
 // leave gives back what a login took.
@@ -161,7 +182,7 @@ func (s *session) Mail(from string, o *smtp.MailOptions) error {
 	defer s.mu.Unlock()
 	s.open = true
 	s.env = submission.Letter{Account: s.who.Account, From: from, EnvelopeID: o.EnvelopeID, ReturnHeaders: o.Return == smtp.DSNReturnHeaders,
-		Wait: s.s.opts.Wait, Hurry: s.c.closing, Relaxed: s.s.opts.Relaxed}
+		Wait: s.s.opts.Wait, Hurry: s.hurry, Relaxed: s.s.opts.Relaxed}
 	return nil
 }
 

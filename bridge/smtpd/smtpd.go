@@ -128,7 +128,7 @@ func New(o Options) (*Server, error) {
 		rates: rates{perMinute: o.PerMinute, now: o.Now, of: map[string]rate{}},
 		// RFC 5321, 4.5.3.2, as far as it speaks of servers. Who has not logged in
 		// waits less long.
-		times: times{login: time.Minute, command: 5 * time.Minute, data: 3 * time.Minute, message: time.Hour, write: time.Minute, handshake: 20 * time.Second},
+		times: times{login: time.Minute, command: 5 * time.Minute, data: 3 * time.Minute, message: time.Hour, write: time.Minute, handshake: 20 * time.Second, farewell: 5 * time.Second},
 	}
 	if o.Certificate != nil {
 		s.tls = &tls.Config{GetCertificate: o.Certificate, MinVersion: tls.VersionTLS12}
