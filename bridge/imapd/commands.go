@@ -2,12 +2,11 @@ package imapd
 
 import (
 	"errors"
-	"fmt"
-	"runtime/debug"
 	"strings"
 
 	"github.com/postern-mail/postern/bridge/imapd/session"
 	"github.com/postern-mail/postern/bridge/imapd/wire"
+	"github.com/postern-mail/postern/internal/guard"
 )
 
 // knownNames are the commands that there are; the rest is "none" in metrics.
@@ -101,18 +100,14 @@ func (c *conn) idle(cmd *wire.Command) (*session.Tagged, error) {
 	return done(cmd.Name), nil
 }
 
-var errPanicked = errors.New("panic")
-
 // guarded makes an error of a panic, which in a goroutine of ours would end the
 // gateway: the library recovers in its own alone.
-func (c *conn) guarded(do func() error) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			c.srv.opt.Log.Error("imap connection panicked", "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
-			err = &session.Over{Err: errPanicked, Text: "something went wrong here; it is in the log"}
-		}
-	}()
-	return do()
+func (c *conn) guarded(do func() error) error {
+	err := guard.Do(c.ctx, c.srv.opt.Log, "serve imap", do, "account", c.account)
+	if guard.Is(err) {
+		return &session.Over{Err: err, Text: "something went wrong here; it is in the log"}
+	}
+	return err
 }
 
 // over ends the connection, with the reason, if an error says that the session

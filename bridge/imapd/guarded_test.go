@@ -8,15 +8,16 @@ import (
 	"testing"
 
 	"github.com/postern-mail/postern/bridge/imapd/session"
+	"github.com/postern-mail/postern/internal/guard"
 )
 
 // TestGuarded: a panic is an error that ends the session, and is logged.
 func TestGuarded(t *testing.T) {
 	var log bytes.Buffer
-	c := &conn{srv: &Server{opt: Options{Log: slog.New(slog.NewTextHandler(&log, nil))}}}
+	c := &conn{ctx: t.Context(), srv: &Server{opt: Options{Log: slog.New(slog.NewTextHandler(&log, nil))}}}
 	err := c.guarded(func() error { panic("of all things") })
 	var over *session.Over
-	if !errors.As(err, &over) || !errors.Is(err, errPanicked) || over.Text == "" {
+	if !errors.As(err, &over) || !guard.Is(err) || over.Text == "" {
 		t.Errorf("gave %v", err)
 	}
 	if !strings.Contains(log.String(), "of all things") || !strings.Contains(log.String(), "TestGuarded") {

@@ -29,6 +29,7 @@ var packages = map[string]pkg{
 	"internal/seal":        {floor: 1},
 	"internal/config":      {floor: 1},
 	"internal/mime":        {floor: 1, imports: []string{"plugins/sdk/mail"}},
+	"internal/guard":       {floor: 1},
 
 	// 2: contracts and their suites.
 	"store":                           {floor: 2, imports: []string{"internal/event", "plugins/sdk/mail"}},
@@ -51,14 +52,14 @@ var packages = map[string]pkg{
 	"internal/journal":    {floor: 3, imports: []string{"internal/event", "store"}, tests: []string{"internal/seal", "store/bolt"}},
 	"internal/outbox":     {floor: 3, imports: []string{"plugins/sdk/mail", "store"}, tests: []string{"internal/event", "internal/seal", "store/bolt"}},
 	"internal/pluginhost": {floor: 3, imports: []string{"plugins/sdk/mail", "plugins/sdk/provider"}},
-	"internal/textindex":  {floor: 3, imports: []string{"internal/mime", "store"}, tests: []string{"internal/plainmail", "internal/seal", "plugins/sdk/mail", "store/bolt"}},
+	"internal/textindex":  {floor: 3, imports: []string{"internal/guard", "internal/mime", "store"}, tests: []string{"internal/plainmail", "internal/seal", "plugins/sdk/mail", "store/bolt"}},
 	"internal/access":     {floor: 3, imports: []string{"plugins/sdk/mail", "store"}, tests: []string{"internal/seal", "store/bolt"}},
 	"internal/localca":    {floor: 3, imports: []string{"store"}, tests: []string{"internal/seal", "store/bolt"}},
 
 	// 4: the services. They do not know each other; what one needs of another
 	// it declares as a small interface, and gateway hands it in.
 	"internal/account":    {floor: 4, imports: []string{"internal/event", "internal/journal", "plugins/sdk/mail", "plugins/sdk/provider", "store"}, tests: []string{"internal/seal", "plugins/sdk/providertest/memory", "store/bolt"}},
-	"internal/mailbox":    {floor: 4, imports: []string{"internal/event", "internal/journal", "internal/mime", "plugins/sdk/mail", "plugins/sdk/provider", "store"}, tests: []string{"internal/seal", "plugins/sdk/providertest/memory", "store/bolt"}},
+	"internal/mailbox":    {floor: 4, imports: []string{"internal/event", "internal/guard", "internal/journal", "internal/mime", "plugins/sdk/mail", "plugins/sdk/provider", "store"}, tests: []string{"internal/seal", "plugins/sdk/providertest/memory", "store/bolt"}},
 	"internal/submission": {floor: 4, imports: []string{"internal/event", "internal/journal", "plugins/sdk/header", "plugins/sdk/mail", "plugins/sdk/provider", "store"}, tests: []string{"internal/seal", "plugins/sdk/providertest/memory", "store/bolt"}},
 	"internal/webhook":    {floor: 4, imports: []string{"internal/event", "internal/outbox", "plugins/sdk/mail", "store"}, tests: []string{"internal/seal", "store/bolt"}},
 
@@ -70,10 +71,10 @@ var packages = map[string]pkg{
 
 	// 6: the doors.
 	"graph": {floor: 6, imports: []string{"graph/generated", "graph/graphiql", "graph/service", "internal/event", "internal/mime", "plugins/sdk/mail", "store"}, tests: []string{"internal/journal", "internal/seal", "store/bolt"}},
-	"bridge/imapd": {floor: 6, imports: []string{"bridge/imapd/session", "bridge/imapd/wire", "bridge/mechanism", "internal/access"},
+	"bridge/imapd": {floor: 6, imports: []string{"bridge/imapd/session", "bridge/imapd/wire", "bridge/mechanism", "internal/access", "internal/guard"},
 		tests: []string{"internal/event", "internal/journal", "internal/mailbox", "internal/seal", "plugins/sdk/mail", "plugins/sdk/provider", "plugins/sdk/providertest/memory", "store", "store/bolt"}},
-	"bridge/imapd/box": {floor: 6, imports: []string{"internal/event", "plugins/sdk/mail", "store"}, tests: []string{"internal/journal", "internal/seal", "store/bolt"}},
-	"bridge/imapd/session": {floor: 6, imports: []string{"bridge/imapd/box", "bridge/imapd/wire", "internal/access", "internal/event", "internal/mailbox", "internal/mime", "internal/textindex", "plugins/sdk/mail", "store"},
+	"bridge/imapd/box": {floor: 6, imports: []string{"internal/event", "internal/guard", "plugins/sdk/mail", "store"}, tests: []string{"internal/journal", "internal/seal", "store/bolt"}},
+	"bridge/imapd/session": {floor: 6, imports: []string{"bridge/imapd/box", "bridge/imapd/wire", "internal/access", "internal/event", "internal/guard", "internal/mailbox", "internal/mime", "internal/textindex", "plugins/sdk/mail", "store"},
 		tests: []string{"internal/journal", "internal/plugintest", "internal/seal", "plugins/sdk/provider", "plugins/sdk/providertest/memory", "store/bolt"}},
 	"bridge/imapd/wire": {floor: 6},
 	"bridge/mechanism":  {floor: 5},

@@ -7,6 +7,7 @@ import (
 	"io"
 	"sync"
 
+	"github.com/postern-mail/postern/internal/guard"
 	"github.com/postern-mail/postern/internal/mime"
 	"github.com/postern-mail/postern/plugins/sdk/mail"
 	"github.com/postern-mail/postern/plugins/sdk/provider"
@@ -55,13 +56,14 @@ type arrived struct {
 	derived *derived
 }
 
-// arrive keeps bytes and derives what is derived from them.
+// arrive keeps bytes and derives what is derived from them. Anybody may have
+// written them: what panics over them is a *guard.Panic.
 func (s *Service) arrive(ctx context.Context, account, tag string, r io.Reader) (*arrived, error) {
 	ref, err := s.store.Blobs().Put(ctx, account, r, false)
 	if err != nil {
 		return nil, fmt.Errorf("keep raw message: %w", err)
 	}
-	d, err := s.derive(ctx, account, ref.Digest)
+	d, err := s.derived(ctx, account, ref.Digest)
 	if err != nil {
 		return nil, fmt.Errorf("derive rows: %w", err)
 	}
@@ -129,9 +131,14 @@ func (k *aheadSink) Raw(providerID, tag string, r io.Reader) error {
 		return err
 	}
 	defer blob.Close()
-	if c, err := mime.Parse(blob); err == nil {
-		k.content[id] = c
-	} else {
+	err = guard.Do(k.ctx, k.f.s.log, "read a message's content", func() error {
+		c, err := mime.Parse(blob)
+		if err == nil {
+			k.content[id] = c
+		}
+		return err
+	}, "account", account, "message", id)
+	if err != nil {
 		k.f.s.log.WarnContext(k.ctx, "content was not brought with its event", "account", account, "message", id, "error", err)
 	}
 	return nil

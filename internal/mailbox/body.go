@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"github.com/postern-mail/postern/internal/event"
+	"github.com/postern-mail/postern/internal/guard"
 	"github.com/postern-mail/postern/internal/journal"
 	"github.com/postern-mail/postern/internal/mime"
 	"github.com/postern-mail/postern/plugins/sdk/mail"
@@ -111,11 +112,14 @@ func (k *rawSink) Failed(providerID string, err error) error {
 }
 
 func (k *rawSink) Raw(providerID, contentTag string, r io.Reader) error {
+	id := MessageID(k.account, providerID)
 	got, err := k.s.arrive(k.ctx, k.account, contentTag, r)
+	if guard.Is(err) {
+		return k.told(id, err) // the others have nothing to do with it
+	}
 	if err != nil {
 		return err
 	}
-	id := MessageID(k.account, providerID)
 	k.bodies = append(k.bodies, body{id: id, before: k.tags[id], arrived: *got})
 	if k.size += got.derived.size(); k.gathers && k.size < maxGathered {
 		return nil
@@ -130,15 +134,33 @@ func (k *rawSink) keep() error {
 	if len(bodies) == 0 {
 		return nil
 	}
-	if err := k.s.keepBodies(k.ctx, bodies...); err != nil {
+	err := k.keepAll(bodies)
+	if guard.Is(err) && len(bodies) > 1 {
+		// Some one of them has caused it, and the others are to be kept.
+		k.gathers = false
+		for i := range bodies {
+			k.bodies = bodies[i : i+1]
+			if err := k.keep(); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if err != nil && !guard.Is(err) {
 		return err
 	}
 	for _, b := range bodies {
-		if err := k.told(b.id, nil); err != nil {
+		if err := k.told(b.id, err); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func (k *rawSink) keepAll(bodies []body) error {
+	return guard.Do(k.ctx, k.s.log, "keep messages", func() error {
+		return k.s.keepBodies(k.ctx, bodies...)
+	}, "account", k.account)
 }
 
 // body is what was brought of a message that is in the mirror.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/postern-mail/postern/internal/guard"
 	"github.com/postern-mail/postern/internal/mime"
 	"github.com/postern-mail/postern/store"
 )
@@ -18,6 +19,15 @@ type derived struct {
 }
 
 func (d *derived) size() int { return len(d.rows) + len(d.header) + len(d.extract) }
+
+// derived is derive, which for mail that it panics over gives a *guard.Panic.
+func (s *Service) derived(ctx context.Context, account, digest string) (d *derived, err error) {
+	err = guard.Do(ctx, s.log, "derive rows", func() error {
+		d, err = s.derive(ctx, account, digest)
+		return err
+	}, "account", account, "blob", digest)
+	return d, err
+}
 
 // derive looks through a blob. It is ErrNotFound where that is not here.
 func (s *Service) derive(ctx context.Context, account, digest string) (*derived, error) {

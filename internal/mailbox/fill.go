@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/postern-mail/postern/internal/guard"
 	"github.com/postern-mail/postern/plugins/sdk/mail"
 	"github.com/postern-mail/postern/plugins/sdk/provider"
 	"github.com/postern-mail/postern/store"
@@ -151,7 +152,11 @@ func (s *Service) runFill(ctx context.Context) {
 	for ctx.Err() == nil {
 		x, wait := s.fill.take()
 		if x != nil {
-			after, more := s.fillSome(ctx, x)
+			after, more := fillAgain, true
+			_ = guard.Do(ctx, s.log, "bring bodies ahead", func() error {
+				after, more = s.fillSome(ctx, x)
+				return nil
+			}, "account", x.account)
 			s.fill.done(x, after, more)
 			continue
 		}

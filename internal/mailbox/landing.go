@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/postern-mail/postern/internal/guard"
 	"github.com/postern-mail/postern/plugins/sdk/mail"
 	"github.com/postern-mail/postern/plugins/sdk/provider"
 	"github.com/postern-mail/postern/store"
@@ -173,7 +174,9 @@ func (s *Service) takeOff(ctx context.Context, account string, ids []string, p p
 	go func() {
 		defer over()
 		defer cancel()
-		err := s.bringBatch(ctx, account, ids, p)
+		err := guard.Do(ctx, s.log, "bring messages", func() error {
+			return s.bringBatch(ctx, account, ids, p)
+		}, "account", account)
 		if err == nil {
 			err = errChanging()
 		}
@@ -255,7 +258,11 @@ func (s *Service) settleHere(ctx context.Context, ids []string, p provider.Prior
 				continue
 			}
 		case m.Blob != "":
-			d, err := s.derive(ctx, m.Account, m.Blob)
+			d, err := s.derived(ctx, m.Account, m.Blob)
+			if guard.Is(err) {
+				s.landings.landed(id, p, err)
+				continue
+			}
 			if err == nil {
 				made = append(made, remade{id, m.Blob, d})
 				if size += d.size(); size > maxGathered {

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/postern-mail/postern/internal/event"
+	"github.com/postern-mail/postern/internal/guard"
 	"github.com/postern-mail/postern/internal/journal"
 	"github.com/postern-mail/postern/plugins/sdk/mail"
 	"github.com/postern-mail/postern/plugins/sdk/provider"
@@ -106,7 +107,7 @@ func (s *Service) readFeeds(ctx context.Context, acct *store.Account, p provider
 	for _, name := range scopes {
 		f := &feed{s: s, acct: acct, p: p, info: info, scope: name, turn: turn}
 		g.Go(func() error {
-			err := f.read(ctx)
+			err := guard.Do(ctx, s.log, "read a feed", func() error { return f.read(ctx) }, "account", acct.ID)
 			if errors.Is(err, errTurnOver) {
 				return nil // the turn knows
 			}

@@ -13,6 +13,7 @@ import (
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/postern-mail/postern/internal/guard"
 	"github.com/postern-mail/postern/plugins/sdk/mail"
 	"github.com/postern-mail/postern/store"
 )
@@ -335,7 +336,11 @@ func (s *Service) runOne(ctx context.Context, t *taken) {
 	e := t.entry
 	round, span := s.opts.Tracer.Start(trace.ContextWithRemoteSpanContext(ctx, t.cause), "sync.round",
 		trace.WithAttributes(attribute.String("account", e.account)))
-	wait, err := s.attend(round, t)
+	var wait time.Duration
+	err := guard.Do(round, s.log, "sync an account", func() (err error) {
+		wait, err = s.attend(round, t)
+		return err
+	}, "account", e.account)
 	if errors.Is(err, errTurnOver) {
 		span.AddEvent("turn over")
 		span.End()

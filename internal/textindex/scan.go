@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/postern-mail/postern/internal/guard"
 	"github.com/postern-mail/postern/internal/mime"
 	"github.com/postern-mail/postern/store"
 )
@@ -53,7 +54,10 @@ func (x *Index) each(ctx context.Context, account string, messages []string, whi
 		wg.Go(func() {
 			var d mime.ExtractDecoder
 			for chunk := range work {
-				if err := x.eachOf(ctx, account, messages, chunk, look, &d); err != nil {
+				err := guard.Do(ctx, x.log, "search messages", func() error {
+					return x.eachOf(ctx, account, messages, chunk, look, &d)
+				}, "account", account)
+				if err != nil {
 					cancel(err)
 				}
 			}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/postern-mail/postern/internal/event"
+	"github.com/postern-mail/postern/internal/guard"
 	"github.com/postern-mail/postern/plugins/sdk/mail"
 	"github.com/postern-mail/postern/store"
 )
@@ -131,7 +132,8 @@ func (s *Set) start(b *Box) (stop func()) {
 				return
 			case <-reader.C:
 			}
-			if err := b.CatchUp(ctx); err != nil && ctx.Err() == nil {
+			err := guard.Do(ctx, s.log, "follow a mailbox", func() error { return b.CatchUp(ctx) })
+			if err != nil && ctx.Err() == nil {
 				s.log.WarnContext(ctx, "mailbox index not brought up to date", "mailbox", b.mailbox, "error", err)
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"log/slog"
 
 	"github.com/postern-mail/postern/bridge/imapd/wire"
 	"github.com/postern-mail/postern/internal/mailbox"
@@ -46,7 +47,7 @@ func (s *Session) fetch(ctx context.Context, c *wire.Command, w *wire.Writer) (*
 	}
 	f := &fetcher{
 		fetchPlan: plan, w: w, uid: c.UID, account: s.account, mailbox: s.sel.mailbox.ID,
-		store: s.server.opts.Store, mirror: s.server.opts.Mirror,
+		store: s.server.opts.Store, mirror: s.server.opts.Mirror, log: s.server.log,
 		marks: plan.seen && !s.sel.readOnly,
 	}
 	if err := f.run(ctx, messages); err != nil {
@@ -74,6 +75,7 @@ type fetcher struct {
 	account, mailbox string
 	store            store.Store
 	mirror           fetchMirror
+	log              *slog.Logger
 	// marks: what is read becomes \Seen.
 	marks bool
 

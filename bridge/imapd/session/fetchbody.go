@@ -6,6 +6,7 @@ import (
 	"io"
 	"sync"
 
+	"github.com/postern-mail/postern/internal/guard"
 	"github.com/postern-mail/postern/plugins/sdk/mail"
 	"github.com/postern-mail/postern/store"
 )
@@ -52,8 +53,19 @@ func (b *body) close() {
 }
 
 // open opens the bytes that a record tells of. ErrNotFound where they were
-// evicted; with fetch they are brought back.
+// evicted; with fetch they are brought back. Whatever goes wrong, be it a panic,
+// does so for this message alone.
 func (f *fetcher) open(ctx context.Context, m *message, r *record, fetch bool) *body {
+	b := &body{}
+	b.err = guard.Do(ctx, f.log, "open a body", func() error { return f.openBytes(ctx, m, r, fetch, b) },
+		"account", f.account, "message", m.row.Message)
+	if b.err != nil {
+		b.close()
+	}
+	return b
+}
+
+func (f *fetcher) openBytes(ctx context.Context, m *message, r *record, fetch bool, b *body) error {
 	blob, err := f.store.Blobs().Open(ctx, f.account, r.digest)
 	if errors.Is(err, store.ErrNotFound) && fetch {
 		var whole *store.Message
@@ -68,19 +80,20 @@ func (f *fetcher) open(ctx context.Context, m *message, r *record, fetch bool) *
 		}
 	}
 	if err != nil {
-		return &body{err: err}
+		return err
 	}
-	b := &body{blob: blob, size: blob.Size()}
+	b.blob, b.size = blob, blob.Size()
 	if whole, ok := blob.(store.InMemory); ok {
 		b.data = whole.Bytes()
 	} else if b.size <= smallBody {
 		b.data = make([]byte, b.size)
-		if _, err := blob.ReadAt(b.data, 0); err != nil && !errors.Is(err, io.EOF) {
-			b.err = err
-		}
+		_, err = blob.ReadAt(b.data, 0)
 		b.close()
+		if err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
 	}
-	return b
+	return nil
 }
 
 // ahead opens bodies in the order in which they are written, some ahead.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"slices"
 	"strconv"
 	"strings"
@@ -307,4 +308,51 @@ func TestFetchTellsWhatIsSeen(t *testing.T) {
 	c.says("UID FETCH 7 (FLAGS)", "OK")
 	c.says("FETCH 7 (FLAGS)", "BAD")
 	c.says("FETCH 1 (FLAGS NONE)", "BAD")
+}
+
+// poisonStore is a store in which bytes of some length make whoever opens them
+// panic.
+type poisonStore struct {
+	store.Store
+	size int64
+}
+
+func (p poisonStore) Blobs() store.Blobs { return poisonBlobs{p.Store.Blobs(), p.size} }
+
+type poisonBlobs struct {
+	store.Blobs
+	size int64
+}
+
+func (p poisonBlobs) Open(ctx context.Context, account, digest string) (store.Blob, error) {
+	b, err := p.Blobs.Open(ctx, account, digest)
+	if err == nil && b.Size() == p.size {
+		_ = b.Close()
+		panic("of poison")
+	}
+	return b, err
+}
+
+// What panics while a body is opened is a failure of its message; the others
+// are told, whether one body is opened or some ahead.
+func TestFetchOfAPanic(t *testing.T) {
+	for _, n := range []int{1, 20} {
+		w := newFetchWorld(t)
+		w.fill(n)
+		w.deliver([]byte("Subject: poison\r\n\r\nof no other length than this\r\n"))
+		w.sync()
+		w.hydrate()
+		all := w.messages()
+		var log bytes.Buffer
+		answers, tagged := w.watched(&watchedMirror{}, "BODY.PEEK[]", func(f *fetcher) {
+			f.store = poisonStore{w.store, all[n].row.Size}
+			f.log = slog.New(slog.NewTextHandler(&log, nil))
+		})
+		if tagged.Status != No || tagged.Code != "SERVERBUG" || len(answers) != n {
+			t.Errorf("of %d: %v, %d told", n+1, tagged, len(answers))
+		}
+		if !strings.Contains(log.String(), "of poison") || !strings.Contains(log.String(), all[n].row.Message) {
+			t.Errorf("logged %s", &log)
+		}
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"strconv"
@@ -153,7 +154,7 @@ func (w *fetchWorld) fetcher(to *wire.Writer, items string, uid bool) *fetcher {
 	if err != nil {
 		w.t.Fatalf("%s: %v", items, err)
 	}
-	return &fetcher{fetchPlan: plan, w: to, uid: uid, account: "a1", mailbox: w.inbox, store: w.store, mirror: w.mirror, marks: plan.seen}
+	return &fetcher{fetchPlan: plan, w: to, uid: uid, account: "a1", mailbox: w.inbox, store: w.store, mirror: w.mirror, log: slog.New(slog.DiscardHandler), marks: plan.seen}
 }
 
 // fetch runs a FETCH over messages and gives what it answered, by sequence
