@@ -52,7 +52,7 @@ var packages = map[string]pkg{
 	"internal/journal":    {floor: 3, imports: []string{"internal/event", "store"}, tests: []string{"internal/seal", "store/bolt"}},
 	"internal/outbox":     {floor: 3, imports: []string{"plugins/sdk/mail", "store"}, tests: []string{"internal/event", "internal/seal", "store/bolt"}},
 	"internal/pluginhost": {floor: 3, imports: []string{"plugins/sdk/mail", "plugins/sdk/provider"}},
-	"internal/textindex":  {floor: 3, imports: []string{"internal/guard", "internal/mime", "store"}, tests: []string{"internal/plainmail", "internal/seal", "plugins/sdk/mail", "store/bolt"}},
+	"internal/textindex":  {floor: 3, imports: []string{"internal/guard", "internal/mime", "plugins/sdk/mail", "store"}, tests: []string{"internal/plainmail", "internal/seal", "store/bolt"}},
 	"internal/access":     {floor: 3, imports: []string{"plugins/sdk/mail", "store"}, tests: []string{"internal/seal", "store/bolt"}},
 	"internal/localca":    {floor: 3, imports: []string{"store"}, tests: []string{"internal/seal", "store/bolt"}},
 

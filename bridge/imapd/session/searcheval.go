@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
-	"github.com/postern-mail/postern/internal/mime"
 	"github.com/postern-mail/postern/internal/textindex"
 	"github.com/postern-mail/postern/store"
 )
@@ -144,7 +142,6 @@ func (e *searcher) text(c *criterion, in []int32) ([]int32, error) {
 	if err != nil {
 		return nil, fmt.Errorf("search: %w", err)
 	}
-	needle := mime.Fold(c.text)
 	for i := range results {
 		// Without bytes, what is remembered of its text is of others that it had.
 		if e.messages[in[i]].row.Size == 0 && (results[i] == textindex.No || q.Where == textindex.InHeader) {
@@ -152,7 +149,7 @@ func (e *searcher) text(c *criterion, in []int32) ([]int32, error) {
 		}
 	}
 	err = e.metadata(ids, func(i int) bool { return results[i] == textindex.Unknown }, func(i int, m *store.Message) {
-		if inMetadata(m, q, needle) {
+		if textindex.InMetadata(m, q) {
 			results[i] = textindex.Yes
 		}
 	})
@@ -216,22 +213,4 @@ func (e *searcher) metadata(ids []string, want func(int) bool, each func(int, *s
 		}
 	}
 	return nil
-}
-
-// inMetadata looks for a folded string in what the provider told of a message
-// whose bytes are not here.
-func inMetadata(m *store.Message, q textindex.Query, needle string) bool {
-	if q.Where == textindex.InBody {
-		return false
-	}
-	for _, f := range metadataFields(m) {
-		if q.Where == textindex.InHeader && f[0] != strings.ToLower(q.Field) {
-			continue
-		}
-		value := mime.Fold(f[1])
-		if strings.Contains(value, needle) || q.Where == textindex.InText && strings.Contains(f[0]+": "+value, needle) {
-			return true
-		}
-	}
-	return q.Where == textindex.InText && needle == ""
 }
