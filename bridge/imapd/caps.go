@@ -1,6 +1,7 @@
 package imapd
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -38,18 +39,27 @@ func (c *conn) capabilities() string {
 	return strings.Join(caps, " ")
 }
 
+// Hideable lists the capabilities that an app password may hide: all that a
+// client is told of after its login, but the one without which it would be no
+// server at all (RFC 9051, section 6.1.1, with RFC 3501).
+func Hideable() []string {
+	caps := slices.Concat(alwaysCaps, clientCaps, []string{"APPENDLIMIT"})
+	return slices.DeleteFunc(caps, func(name string) bool { return name == "IMAP4rev1" })
+}
+
 // unmasked drops what the app password hides, such as an extension that a mail
-// program uses wrongly. A name hides itself and what it has a value for.
+// program uses wrongly. Whoever uses it untold is served all the same, except by
+// ENABLE.
 func (c *conn) unmasked(caps []string) []string {
-	kept := caps[:0]
-	for _, name := range caps {
-		upper := strings.ToUpper(name)
-		before, _, _ := strings.Cut(upper, "=")
-		if !c.hidden[upper] && !c.hidden[before] {
-			kept = append(kept, name)
-		}
-	}
-	return kept
+	return slices.DeleteFunc(caps, c.hides)
+}
+
+// hides reports whether a capability is hidden: by its name, or by what stands
+// before its value.
+func (c *conn) hides(name string) bool {
+	name = strings.ToUpper(name)
+	before, _, _ := strings.Cut(name, "=")
+	return c.hidden[name] || c.hidden[before]
 }
 
 // capability is CAPABILITY: RFC 9051, section 6.1.1.

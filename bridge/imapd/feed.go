@@ -84,7 +84,7 @@ func (c *conn) enable(f *feeder) error {
 			return err
 		}
 		word = strings.ToUpper(word)
-		if c.hidden[word] {
+		if c.hides(word) {
 			continue
 		}
 		switch word {

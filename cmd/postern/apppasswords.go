@@ -52,7 +52,7 @@ type appPasswordsCreateCmd struct {
 	Account string   `arg:"" help:"The account's address or id."`
 	Name    string   `arg:"" help:"What the program is called."`
 	Scope   []string `help:"What it may do: imap:read, imap, smtp. Without it imap and smtp." placeholder:"SCOPE"`
-	Hide    []string `help:"Capabilities of IMAP that the program is not told of." placeholder:"CAPABILITY"`
+	Hide    []string `help:"A capability of IMAP that the program is not told of, such as IDLE; again for a second one." placeholder:"CAPABILITY"`
 	JSON    bool     `help:"Print JSON."`
 }
 

@@ -3563,7 +3563,7 @@ input CreateAppPasswordInput {
   name: String!
   "What it may do. Without it ` + "`" + `IMAP` + "`" + ` and ` + "`" + `SMTP` + "`" + `."
   scopes: [AppPasswordScope!]
-  "Capabilities of IMAP that the program is not to be told of, for one that gets them wrong: ` + "`" + `CONDSTORE` + "`" + `, ` + "`" + `BINARY` + "`" + `."
+  "Capabilities of IMAP that the program is not to be told of, for one that gets them wrong: ` + "`" + `IDLE` + "`" + `, ` + "`" + `BINARY` + "`" + `. A name that is none of Postern's is refused, and those there are told."
   hideCapabilities: [String!]
 }
 

@@ -89,7 +89,7 @@ type CreateAppPasswordInput struct {
 	Name string `json:"name"`
 	// What it may do. Without it `IMAP` and `SMTP`.
 	Scopes []string `json:"scopes,omitempty"`
-	// Capabilities of IMAP that the program is not to be told of, for one that gets them wrong: `CONDSTORE`, `BINARY`.
+	// Capabilities of IMAP that the program is not to be told of, for one that gets them wrong: `IDLE`, `BINARY`. A name that is none of Postern's is refused, and those there are told.
 	HideCapabilities []string `json:"hideCapabilities,omitempty"`
 }
 

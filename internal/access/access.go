@@ -55,6 +55,8 @@ type Options struct {
 	Sleep func(ctx context.Context, d time.Duration) error
 	// Changed is called when an account's app passwords have changed.
 	Changed func(account string)
+	// Hideable are the capabilities that an app password may hide.
+	Hideable []string
 	// Registerer takes the metrics; nil keeps them unregistered.
 	Registerer prometheus.Registerer
 }

@@ -61,7 +61,7 @@ func newScene(t *testing.T) *scene {
 
 // anew is what a restart leaves.
 func (s *scene) anew() {
-	s.access = New(s.store, Options{Now: func() time.Time { return s.at }, Log: slog.New(slog.NewTextHandler(&s.log, nil)),
+	s.access = New(s.store, Options{Hideable: []string{"BINARY", "Status=size", "APPENDLIMIT"}, Now: func() time.Time { return s.at }, Log: slog.New(slog.NewTextHandler(&s.log, nil)),
 		Sleep: func(_ context.Context, d time.Duration) error { s.slept += d; return nil }})
 }
 
@@ -184,6 +184,29 @@ func TestScopes(t *testing.T) {
 		_, _, err = s.access.CreateAppPassword(t.Context(), CreateAppPassword{Account: "a1", Name: "x"})
 	}
 	s.refused(mail.KindInvalid, err)
+}
+
+// TestHideable: capabilities are those there are, by whatever spelling, and a
+// wrong one is answered with them.
+func TestHideable(t *testing.T) {
+	s := newScene(t)
+	s.account("a1", "ann@example.com", nil)
+	in := CreateAppPassword{Account: "a1", Name: "mutt", HideCaps: []string{"status=SIZE", "appendlimit=35651584", "APPENDLIMIT", "binary"}}
+	p, _, err := s.access.CreateAppPassword(t.Context(), in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff([]string{"APPENDLIMIT", "BINARY", "STATUS=SIZE"}, p.HideCaps); d != "" {
+		t.Error(d)
+	}
+	for _, wrong := range []string{"CONDSTORE", "status", "", "STATUS=", "BINARY ", "ID\r\n* BYE", strings.Repeat("x", 4000)} {
+		in.HideCaps = []string{"BINARY", wrong}
+		_, _, err := s.access.CreateAppPassword(t.Context(), in)
+		s.refused(mail.KindInvalid, err)
+		if text := fmt.Sprint(err); !strings.HasSuffix(text, "is none of APPENDLIMIT, BINARY, Status=size") || len(text) > 200 || strings.ContainsAny(text, "\r\n") {
+			t.Errorf("%.40q: %q", wrong, text)
+		}
+	}
 }
 
 // TestRightButNotNow: what is no fault of the password is never said as a wrong

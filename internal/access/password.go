@@ -20,7 +20,6 @@ const (
 	maxPasswords = 100
 	keptRevoked  = 50
 	maxName      = 100
-	maxHidden    = 32
 )
 
 // CreateAppPassword is a new app password.
@@ -30,15 +29,16 @@ type CreateAppPassword struct {
 	Name string
 	// Scopes are imap and smtp where none is named.
 	Scopes []Scope
-	// HideCaps are capabilities that the program is not told of, for one that
-	// gets them wrong.
+	// HideCaps are capabilities of IMAP that the program is not told of, for one
+	// that gets them wrong. SMTP tells its own before anybody has logged in.
 	HideCaps []string
 }
 
 // DefaultScopes are those of an app password that names none.
 func DefaultScopes() []Scope { return []Scope{ScopeIMAP, ScopeSMTP} }
 
-func (c *CreateAppPassword) check() error {
+// check completes it. The capabilities that may be hidden are given.
+func (c *CreateAppPassword) check(hideable []string) error {
 	bad := func(format string, args ...any) error {
 		return mail.Errorf(mail.KindInvalid, "create app password", format, args...)
 	}
@@ -56,31 +56,32 @@ func (c *CreateAppPassword) check() error {
 	}
 	slices.Sort(c.Scopes)
 	c.Scopes = slices.Compact(c.Scopes)
-	if len(c.HideCaps) > maxHidden {
-		return bad("hideCapabilities: at most %d", maxHidden)
-	}
 	hide := make([]string, len(c.HideCaps))
 	for i, h := range c.HideCaps {
-		if hide[i] = strings.ToUpper(h); !capability(h) {
-			return bad("hideCapabilities: %q is no capability's name", h)
+		before, _, _ := strings.Cut(h, "=") // as APPENDLIMIT=1048576 is told
+		at := slices.IndexFunc(hideable, func(name string) bool { return strings.EqualFold(name, h) || strings.EqualFold(name, before) })
+		if at < 0 {
+			return bad("hideCapabilities: %q is none of %s", clip(h), strings.Join(slices.Sorted(slices.Values(hideable)), ", "))
 		}
+		hide[i] = strings.ToUpper(hideable[at])
 	}
 	slices.Sort(hide)
 	c.HideCaps = slices.Compact(hide)
 	return nil
 }
 
-// capability reports whether a word may be a capability: an atom of RFC 9051
-// (or of RFC 5321 with a value), and short.
-func capability(s string) bool {
-	return s != "" && len(s) <= 40 && !strings.ContainsFunc(s, func(r rune) bool {
-		return r <= ' ' || r >= 0x7f || strings.ContainsRune(`(){%*"\]`, r)
-	})
+// clip shortens a word that is repeated to whoever said it.
+func clip(s string) string {
+	const longest = 40
+	if len(s) <= longest {
+		return s
+	}
+	return s[:longest] + "..."
 }
 
 // CreateAppPassword makes an app password. The secret is given this once.
 func (a *Access) CreateAppPassword(ctx context.Context, in CreateAppPassword) (*store.AppPassword, string, error) {
-	if err := in.check(); err != nil {
+	if err := in.check(a.opts.Hideable); err != nil {
 		return nil, "", err
 	}
 	secret := newSecret()

@@ -159,6 +159,19 @@ func (x *doors) hidden(t *testing.T) {
 	if !caps.Has(imap.CapUIDPlus) {
 		t.Errorf("it is told of %v", caps)
 	}
+	// Untold is not forbidden.
+	if _, err := c.Select("INBOX", nil).Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if idle, err := c.Idle(); err != nil {
+		t.Errorf("IDLE, untold: %v", err)
+	} else if err := errors.Join(idle.Close(), idle.Wait()); err != nil {
+		t.Errorf("IDLE, untold: %v", err)
+	}
+	out, err := exec.Command(program("postern"), "-c", x.info.Config, "app-passwords", "create", grace, "x", "--hide", "CONDSTORE").CombinedOutput()
+	if err == nil || !strings.Contains(string(out), `"CONDSTORE" is none of APPENDLIMIT, BINARY, CHILDREN, `) {
+		t.Errorf("hiding what there is not: %v\n%s", err, out)
+	}
 }
 
 // tokens: an API key and an app password as bearer tokens (RFC 7628).

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/postern-mail/postern/bridge/imapd"
 	"github.com/postern-mail/postern/internal/access"
 	"github.com/postern-mail/postern/plugins/sdk/mail"
 	"github.com/postern-mail/postern/store"
@@ -29,7 +30,9 @@ type AppPasswordRow struct {
 }
 
 // Access checks credentials of a store that no gateway has.
-func Access(s store.Store) *access.Access { return access.New(s, access.Options{}) }
+func Access(s store.Store) *access.Access {
+	return access.New(s, access.Options{Hideable: imapd.Hideable()})
+}
 
 // AppPasswordInput is what is asked of CreateAppPassword.
 type AppPasswordInput struct {

@@ -143,7 +143,7 @@ func (g *Gateway) Close() error { return g.store.Close() }
 
 func (g *Gateway) wire(ctx context.Context) error {
 	cfg, reg := g.cfg, g.registry
-	g.access = access.New(g.store, access.Options{Log: g.log, Registerer: reg, Changed: func(account string) { g.mirror.Touch(context.Background(), account) }})
+	g.access = access.New(g.store, access.Options{Hideable: imapd.Hideable(), Log: g.log, Registerer: reg, Changed: func(account string) { g.mirror.Touch(context.Background(), account) }})
 	err := g.ensureAdminKey(ctx)
 	if err != nil {
 		return err
