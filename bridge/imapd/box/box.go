@@ -19,6 +19,7 @@
 package box
 
 import (
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -194,14 +195,16 @@ func (b *Box) Stats() Stats {
 func (b *Box) Keywords() []string {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	var out []string
+	all := map[string]struct{}{}
 	for _, s := range b.sets {
-		if s.rows > 0 {
-			out = append(out, s.keywords...)
+		if s.rows == 0 {
+			continue
+		}
+		for _, k := range s.keywords {
+			all[k] = struct{}{}
 		}
 	}
-	slices.Sort(out)
-	return slices.Compact(out)
+	return slices.Sorted(maps.Keys(all))
 }
 
 // Row gives the row of a UID.

@@ -43,6 +43,22 @@ var registered = []struct{ keyword, flag string }{
 // stands for one keyword.
 const escaped = "$x="
 
+// Known reports whether a keyword is one of IMAP's own flags, or a registered
+// one: not one that a mail program, its owner or the provider has made up.
+func Known(keyword string) bool {
+	for _, s := range system {
+		if s.keyword == keyword {
+			return true
+		}
+	}
+	for _, r := range registered {
+		if r.keyword == keyword {
+			return true
+		}
+	}
+	return false
+}
+
 // FlagOf gives the IMAP flag of a keyword: a legal one, whatever the keyword.
 func FlagOf(keyword string) string {
 	for _, s := range system {

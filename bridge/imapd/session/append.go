@@ -37,6 +37,9 @@ func (s *Session) Append(ctx context.Context, name string, r AppendRequest, raw 
 	if len(keywords) > maxKeywords {
 		return nil, errKeywords
 	}
+	if err := s.mailboxTakes(ctx, to.mailbox, keywords); err != nil {
+		return nil, err
+	}
 	in := bufio.NewReaderSize(raw, headerPeek)
 	id, m, known, err := s.sent(ctx, to.mailbox, in, r.Size)
 	if err != nil {

@@ -27,15 +27,12 @@ func (s *Session) Select(ctx context.Context, name string, readOnly bool) (*Sele
 	shot := b.Snapshot()
 	v := &selected{box: b, mailbox: n.mailbox, readOnly: readOnly,
 		uids: shot.UIDs, version: shot.Version, modSeq: shot.ModSeq,
-		told: map[uint32]string{}, keywords: map[string]struct{}{}}
+		told: map[uint32]string{}, keywords: namesOf(b)}
 	v.woken, v.unwatch = b.Watch()
 	v.unlisten = s.server.opts.Mirror.Listen([]string{s.account})
-	for _, k := range b.Keywords() {
-		v.keywords[k] = struct{}{}
-	}
 	s.sel = v
 	out := &Selected{
-		List: t.entry(n, ListRequest{}), Flags: v.flags(), Exists: uint32(len(v.uids)),
+		List: t.entry(n, ListRequest{}), Flags: v.keywords.flags(), Exists: uint32(len(v.uids)),
 		FirstUnseen: uint32(shot.FirstUnseen), UIDNext: shot.UIDNext, UIDValidity: shot.UIDValidity,
 		HighestModSeq: shot.ModSeq, ReadOnly: readOnly,
 	}
@@ -45,8 +42,10 @@ func (s *Session) Select(ctx context.Context, name string, readOnly bool) (*Sele
 				out.PermanentFlags = append(out.PermanentFlags, f)
 			}
 		}
-		// New keywords may be made: what the provider cannot hold stays with us.
-		out.PermanentFlags = append(out.PermanentFlags, `\*`)
+		if !v.keywords.full() {
+			// New keywords may be made: what the provider cannot hold stays with us.
+			out.PermanentFlags = append(out.PermanentFlags, `\*`)
+		}
 	}
 	return out, nil
 }

@@ -23,6 +23,11 @@ func (s *Session) store(ctx context.Context, c *wire.Command, w *wire.Writer) (*
 	if err != nil {
 		return nil, err
 	}
+	if it.sign != '-' && len(messages) > 0 {
+		if err := s.sel.takes(it.keywords); err != nil {
+			return nil, err
+		}
+	}
 	o := outcome{lost: s.sel.missing}
 	failed, err := s.change(ctx, &it, messages, &o)
 	if err != nil {
@@ -144,7 +149,7 @@ func (s *Session) tellStored(it *storeItem, messages []message, failed map[uint3
 		}
 		rows = v.box.Rows(uids, rows[:0])
 		if v.learn(rows) {
-			responses{w}.Flags(v.flags())
+			responses{w}.Flags(v.keywords.flags())
 		}
 		for i := range rows {
 			if rows[i].UID == 0 {

@@ -72,12 +72,6 @@ func keywordsOf(flags []string) (keywords []string, deleted bool, err error) {
 	return slices.Compact(keywords), deleted, nil
 }
 
-// maxKeywords is how many keywords a message may have. Each is kept with the
-// message and in every mailbox's table, and told whenever its flags are.
-const maxKeywords = 200
-
-var errKeywords = withCode("LIMIT", mail.Errorf(mail.KindInvalid, "change flags", "A message may have at most %d keywords", maxKeywords))
-
 // change is what a STORE makes of one message.
 type change struct{ add, remove []string }
 

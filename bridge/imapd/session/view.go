@@ -26,7 +26,7 @@ type selected struct {
 	// though they are news to poll.
 	told map[uint32]string
 	// keywords are those that FLAGS has told of.
-	keywords map[string]struct{}
+	keywords names
 	// missing is how many of the messages that the last command named are gone.
 	missing int
 	woken   <-chan struct{}
@@ -73,7 +73,7 @@ func (s *Session) poll(ctx context.Context, out Updates, expunge bool) error {
 		out.Exists(uint32(len(v.uids)))
 	}
 	if v.learn(d.Present) {
-		out.Flags(v.flags())
+		out.Flags(v.keywords.flags())
 	}
 	for i := range news.changed {
 		row := &news.changed[i]
@@ -150,32 +150,6 @@ func (v *selected) tellExpunges(out Updates) {
 		return at < len(v.gone) && v.gone[at] == uid
 	})
 	v.gone = nil
-}
-
-// learn notes keywords, and reports whether the client has to be told of one.
-func (v *selected) learn(rows []box.Row) (isNew bool) {
-	for i := range rows {
-		for _, k := range rows[i].Keywords {
-			if _, known := v.keywords[k]; !known {
-				v.keywords[k] = struct{}{}
-				isNew = isNew || box.FlagOf(k)[0] != '\\'
-			}
-		}
-	}
-	return isNew
-}
-
-// flags are all flags of the mailbox: IMAP's own, then keywords in order.
-func (v *selected) flags() []string {
-	out := []string{box.Answered, box.Flagged, box.Deleted, box.Seen, box.Draft}
-	var keywords []string
-	for k := range v.keywords {
-		if flag := box.FlagOf(k); flag[0] != '\\' {
-			keywords = append(keywords, flag)
-		}
-	}
-	slices.Sort(keywords)
-	return append(out, keywords...)
 }
 
 // responses writes updates among a command's own responses.
