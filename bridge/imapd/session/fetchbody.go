@@ -129,10 +129,14 @@ func (f *fetcher) openAhead(ctx context.Context, messages []message, records []r
 	queue := make(chan int)
 	a.all.Go(func() {
 		defer close(queue)
-		for _, i := range wanted {
+		for n, i := range wanted {
 			select {
 			case a.slots <- struct{}{}:
 			case <-ctx.Done():
+				// Who waits for one of those that are left must learn of it.
+				for _, i := range wanted[n:] {
+					a.bodies[i] <- &body{err: ctx.Err()}
+				}
 				return
 			}
 			queue <- i

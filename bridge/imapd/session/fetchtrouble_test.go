@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -256,6 +257,35 @@ func TestFetchToNobody(t *testing.T) {
 	f := w.fetcher(wire.NewWriter(writerFunc(func([]byte) (int, error) { return 0, broken })), "BODY.PEEK[]", false)
 	if err := f.run(t.Context(), slices.Values(w.messages())); !errors.Is(err, broken) {
 		t.Errorf("it ended with %v", err)
+	}
+}
+
+// A client that leaves while bodies are being opened ahead, but whose connection
+// goes on to take bytes, ends the command as well: what was not opened then never
+// will be, and nobody waits for it.
+func TestFetchEndsWithTheClientBetweenBodies(t *testing.T) {
+	w := newFetchWorld(t)
+	for range 40 {
+		w.deliver([]byte("Subject: x\r\n\r\n" + strings.Repeat("0123456789", 2000)))
+	}
+	w.sync()
+	w.hydrate()
+	for range 30 {
+		ctx, leave := context.WithCancel(t.Context())
+		f := w.fetcher(wire.NewWriter(writerFunc(func(p []byte) (int, error) {
+			leave()
+			return len(p), nil
+		})), "BODY.PEEK[]", false)
+		ended := make(chan error, 1)
+		go func() { ended <- f.run(ctx, slices.Values(w.messages())) }()
+		select {
+		case err := <-ended:
+			if !errors.Is(err, context.Canceled) {
+				t.Errorf("it ended with %v", err)
+			}
+		case <-time.After(time.Minute):
+			t.Fatal("it waits for bodies that nobody opens")
+		}
 	}
 }
 
