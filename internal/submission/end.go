@@ -118,8 +118,15 @@ type ending struct {
 	told bool
 }
 
-// done ends a submission and tells so, in one transaction.
-func (s *Service) done(ctx context.Context, sub *store.Submission, how ending) error {
+// done ends a submission and tells so, in one transaction. Where that fails at
+// is as it was: what is noted of it next must not say that it has ended.
+func (s *Service) done(ctx context.Context, at *store.Submission, how ending) error {
+	ended := *at
+	sub := &ended
+	if at.Report != nil {
+		report := *at.Report
+		sub.Report = &report
+	}
 	err := s.journal.Update(ctx, func(tx store.Tx, b *journal.Batch) error {
 		if err := alive(tx, sub.ID); err != nil {
 			return err
@@ -145,6 +152,7 @@ func (s *Service) done(ctx context.Context, sub *store.Submission, how ending) e
 		return tx.PutSubmission(sub)
 	})
 	if err == nil {
+		*at = ended
 		s.metrics.end(sub)
 		if !sub.Waits() {
 			s.dropBytes(ctx, sub)

@@ -128,10 +128,25 @@ func (s *Service) again(ctx context.Context, old *store.Submission, l *Letter) (
 	})
 	if err != nil || old.Ended() {
 		if !w.leave() {
+			if err == nil && unsent(old) {
+				err = sdk.Errorf(sdk.KindUnavailable, "submit message", "the message was given before and was not sent; try again")
+			}
 			return old, err
 		}
 	}
 	return s.answer(ctx, w, old, l)
+}
+
+// unsent: it has ended without being sent, and no report tells its sender so.
+// Whoever gives it once more must not be answered as if it were sent.
+func unsent(sub *store.Submission) bool {
+	switch sub.State {
+	case store.SubmissionFailed:
+		return sub.Report == nil || sub.Report.State == store.ReportOpen
+	case store.SubmissionCancelled:
+		return true
+	}
+	return false
 }
 
 // keyed is what tells a letter that is given again from another one. Without a
