@@ -28,6 +28,7 @@ type frame struct {
 	feed  []byte // what the library has not read yet of its command
 	begun bool   // the library has asked for its first command
 	inner bool   // what the library writes goes on within a response
+	cut   bool   // of which a carriage return was held back: a line feed may follow
 
 	tag, name string // of the command that the library is at
 	readOnly  bool   // SELECT's answer has to say READ-ONLY
@@ -142,15 +143,19 @@ func (c *conn) beat(line string, every time.Duration) (stop func()) {
 }
 
 // Write takes a piece of the library's output: one response, or a part of a
-// long one.
+// long one, which may be cut anywhere. None has a literal: what could is written
+// past the library.
 func (f *frame) Write(p []byte) (int, error) {
 	if !f.begun {
 		return len(p), nil // the greeting, which the client has had
 	}
-	whole := bytes.HasSuffix(p, []byte("\r\n")) && !bytes.HasSuffix(p, []byte("}\r\n"))
 	text := p
-	if whole {
-		text = p[:len(p)-2]
+	if f.cut {
+		text, f.cut = append([]byte{'\r'}, p...), false
+	}
+	text, whole := bytes.CutSuffix(text, []byte("\r\n"))
+	if !whole {
+		text, f.cut = bytes.CutSuffix(text, []byte{'\r'})
 	}
 	if rest, ok := bytes.CutPrefix(text, []byte(libraryTag+" ")); ok && !f.inner {
 		f.tagged(string(rest))
