@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -58,6 +59,8 @@ func TestBadSettingsAreNamed(t *testing.T) {
 		"http.max_body=x":          "no whole number",
 		"imap.listen=x":            "imap.listen",
 		"smtp.listen_tls=1587":     "smtp.listen_tls",
+		"smtp.listen=:65536":       "smtp.listen",
+		"http.listen=:-1":          "http.listen",
 		"imap.expunge=keep":        "imap.expunge",
 		"imap.idle_timeout=5m":     "imap.idle_timeout",
 		"imap.max_per_account=0":   "imap.max_per_account",
@@ -109,6 +112,37 @@ func TestDoors(t *testing.T) {
 		{[]string{"tls.names=-x.example.com"}, false},
 	} {
 		if _, err := Load("", nil, c.sets); (err == nil) != c.ok {
+			t.Errorf("%v: %v", c.sets, err)
+		}
+	}
+}
+
+// TestDoorsApart: no two doors have one address, in whatever words it is
+// written, and both settings are named.
+func TestDoorsApart(t *testing.T) {
+	for _, c := range []struct {
+		sets []string
+		with string // the setting that is named beside smtp.listen; empty is none
+	}{
+		{[]string{"smtp.listen=127.0.0.1:1143"}, "imap.listen"},
+		{[]string{"smtp.listen=127.0.0.1:8080"}, "http.listen"},
+		{[]string{"smtp.listen=0.0.0.0:1143"}, "imap.listen"},
+		{[]string{"smtp.listen=:1143"}, "imap.listen"},
+		{[]string{"smtp.listen=[::]:1143"}, "imap.listen"},
+		{[]string{"smtp.listen=LOCALHOST.:1143"}, "imap.listen"},
+		{[]string{"smtp.listen=[::ffff:127.0.0.1]:1143"}, "imap.listen"},
+		{[]string{"imap.listen=:1143", "smtp.listen=[::1]:1143"}, "imap.listen"},
+		{[]string{"imap.listen=0.0.0.0:1143", "smtp.listen=[::]:1143"}, "imap.listen"},
+		{[]string{"imap.listen=Mail.example.com:1143", "smtp.listen=mail.example.com:1143"}, "imap.listen"},
+		{[]string{"imap.listen_tls=:993", "smtp.listen=:imaps"}, "imap.listen_tls"},
+		{[]string{"smtp.listen_tls=:1587"}, "smtp.listen_tls"},
+		{[]string{"smtp.listen=127.0.0.2:1143"}, ""},
+		{[]string{"smtp.listen=[::1]:1143"}, ""},
+		{[]string{"imap.listen=", "smtp.listen=:1143"}, ""},
+		{[]string{"http.listen=127.0.0.1:0", "imap.listen=127.0.0.1:0", "smtp.listen=:0", "smtp.listen_tls=:0"}, ""},
+	} {
+		_, err := Load("", nil, c.sets)
+		if text := fmt.Sprint(err); (err != nil) != (c.with != "") || err != nil && !(strings.Contains(text, "smtp.listen") && strings.Contains(text, c.with) && strings.Contains(text, "one address")) {
 			t.Errorf("%v: %v", c.sets, err)
 		}
 	}

@@ -72,7 +72,7 @@ func validateDoors(c *Config, bad func(path, format string, args ...any)) {
 		cleartext               bool
 	}{{"imap", c.IMAP.Listen, c.IMAP.ListenTLS, c.IMAP.Cleartext}, {"smtp", c.SMTP.Listen, c.SMTP.ListenTLS, c.SMTP.Cleartext}} {
 		for path, listen := range map[string]string{d.name + ".listen": d.listen, d.name + ".listen_tls": d.listenTLS} {
-			if _, _, err := net.SplitHostPort(listen); listen != "" && err != nil {
+			if _, _, err := endpoint(listen); listen != "" && err != nil {
 				bad(path, "%q is no host:port", listen)
 			}
 		}
@@ -80,6 +80,7 @@ func validateDoors(c *Config, bad func(path, format string, args ...any)) {
 			bad(d.name+".cleartext", "passwords without TLS are taken on loopback alone, and %s.listen is %q", d.name, d.listen)
 		}
 	}
+	apart(c, bad)
 	if c.IMAP.IdleTimeout < 30*time.Minute {
 		bad("imap.idle_timeout", "must be at least 30m")
 	}
@@ -100,6 +101,51 @@ func validateDoors(c *Config, bad func(path, format string, args ...any)) {
 			bad("tls.names", "%q is no host name and no address", n)
 		}
 	}
+}
+
+// apart refuses two doors on one address: the second could not be opened.
+func apart(c *Config, bad func(path, format string, args ...any)) {
+	doors := []struct{ path, listen string }{{"http.listen", c.HTTP.Listen}, {"imap.listen", c.IMAP.Listen}, {"imap.listen_tls", c.IMAP.ListenTLS},
+		{"smtp.listen", c.SMTP.Listen}, {"smtp.listen_tls", c.SMTP.ListenTLS}}
+	for i, d := range doors {
+		for _, former := range doors[:i] {
+			if overlap(d.listen, former.listen) {
+				bad(d.path, "%q and %s, %q, are one address: each door needs its own port", d.listen, former.path, former.listen)
+			}
+		}
+	}
+}
+
+// overlap reports whether two listeners cannot be open at once, as far as that
+// can be told without asking for names: they have one port, and one host or
+// every one of the machine's (no host, 0.0.0.0 and [::] are alike, net.Listen).
+// Port 0 is a free one.
+func overlap(a, b string) bool {
+	hostA, portA, errA := endpoint(a)
+	hostB, portB, errB := endpoint(b)
+	return errA == nil && errB == nil && portA == portB && portA != 0 && (hostA == hostB || hostA == "" || hostB == "")
+}
+
+// endpoint takes an address apart; the host is empty for every one of the
+// machine's.
+func endpoint(hostport string) (host string, port int, err error) {
+	host, service, err := net.SplitHostPort(hostport)
+	if err != nil {
+		return "", 0, err
+	}
+	if port, err = net.LookupPort("tcp", service); err != nil {
+		return "", 0, err
+	}
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	if host == "localhost" {
+		host = "127.0.0.1"
+	}
+	if ip, err := netip.ParseAddr(host); err == nil {
+		if host = ip.Unmap().String(); ip.Unmap().IsUnspecified() {
+			host = ""
+		}
+	}
+	return host, port, nil
 }
 
 // hostName is a DNS name, with a wildcard for its first label or not.

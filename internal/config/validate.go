@@ -4,7 +4,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"net/url"
 	"strings"
@@ -28,7 +27,7 @@ func Validate(c *Config) error {
 	if c.Disk.MinFree < 0 {
 		bad("disk.min_free", "must not be negative")
 	}
-	if _, _, err := net.SplitHostPort(c.HTTP.Listen); err != nil {
+	if _, _, err := endpoint(c.HTTP.Listen); err != nil {
 		bad("http.listen", "%q is no host:port", c.HTTP.Listen)
 	}
 	if (c.HTTP.TLSCert == "") != (c.HTTP.TLSKey == "") {
