@@ -27,7 +27,7 @@ const (
 
 // Expunge takes messages out of a mailbox, as IMAP's EXPUNGE means it (RFC
 // 9051, 6.4.3) and mail programs expect it: out of a folder into the trash, and
-// out of the trash for good. A label only comes off, and with its last label a
+// out of the trash, or a folder below it, for good. A label only comes off, and with its last label a
 // message is archived.
 //
 // A message that is not in the mailbox any more is left alone: somebody has
@@ -46,6 +46,13 @@ func (s *Service) Purge(ctx context.Context, mailbox string, ids []string) ([]Re
 func (s *Service) expunge(ctx context.Context, mailbox string, ids []string, forGood bool) ([]Result, error) {
 	return s.bulk(ctx, ids, func(w *work) ([]Result, error) {
 		boxes, err := s.boxesOf(ctx, w.acct.ID)
+		if err == nil && belowTrash(boxes[mailbox], boxes) {
+			// What is removed for good does not come back, and the folder may have
+			// been moved out of the trash since it was listed.
+			if _, _, err = s.syncMailboxes(ctx, w.acct, w.p); err == nil {
+				boxes, err = s.boxesOf(ctx, w.acct.ID)
+			}
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -85,9 +92,24 @@ func (s *Service) boxesOf(ctx context.Context, account string) (map[string]*stor
 	return out, err
 }
 
+// belowTrash reports whether a mailbox is a folder somewhere below the trash: a
+// folder that was deleted with all that is in it, mostly. Names of labels say
+// nothing of the kind.
+func belowTrash(box *store.Mailbox, boxes map[string]*store.Mailbox) bool {
+	for range boxes { // a damaged answer may make a ring of parents
+		if box == nil || box.Kind == mail.KindLabel {
+			return false
+		}
+		if box = boxes[box.Parent]; box != nil && box.Role == mail.RoleTrash {
+			return true
+		}
+	}
+	return false
+}
+
 // expungeFate says what becomes of a message that leaves a mailbox.
 func expungeFate(box *store.Mailbox, boxes map[string]*store.Mailbox, m *store.Message, forGood bool) fate {
-	if box.Role == mail.RoleTrash {
+	if box.Role == mail.RoleTrash || belowTrash(box, boxes) {
 		return fatePurge
 	}
 	away := fateTrash
