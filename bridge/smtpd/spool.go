@@ -40,6 +40,7 @@ type spool struct {
 	block cipher.Block
 	out   cipher.Stream
 	size  int64
+	took  int64 // of all
 	sum   hash.Hash
 }
 
@@ -95,6 +96,7 @@ func (s *spool) append(b []byte) error {
 		s.all.Add(-int64(len(b)))
 		return errSpoolFull
 	}
+	s.took += int64(len(b))
 	var buf [4 << 10]byte
 	for len(b) > 0 {
 		n := min(len(b), len(buf))
@@ -128,7 +130,7 @@ func (s *spool) digest() (sum [sha256.Size]byte) {
 func (s *spool) close() {
 	s.mem = nil
 	if s.file != nil {
-		s.all.Add(-s.size)
+		s.all.Add(-s.took)
 		_ = s.file.Close()
 		_ = os.Remove(s.file.Name())
 		s.file = nil
