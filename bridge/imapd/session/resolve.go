@@ -66,6 +66,30 @@ func (s *Session) each(set wire.Set, uid bool) (iter.Seq[message], error) {
 	}, nil
 }
 
+// known gives a set in which "*" is the last message that the client was told of,
+// so that it does not come to mean one that the client has yet to hear of.
+func (v *selected) known(set wire.Set, uid bool) wire.Set {
+	out := wire.Set{Saved: set.Saved}
+	largest := uint32(len(v.uids))
+	if uid && largest > 0 {
+		largest = v.uids[largest-1]
+	}
+	for _, r := range set.Ranges {
+		if r.First == 0 || r.Last == 0 {
+			if largest == 0 {
+				continue
+			}
+			other := max(r.First, r.Last)
+			if other == 0 || uid && other > largest {
+				other = largest
+			}
+			r = wire.Range{First: other, Last: largest}
+		}
+		out.Ranges = append(out.Ranges, r)
+	}
+	return out
+}
+
 // span is a range of places in the client's view.
 type span struct{ first, end int }
 

@@ -161,6 +161,35 @@ OK`)
 OK`)
 }
 
+// "*" is the last message that the client knew of when it gave the command: what
+// came meanwhile is told, and not changed unseen.
+func TestStoreChangesNothingUnseen(t *testing.T) {
+	for _, command := range []string{"STORE 1:*", "STORE *:1", "UID STORE 1:*", "UID STORE *", "UID STORE 7:*", "STORE *"} {
+		w := newWorld(t, memory.Options{})
+		c := w.client()
+		w.deliver("inbox")
+		w.sync()
+		c.open("INBOX")
+		w.deliver("inbox")
+		w.sync()
+		c.says(command+` +FLAGS.SILENT (\Deleted)`, "* 2 EXISTS\nOK")
+		if d := cmp.Diff(map[uint32]string{1: `\Deleted`, 2: ""}, w.table("inbox")); d != "" {
+			t.Errorf("%s (-want +got):\n%s", command, d)
+		}
+	}
+	w := newWorld(t, memory.Options{})
+	w.sync()
+	c := w.client()
+	c.open("INBOX")
+	w.deliver("inbox")
+	w.sync()
+	c.says(`UID STORE 1:* +FLAGS.SILENT (\Deleted)`, "* 1 EXISTS\nOK")
+	c.says(`STORE 1:* +FLAGS.SILENT (\Seen)`, "OK")
+	if d := cmp.Diff(map[uint32]string{1: "$seen"}, w.table("inbox")); d != "" {
+		t.Errorf("of an empty mailbox (-want +got):\n%s", d)
+	}
+}
+
 func TestExpunge(t *testing.T) {
 	flavours(t, func(t *testing.T, opts memory.Options) {
 		w := newWorld(t, opts)

@@ -41,8 +41,10 @@ func (s *Session) store(ctx context.Context, c *wire.Command, w *wire.Writer) (*
 }
 
 // settled resolves a set at a moment when the client was told everything about
-// the flags of its messages: what comes after that is news.
+// the flags of its messages: what comes after that is news. "*" is a message that
+// the client knew when it gave the command.
 func (s *Session) settled(ctx context.Context, set wire.Set, uid bool, w *wire.Writer) ([]message, error) {
+	set = s.sel.known(set, uid)
 	for range 10 {
 		if err := s.poll(ctx, responses{w}, false); err != nil {
 			return nil, err
