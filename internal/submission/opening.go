@@ -54,6 +54,9 @@ func readOpening(r io.ReadSeeker, size int64) (*opening, error) {
 	if rest == nil && int64(len(block)) < size {
 		return nil, &sdk.Error{Kind: sdk.KindTooLarge, Op: "submit message", Message: fmt.Sprintf("the message's header has more than %d bytes", maxHeader)}
 	}
+	if bytes.HasPrefix(rest, []byte("\r")) && !bytes.HasPrefix(rest, []byte("\r\n")) {
+		return nil, badHeader("the line that ends it is not empty")
+	}
 	h.headless = len(fields) == 0 && rest == nil // an empty message
 	for i := range fields {
 		f := &fields[i]
