@@ -153,8 +153,12 @@ func TestOwnCertificate(t *testing.T) {
 	o.greeted("imap.listen_tls", "* OK", roots)
 	o.greeted("smtp.listen_tls", "220 ", roots)
 	resp, err := http.Get(o.http + "/ca.pem")
-	if err != nil || resp.StatusCode != http.StatusNotFound {
-		t.Errorf("/ca.pem: %v %v", resp, err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if why, err := io.ReadAll(resp.Body); err != nil || resp.StatusCode != http.StatusNotFound || !strings.Contains(string(why), "the certificate of tls.cert") {
+		t.Errorf("/ca.pem: %s %q %v", resp.Status, why, err)
 	}
 	renewed := certificate(t, certFile, keyFile)
 	for _, f := range o.g.certs.files {

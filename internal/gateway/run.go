@@ -175,7 +175,7 @@ func (g *Gateway) listen() (net.Listener, error) {
 // authority serves the root that mail programs are told to trust.
 func (g *Gateway) authority() http.Handler {
 	if g.certs.authority == nil {
-		return nil
+		return httpd.Authority(nil)
 	}
 	return httpd.Authority(g.certs.authority.RootPEM())
 }
