@@ -140,6 +140,12 @@ func (s *Session) carry(ctx context.Context, messages []message, to *store.Mailb
 			ids[i] = part[i].row.Message
 		}
 		rs, err := call(ctx, ids)
+		if err == nil && !to.UIDListed {
+			// It is done, and is said to be, with numbers or without.
+			if err := s.server.opts.Mirror.Number(ctx, to.ID, rs); err != nil {
+				s.server.log.WarnContext(ctx, "messages that arrived were not numbered", "account", s.account, "mailbox", to.ID, "error", err)
+			}
+		}
 		for i := range part {
 			fate := err
 			if err == nil {

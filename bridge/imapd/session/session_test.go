@@ -2,12 +2,14 @@ package session
 
 import (
 	"context"
+	"fmt"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/postern-mail/postern/plugins/sdk/mail"
 	"github.com/postern-mail/postern/plugins/sdk/providertest/memory"
+	"github.com/postern-mail/postern/store"
 )
 
 // kind checks what an error is to a mail program.
@@ -254,6 +256,50 @@ func TestCopyAndMove(t *testing.T) {
 			t.Errorf("inbox: %v", got)
 		}
 		c.hears("")
+	})
+}
+
+// Also where nobody has listed a mailbox yet, say because it was made a moment
+// ago, those who put messages into it are told their UIDs, which stay.
+func TestCopyIntoANewMailbox(t *testing.T) {
+	flavours(t, func(t *testing.T, opts memory.Options) {
+		w := newWorld(t, opts)
+		for range 5 {
+			w.deliver("inbox", mail.Seen)
+		}
+		w.sync()
+		made, err := w.mirror.CreateMailbox(t.Context(), account, "", "New")
+		w.must(err)
+		if made.UIDListed {
+			t.Fatal("it is listed already")
+		}
+		validity := decimal(made.UIDValidity)
+		c := w.client()
+		c.open("INBOX")
+		c.says("COPY 3,1 New", "OK [COPYUID "+validity+" 1,3 1:2]")
+		c.says("UID MOVE 4:5 New", "* OK [COPYUID "+validity+" 4:5 3:4] Moved\n* 5 EXPUNGE\n* 4 EXPUNGE\nOK")
+		w.sync()
+		subject := func(uid uint32) (subject string) {
+			w.must(w.store.View(t.Context(), func(tx store.Tx) error {
+				rows, err := tx.UIDs(made.ID, uid, uid, 1)
+				if err != nil || len(rows) != 1 {
+					return fmt.Errorf("rows %v: %w", rows, err)
+				}
+				m, err := tx.Message(rows[0].Message)
+				if err == nil {
+					subject = m.Subject
+				}
+				return err
+			}))
+			return subject
+		}
+		for i, want := range []string{"Letter 1", "Letter 3", "Letter 4", "Letter 5"} {
+			if got := subject(uint32(i + 1)); got != want {
+				t.Errorf("UID %d is %q, was %q", i+1, got, want)
+			}
+		}
+		c.open("New")
+		c.says("UID SEARCH ALL", "* SEARCH 1 2 3 4\nOK")
 	})
 }
 
