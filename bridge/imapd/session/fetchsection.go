@@ -51,11 +51,12 @@ func (f *fetcher) find(r *record, b *body) ([]piece, error) {
 // write writes a piece as nstring or, where the RFC has it so, literal8.
 func (f *fetcher) write(it *fetchItem, p *piece) error {
 	switch {
+	case it.kind == itemBinarySize:
+		// A number always (RFC 9051, 9, "msg-att-static"): 0 of what is not there.
+		f.buf = strconv.AppendInt(f.buf, p.size, 10)
+		return nil
 	case p.null:
 		f.buf = append(f.buf, "NIL"...)
-		return nil
-	case it.kind == itemBinarySize:
-		f.buf = strconv.AppendInt(f.buf, p.size, 10)
 		return nil
 	}
 	if p.eight {
