@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/postern-mail/postern/internal/mailbox"
 	"github.com/postern-mail/postern/plugins/sdk/mail"
 	"github.com/postern-mail/postern/plugins/sdk/providertest/memory"
 	"github.com/postern-mail/postern/store"
@@ -176,23 +177,21 @@ func TestStatus(t *testing.T) {
 	w := newWorld(t, memory.Options{})
 	w.deliver("inbox", mail.Seen)
 	w.deliver("inbox")
-	w.deliver("inbox")
+	_, err := w.cloud.Deliver(ann, memory.Delivery{Mailbox: "inbox", Raw: []byte("Subject: large\r\n\r\n" + strings.Repeat("0123456789", 1<<17))})
+	w.must(err)
 	w.sync()
 	c := w.client()
 	c.open("INBOX")
 	c.says(`STORE 2 +FLAGS.SILENT (\Deleted)`, "OK")
 	var size int64
-	w.must(w.store.View(t.Context(), func(tx store.Tx) error {
-		list, err := w.cloud.Messages(ann)
-		for _, m := range list {
-			raw, err := w.cloud.Raw(ann, m.ProviderID)
-			if err != nil {
-				return err
-			}
-			size += int64(len(raw))
-		}
-		return err
-	}))
+	var ids []string
+	list, err := w.cloud.Messages(ann)
+	w.must(err)
+	for _, m := range list {
+		raw, err := w.cloud.Raw(ann, m.ProviderID)
+		w.must(err)
+		size, ids = size+int64(len(raw)), append(ids, mailbox.MessageID(account, m.ProviderID))
+	}
 	d := w.status(c, "inbox")
 	want := &StatusData{Mailbox: "INBOX", Messages: 3, Unseen: 2, Deleted: 1, UIDNext: 4, UIDValidity: d.UIDValidity, HighestModSeq: d.HighestModSeq, Size: d.Size}
 	if diff := cmp.Diff(want, d); diff != "" {
@@ -201,7 +200,11 @@ func TestStatus(t *testing.T) {
 	if d.Size < size {
 		t.Errorf("SIZE is %d, less than the %d octets that there are", d.Size, size)
 	}
-	_, err := c.s.Status(t.Context(), "Nowhere", StatusItems{})
+	w.must(w.mirror.Hydrate(t.Context(), ids))
+	if d := w.status(c, "INBOX"); d.Size != size {
+		t.Errorf("with all bytes here SIZE is %d, not %d", d.Size, size)
+	}
+	_, err = c.s.Status(t.Context(), "Nowhere", StatusItems{})
 	code(t, err, "NONEXISTENT")
 }
 

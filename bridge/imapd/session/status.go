@@ -6,10 +6,11 @@ import (
 	"github.com/postern-mail/postern/plugins/sdk/mail"
 )
 
-// unsized is what a message counts for in STATUS SIZE whose size only its
-// bytes could tell: more than most messages have, since the sum must not be
-// too small (RFC 8438, 3).
-const unsized = 64 << 10
+// unsized is what a message counts for at least in STATUS SIZE whose size only
+// its bytes could tell: no mail service lets in a larger one. The sum may be too
+// large, and must not be too small (RFC 9051, 6.3.11; RFC 8438, 3); it is exact
+// once the bytes were here.
+const unsized = 150 << 20
 
 // Status answers STATUS (RFC 9051, 6.3.11).
 func (s *Session) Status(ctx context.Context, name string, items StatusItems) (*StatusData, error) {
@@ -48,6 +49,6 @@ func (s *Session) status(ctx context.Context, n *node, items StatusItems) (*Stat
 	c := b.Stats()
 	d.Messages, d.Unseen, d.Deleted = uint32(c.Messages), uint32(c.Unseen), uint32(c.Deleted)
 	d.UIDNext, d.HighestModSeq = c.UIDNext, c.ModSeq
-	d.Size = c.Size + int64(c.Unsized)*unsized
+	d.Size = c.Size + int64(c.Unsized)*max(unsized, s.server.opts.AppendLimit)
 	return d, nil
 }
