@@ -11,6 +11,7 @@ import (
 	stdmail "net/mail"
 	"net/textproto"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -33,6 +34,10 @@ type content struct {
 	attachments []attachment
 	// sealed: signed or encrypted, so that taking it apart destroys it.
 	sealed bool
+	// bodyOf are the multipart/alternatives that the body is in, and alternatives
+	// counts them.
+	bodyOf       []int
+	alternatives int
 }
 
 // attachment points into the raw message; decoded when it is needed.
@@ -60,7 +65,7 @@ func parseContent(raw []byte) *content {
 	}
 	c.headerBlock = block.String()
 	c.readHeader(h)
-	c.walk(h, bytes.TrimPrefix(bytes.TrimPrefix(body, []byte("\r")), []byte("\n")), 0)
+	c.walk(h, bytes.TrimPrefix(bytes.TrimPrefix(body, []byte("\r")), []byte("\n")), 0, nil)
 	if c.bodyType == "" {
 		c.bodyType = "text"
 	}
@@ -110,8 +115,10 @@ func headerRecipients(values []string) []msgraph.Recipient {
 	return out
 }
 
-// walk files one part: as the body, or as an attachment.
-func (c *content) walk(h textproto.MIMEHeader, body []byte, depth int) {
+// walk files one part: as the body, or as an attachment. of are the
+// multipart/alternatives that it is in. Graph keeps one body: only what says the
+// same in other words goes for it (RFC 2046, 5.1.4), any other text is attached.
+func (c *content) walk(h textproto.MIMEHeader, body []byte, depth int, of []int) {
 	ctype, params, err := mime.ParseMediaType(h.Get("Content-Type"))
 	if err != nil && ctype == "" {
 		ctype = "text/plain"
@@ -122,7 +129,11 @@ func (c *content) walk(h textproto.MIMEHeader, body []byte, depth int) {
 		c.sealed = true
 	}
 	if strings.HasPrefix(ctype, "multipart/") && params["boundary"] != "" && depth < maxDepth {
-		if c.walkMultipart(params["boundary"], body, depth) || len(bytes.TrimSpace(body)) == 0 {
+		if ctype == "multipart/alternative" {
+			c.alternatives++
+			of = append(slices.Clone(of), c.alternatives)
+		}
+		if c.walkMultipart(params["boundary"], body, depth, of) || len(bytes.TrimSpace(body)) == 0 {
 			return
 		}
 		ctype = "text/plain" // the boundary is nowhere: show what there is
@@ -131,15 +142,17 @@ func (c *content) walk(h textproto.MIMEHeader, body []byte, depth int) {
 	name := header.DecodeText(first(dparams["filename"], params["name"]))
 	encoding := strings.ToLower(strings.TrimSpace(h.Get("Content-Transfer-Encoding")))
 	text := map[string]string{"text/plain": "text", "text/html": "html"}[ctype]
-	// HTML beats plain text: Graph keeps one of them.
-	if text != "" && disp != "attachment" && name == "" && (c.bodyType == "" || (c.bodyType == "text" && text == "html")) {
+	shown := text != "" && disp != "attachment" && name == ""
+	alternative := slices.ContainsFunc(of, func(n int) bool { return slices.Contains(c.bodyOf, n) })
+	// HTML beats plain text.
+	if shown && (c.bodyType == "" || c.bodyType == "text" && text == "html" && alternative) {
 		if data, err := decodeTransfer(encoding, body); err == nil {
-			c.bodyType, c.body = text, decodeCharset(params["charset"], data)
+			c.bodyType, c.body, c.bodyOf = text, decodeCharset(params["charset"], data), of
 			return
 		}
 	}
-	if text != "" && disp != "attachment" && name == "" && text == "text" && c.bodyType == "html" {
-		return // the alternative in plain text
+	if shown && text == "text" && c.bodyType == "html" && alternative {
+		return // the same in plain text
 	}
 	id := strings.Trim(h.Get("Content-Id"), "<> ")
 	c.attachments = append(c.attachments, attachment{
@@ -148,17 +161,21 @@ func (c *content) walk(h textproto.MIMEHeader, body []byte, depth int) {
 	})
 }
 
-// walkMultipart reports whether there was any part.
-func (c *content) walkMultipart(boundary string, body []byte, depth int) (found bool) {
+// walkMultipart reports whether there was any part. Where one cannot be read all
+// of them are attached as they stand: nobody would miss what was left out.
+func (c *content) walkMultipart(boundary string, body []byte, depth int, of []int) (found bool) {
 	r := multipart.NewReader(bytes.NewReader(body), boundary)
 	for {
 		part, err := r.NextRawPart()
 		if err != nil {
+			if found && !errors.Is(err, io.EOF) {
+				c.attachments = append(c.attachments, attachment{name: partName("", "text/plain", len(c.attachments)), contentType: "text/plain", raw: body})
+			}
 			return found
 		}
 		found = true
 		data, err := io.ReadAll(part)
-		c.walk(part.Header, data, depth+1)
+		c.walk(part.Header, data, depth+1, of)
 		if err != nil {
 			return found // cut off: what is there has been filed
 		}
