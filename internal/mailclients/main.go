@@ -78,16 +78,37 @@ func words(list string) []string {
 	return strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' })
 }
 
-func run(ctx context.Context, bin, mail string, only, skip []string, yes bool) error {
-	all := clients()
-	for _, name := range slices.Concat(only, skip) {
-		if !slices.ContainsFunc(all, func(c client) bool { return c.name == name }) {
-			return fmt.Errorf("there is no program %q here", name)
+// choose gives the programs that are to run. A wrong name is told those there
+// are, and a choice of none is no success.
+func choose(all []client, only, skip []string) ([]client, error) {
+	names := make([]string, len(all))
+	for i, c := range all {
+		names[i] = c.name
+	}
+	for _, list := range []struct {
+		setting string
+		named   []string
+	}{{"ONLY", only}, {"SKIP", skip}} {
+		for _, name := range list.named {
+			if !slices.Contains(names, name) {
+				return nil, fmt.Errorf("%s: there is no program %q here; there are %s", list.setting, name, strings.Join(names, ", "))
+			}
 		}
 	}
-	chosen := slices.DeleteFunc(all, func(c client) bool {
+	chosen := slices.DeleteFunc(slices.Clone(all), func(c client) bool {
 		return slices.Contains(skip, c.name) || (len(only) > 0 && !slices.Contains(only, c.name))
 	})
+	if len(chosen) == 0 {
+		return nil, fmt.Errorf("ONLY and SKIP leave no program of %s", strings.Join(names, ", "))
+	}
+	return chosen, nil
+}
+
+func run(ctx context.Context, bin, mail string, only, skip []string, yes bool) error {
+	chosen, err := choose(clients(), only, skip)
+	if err != nil {
+		return err
+	}
 	modules, err := install(ctx, chosen, yes)
 	if err != nil {
 		return err

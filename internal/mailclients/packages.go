@@ -42,6 +42,8 @@ func install(ctx context.Context, chosen []client, yes bool) (modules string, er
 			}
 		}
 	}
+	// Some need the same one.
+	packages, wanted = distinct(packages), distinct(wanted)
 	fmt.Println("packages:", strings.Join(wanted, " "))
 	if len(packages) == 0 && len(missingModules) == 0 {
 		return modules, nil
@@ -58,7 +60,7 @@ func install(ctx context.Context, chosen []client, yes bool) (modules string, er
 		fmt.Println("  " + strings.Join(l, " "))
 	}
 	if len(packages) > 0 && os.Geteuid() != 0 {
-		return "", fmt.Errorf("%w: run the lines above as root, or leave programs out with SKIP=", errNotInstalled)
+		return "", fmt.Errorf("%w: run the line of apt-get as root, or leave programs out with SKIP=", errNotInstalled)
 	}
 	if !yes && !confirmed() {
 		return "", fmt.Errorf("%w: nothing was installed; say yes, or YES=1", errNotInstalled)
@@ -77,6 +79,17 @@ func install(ctx context.Context, chosen []client, yes bool) (modules string, er
 		}
 	}
 	return modules, nil
+}
+
+// distinct drops what stands there a second time.
+func distinct(list []string) []string {
+	var out []string
+	for _, s := range list {
+		if !slices.Contains(out, s) {
+			out = append(out, s)
+		}
+	}
+	return out
 }
 
 func confirmed() bool {
