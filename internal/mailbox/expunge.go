@@ -197,6 +197,9 @@ func (s *Service) purgeFrom(ctx context.Context, w *work, box *store.Mailbox) ([
 				return err
 			case failed[m.ProviderID] != nil:
 				out = append(out, Result{ID: asked.ID, Err: failed[m.ProviderID]})
+			case renewed(asked, m, box.ID):
+				// What was to go are other bytes: somebody has edited them.
+				out = append(out, Result{ID: asked.ID, Err: mail.Errorf(mail.KindConflict, "expunge", "the message was changed meanwhile; look at it again")})
 			case slices.Contains(m.In, box.ID):
 				part.messages = append(part.messages, m)
 			default:
@@ -212,6 +215,12 @@ func (s *Service) purgeFrom(ctx context.Context, w *work, box *store.Mailbox) ([
 		return w.p.Purge(ctx, &provider.DeleteRequest{Call: write(w.acct), IDs: ids})
 	}, nil)
 	return append(out, rs...), err
+}
+
+// renewed reports whether a message has another UID in a mailbox than before.
+func renewed(before, now *store.Message, mailbox string) bool {
+	was, is := before.UIDs[mailbox], now.UIDs[mailbox]
+	return was != 0 && is != 0 && was != is
 }
 
 // lookAgain asks the provider where messages are now, and writes that into the

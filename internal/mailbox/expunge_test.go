@@ -474,3 +474,44 @@ func TestPurgeOfWhatCannotBeLookedAt(t *testing.T) {
 		t.Errorf("the trash has %d messages", w.count("trash"))
 	}
 }
+
+// edited is a provider at which the owner has just edited a message.
+type edited struct {
+	*memory.Provider
+	id string
+}
+
+func (p edited) Fetch(ctx context.Context, req *provider.FetchRequest, sink provider.FetchSink) error {
+	return p.Provider.Fetch(ctx, req, editedSink{sink, p.id})
+}
+
+type editedSink struct {
+	provider.FetchSink
+	id string
+}
+
+func (k editedSink) Message(m *mail.Message) error {
+	if m.ProviderID == k.id {
+		m.Subject, m.ContentTag = "edited", "edited"
+	}
+	return k.FetchSink.Message(m)
+}
+
+// TestPurgeOfWhatWasEdited: what was marked to be deleted are other bytes, under
+// another UID. Those that are there now nobody has marked.
+func TestPurgeOfWhatWasEdited(t *testing.T) {
+	w := newWorld(t, folders())
+	a, b := w.deliver("a", memory.Delivery{Mailbox: "drafts", Keywords: []string{mail.Draft}}), w.deliver("b", memory.Delivery{Mailbox: "drafts"})
+	w.rounds()
+	w.must(w.svc.Hydrate(w.ctx, []string{w.ours(a), w.ours(b)}))
+	before := w.uidIn(a, "drafts")
+	w.front = func(p provider.Provider) provider.Provider { return edited{p.(*memory.Provider), a} }
+	rs, err := w.svc.Purge(w.ctx, w.box("drafts"), []string{w.ours(a), w.ours(b)})
+	w.must(err)
+	if mail.KindOf(rs[0].Err) != mail.KindConflict || rs[1].Err != nil {
+		t.Errorf("results %v, %v", rs[0].Err, rs[1].Err)
+	}
+	if w.gone(a) || !w.gone(b) || w.uidIn(a, "drafts") == before {
+		t.Errorf("there are %d drafts, under the UID %d, which was %d", w.count("drafts"), w.uidIn(a, "drafts"), before)
+	}
+}
