@@ -117,11 +117,18 @@ func fuzz(root string, t target, each time.Duration) ([]byte, error) {
 	return text, err
 }
 
+var timeUp = regexp.MustCompile(`(?m)^\s*context deadline exceeded$`)
+
 // ranOut reports a run that the go command calls failed because its time was up
-// while an input was being tried (go.dev/issue/75804): nothing was found.
+// while an input was being tried (go.dev/issue/75804): nothing was found. It says
+// so in a line of its own.
 func ranOut(text []byte) bool {
-	return bytes.Contains(text, []byte("context deadline exceeded")) && !bytes.Contains(text, []byte("Failing input written to")) &&
-		!bytes.Contains(text, []byte("panic:"))
+	for _, found := range []string{"Failing input written to", "while testing seed corpus entry", "panic:"} {
+		if bytes.Contains(text, []byte(found)) {
+			return false
+		}
+	}
+	return timeUp.Match(text)
 }
 
 var execs = regexp.MustCompile(`execs: (\d+)`)

@@ -49,3 +49,19 @@ func TestRun(t *testing.T) {
 		t.Error("no target at all is a success")
 	}
 }
+
+func TestRanOut(t *testing.T) {
+	for text, want := range map[string]bool{
+		"fuzz: elapsed: 15s, execs: 100\n--- FAIL: FuzzX (15.02s)\n    context deadline exceeded\nFAIL\n": true,
+		// What the target itself says is found.
+		"failure while testing seed corpus entry: FuzzX/seed#0\n--- FAIL: FuzzX (0.02s)\n    --- FAIL: FuzzX (0.00s)\n        x_test.go:9: context deadline exceeded\nFAIL\n":                         false,
+		"failure while testing seed corpus entry: FuzzX/2\n--- FAIL: FuzzX (0.02s)\n    context deadline exceeded\nFAIL\n":                                                                            false,
+		"--- FAIL: FuzzX (0.02s)\n    x_test.go:7: prepare: context deadline exceeded\nFAIL\n":                                                                                                        false,
+		"--- FAIL: FuzzX (15.02s)\n    context deadline exceeded\n    --- FAIL: FuzzX (0.00s)\n        x_test.go:9: found\n    Failing input written to testdata/fuzz/FuzzX/582528ddfad69eb5\nFAIL\n": false,
+		"panic: context deadline exceeded\n": false,
+	} {
+		if got := ranOut([]byte(text)); got != want {
+			t.Errorf("%v for\n%s", got, text)
+		}
+	}
+}
