@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -421,7 +422,8 @@ poll localhost service %s protocol IMAP
 	}
 	fetch := func(args ...string) (string, error) {
 		out, err := program(ctx, home, nil, "fetchmail", append([]string{"-f", filepath.Join(home, "fetchmailrc"), "-i", filepath.Join(home, "ids"), "--pidfile", filepath.Join(home, "pid"), "-v"}, args...)...)
-		if err != nil && strings.Contains(err.Error(), "exit status 1") { // RETURN VALUES: no mail was there
+		var ended *exec.ExitError
+		if errors.As(err, &ended) && ended.ExitCode() == 1 { // RETURN VALUES: no mail was there
 			err = nil
 		}
 		return out, err

@@ -25,6 +25,7 @@ type world struct {
 	dir     string
 	modules string
 	demo    *exec.Cmd
+	ended   chan struct{} // the demo has
 	info    demoInfo
 	caFile  string
 	// passwords and ids of the accounts by address.
@@ -79,13 +80,21 @@ func (w *world) start(ctx context.Context, bin, mail string) error {
 	if err := w.demo.Start(); err != nil {
 		return fmt.Errorf("start the demo (make build?): %w", err)
 	}
+	w.ended = make(chan struct{})
+	go func() {
+		_ = w.demo.Wait() // ProcessState tells
+		close(w.ended)
+	}()
 	err = until(ctx, 3*time.Minute, "the demo is ready", func() (bool, error) {
 		b, err := os.ReadFile(filepath.Join(w.dir, "demo", "demo.json"))
 		if err != nil {
-			if p := w.demo.ProcessState; p != nil {
-				return false, fmt.Errorf("the demo ended: %v", p)
+			select {
+			case <-w.ended:
+				words, err := os.ReadFile(logFile.Name())
+				return false, errors.Join(fmt.Errorf("the demo ended, %s: %s", w.demo.ProcessState, tail(string(words), 2000)), err)
+			default:
+				return false, nil
 			}
-			return false, nil
 		}
 		return json.Unmarshal(b, &w.info) == nil, nil
 	})
@@ -113,13 +122,11 @@ func (w *world) stop() error {
 		return os.RemoveAll(w.dir)
 	}
 	_ = w.demo.Process.Signal(syscall.SIGTERM)
-	done := make(chan error, 1)
-	go func() { done <- w.demo.Wait() }()
 	select {
-	case <-done:
+	case <-w.ended:
 	case <-time.After(30 * time.Second):
 		_ = syscall.Kill(-w.demo.Process.Pid, syscall.SIGKILL)
-		<-done
+		<-w.ended
 	}
 	if os.Getenv("KEEP") == "1" {
 		fmt.Println("kept:", w.dir)
