@@ -7,6 +7,7 @@ import (
 
 	"github.com/postern-mail/postern/graph/generated"
 	"github.com/postern-mail/postern/graph/service"
+	"github.com/postern-mail/postern/internal/mime"
 	"github.com/postern-mail/postern/plugins/sdk/mail"
 	"github.com/postern-mail/postern/store"
 )
@@ -190,8 +191,9 @@ func matchMessage(f *generated.MessageFilter, m *store.Message) bool {
 		(f.To == nil || names(*f.To, m.To, m.Cc, m.Bcc))
 }
 
+// contains compares as every search does.
 func contains(s, part string) bool {
-	return strings.Contains(strings.ToLower(s), strings.ToLower(part))
+	return strings.Contains(mime.Fold(s), mime.Fold(part))
 }
 
 func names(part string, lists ...[]mail.Address) bool {

@@ -136,8 +136,8 @@ func (s *Server) messagePage(ctx context.Context, list listing, first *int, afte
 	return c, nil
 }
 
-// searchPage asks the provider. A cursor holds the provider's own place, and how
-// many results behind it were read.
+// searchPage searches. A cursor holds the place that the searcher gave, and how many
+// results behind it were read.
 func (s *Server) searchPage(ctx context.Context, account, query string, first *int, after *string) (*generated.MessageConnection, error) {
 	list := "search of " + account + " for " + query
 	n, err := pageSize(first, 50)

@@ -3476,9 +3476,26 @@ type Account {
     "Continue after this cursor."
     after: String
   ): ThreadConnection!
-  "The provider's own search."
+  """
+  The messages that hold all words of the query, whatever mailboxes they are in.
+
+  Where the text of the account's messages is here, the gateway looks itself, as SEARCH
+  TEXT of IMAP does, and the provider need not be there: each word, in any case, is to be
+  found in the header or the body as people read them, in any charset, as a part of a
+  longer word too; the newest message comes first. So it is once the bytes of all
+  messages have been brought ahead (` + "`" + `mirror: FULL` + "`" + `, or an app password that may read);
+  up to a hundred that came of late and are not here yet are found by what the provider
+  has told of them: subject, names and addresses, message ids, date and preview.
+
+  Elsewhere the provider is asked: what it finds in all it has, by its own rules and in
+  its own order. Of a provider that cannot search, the gateway looks through the text
+  that is here and, of other messages, what it was told of them, newest first.
+
+  A search goes on for its later pages where it began. A page may hold fewer than
+  ` + "`" + `first` + "`" + ` although more follow: ` + "`" + `hasNextPage` + "`" + ` tells.
+  """
   search(
-    "Words to search for, all of which are to be found. They are words alone: operators of the provider's own (subject: or in:, say) are not taken for any."
+    "Words to search for, all of which are to be found, at most 64. They are words alone: operators of the provider's own (subject: or in:, say) are not taken for any."
     query: String!
     "How many, at most 500."
     first: Int = 50

@@ -155,8 +155,8 @@ type Reader interface {
 	// Content reads the message's bytes, fetched from the provider where they are
 	// not here.
 	Content(ctx context.Context, message string) (*mime.Content, error)
-	// Search is the provider's own: our ids of what it found, and where to go on,
-	// empty at the end.
+	// Search looks for messages that hold all words of the query, here or at the
+	// provider: our ids of what was found, and where to go on, empty at the end.
 	Search(ctx context.Context, account, query string, first int, after string) (ids []string, next string, err error)
 }
 

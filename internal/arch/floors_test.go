@@ -59,7 +59,7 @@ var packages = map[string]pkg{
 	// 4: the services. They do not know each other; what one needs of another
 	// it declares as a small interface, and gateway hands it in.
 	"internal/account":    {floor: 4, imports: []string{"internal/event", "internal/journal", "plugins/sdk/mail", "plugins/sdk/provider", "store"}, tests: []string{"internal/seal", "plugins/sdk/providertest/memory", "store/bolt"}},
-	"internal/mailbox":    {floor: 4, imports: []string{"internal/event", "internal/guard", "internal/journal", "internal/mime", "plugins/sdk/mail", "plugins/sdk/provider", "store"}, tests: []string{"internal/seal", "plugins/sdk/providertest/memory", "store/bolt"}},
+	"internal/mailbox":    {floor: 4, imports: []string{"internal/event", "internal/guard", "internal/journal", "internal/mime", "internal/textindex", "plugins/sdk/mail", "plugins/sdk/provider", "store"}, tests: []string{"internal/plainmail", "internal/seal", "plugins/sdk/providertest/memory", "store/bolt"}},
 	"internal/submission": {floor: 4, imports: []string{"internal/event", "internal/journal", "plugins/sdk/header", "plugins/sdk/mail", "plugins/sdk/provider", "store"}, tests: []string{"internal/seal", "plugins/sdk/providertest/memory", "store/bolt"}},
 	"internal/webhook":    {floor: 4, imports: []string{"internal/event", "internal/outbox", "plugins/sdk/mail", "store"}, tests: []string{"internal/seal", "store/bolt"}},
 

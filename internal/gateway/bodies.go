@@ -13,8 +13,12 @@ func (g *Gateway) hasMailPrograms(_ context.Context, account string) bool {
 	return (g.cfg.IMAP.Listen != "" || g.cfg.IMAP.ListenTLS != "") && g.access.ReadBy(account)
 }
 
-// putExtract keeps the text of a message where searches look for it.
+// putExtract keeps the text of a message where searches look for it; without one
+// it has them forget it.
 func putExtract(tx store.Tx, account, message string, extract []byte) error {
+	if extract == nil {
+		return textindex.Drop(tx, account, message)
+	}
 	return textindex.Put(tx, account, message, extract)
 }
 

@@ -192,10 +192,11 @@ func (g *Gateway) wire(ctx context.Context) error {
 	if err := g.accounts.Restore(ctx); err != nil {
 		return err
 	}
+	g.text = textindex.New(g.store, textindex.Options{Log: g.log, Hold: g.room.hold})
 	g.mirror = mailbox.New(g.store, g.journal, g.plugins, g.accounts, mailbox.Options{
 		Log: g.log, Registerer: reg, Tracer: g.tracing.provider.Tracer("mailbox"), Workers: cfg.Sync.Workers,
 		WantContent: g.hooks.WantsContent, Hold: g.room.hold, WantBodies: g.hasMailPrograms,
-		PutExtract: putExtract, Hydrated: g.hydrated,
+		PutExtract: putExtract, Text: g.text, Hydrated: g.hydrated,
 		PollWatched: cfg.Sync.PollWatched, Poll: cfg.Sync.Poll, PollListened: cfg.Sync.PollListened})
 	g.accounts.SetMirror(leaving{g.mirror, g.access})
 	g.room.try = func(ctx context.Context) error {
@@ -211,7 +212,6 @@ func (g *Gateway) wire(ctx context.Context) error {
 	sink.accounts = g.accounts
 	g.submit = submission.New(g.store, g.journal, g.plugins, g.mirror, submission.Options{Log: g.log, Registerer: reg, MaySend: g.accounts.MaySend,
 		Instances: g.configuredNames, Inbox: ownMail{g.mirror, g.store}, Copies: ownMail{g.mirror, g.store}, Host: cfg.Public().Hostname()})
-	g.text = textindex.New(g.store, textindex.Options{Log: g.log, Hold: g.room.hold})
 	return errors.Join(g.wireDoors(ctx), g.wireGraph(ctx))
 }
 

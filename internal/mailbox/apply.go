@@ -44,6 +44,8 @@ type applier struct {
 	bodies map[string]arrived
 	// putDerived keeps what is derived of them.
 	putDerived func(tx store.Tx, m *store.Message, d *derived) error
+	// dropText tells the search that a message's text is not known any more.
+	dropText func(tx store.Tx, m *store.Message) error
 	// local are keywords that we keep of messages from their creation on.
 	local map[string][]string
 	// dropped are the bytes of messages that are gone, removed their ids.
@@ -61,7 +63,7 @@ type applier struct {
 }
 
 func (s *Service) applier(tx store.Tx, b *journal.Batch, acct *store.Account, asOf time.Time) *applier {
-	return &applier{tx: tx, batch: b, acct: acct, asOf: asOf, now: s.now(), lag: s.opts.FeedLag, putDerived: s.putDerived,
+	return &applier{tx: tx, batch: b, acct: acct, asOf: asOf, now: s.now(), lag: s.opts.FeedLag, putDerived: s.putDerived, dropText: s.dropText,
 		refetch: map[string]struct{}{}, mailboxes: map[string]*store.Mailbox{}}
 }
 
@@ -397,9 +399,15 @@ func (a *applier) update(old, next *store.Message) error {
 		// Bytes once served never change under a UID.
 		next.Blob, next.Size = "", 0
 	}
+	unknown := renew
 	renew = renew || old.Size != 0 && next.Size != old.Size // nor does a size
 	if err := a.tx.PutMessage(next); err != nil {
 		return err
+	}
+	if unknown {
+		if err := a.dropText(a.tx, next); err != nil {
+			return err
+		}
 	}
 	if renew {
 		return a.tx.RenewUIDs(next.ID, seq)

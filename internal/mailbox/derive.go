@@ -71,6 +71,18 @@ func (s *Service) putDerived(tx store.Tx, m *store.Message, d *derived) error {
 	return nil
 }
 
+// dropText has searches forget the text of a message that changed: nobody knows
+// what it says now.
+func (s *Service) dropText(tx store.Tx, m *store.Message) error {
+	if s.opts.PutExtract == nil {
+		return nil
+	}
+	if err := s.opts.PutExtract(tx, m.Account, m.ID, nil); err != nil {
+		return fmt.Errorf("drop text: %w", err)
+	}
+	return nil
+}
+
 // hydrated reports whether everything that is derived of a message is here and
 // of the present form. All of it is written together, so the rows tell.
 func hydrated(tx store.Tx, m *store.Message) (bool, error) {

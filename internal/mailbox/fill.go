@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/postern-mail/postern/internal/guard"
@@ -34,6 +35,9 @@ const (
 	fillYield = 200 * time.Millisecond
 	fillRetry = 30 * time.Second
 	fillAgain = 15 * time.Minute
+	// fillLag is how many bodies may be missing of an account of which all were
+	// here, and it still counts as whole.
+	fillLag = 100
 )
 
 // fill knows what is still to be brought of which account.
@@ -62,6 +66,9 @@ type filling struct {
 	recent   bool // the list is of recent messages alone
 	gauged   int  // what the gauge holds of it
 	gone     bool // the account is not there
+	// whole: all bodies of the account have been brought, but for those of late.
+	// Anybody may read it.
+	whole atomic.Bool
 }
 
 func newFill(now func() time.Time) *fill {
@@ -95,6 +102,22 @@ func (f *fill) forget(account string) {
 	if x != nil {
 		f.touch(account)
 	}
+}
+
+// isWhole reports whether all bodies of an account are here, but for a few that
+// came of late. It is not known before the account was looked at.
+func (f *fill) isWhole(account string) bool {
+	f.mu.Lock()
+	x := f.of[account]
+	f.mu.Unlock()
+	return x != nil && x.whole.Load()
+}
+
+// judge says whether the account is whole now. It becomes so when nothing waits
+// any more, and ceases to be when much does.
+func (x *filling) judge(acct *store.Account) {
+	n := len(x.todo) + len(x.failed)
+	x.whole.Store(!x.recent && !acct.SyncedAt.IsZero() && n <= fillLag && (len(x.todo) == 0 || x.whole.Load()))
 }
 
 // signal wakes one that waits; the caller holds the lock.
@@ -179,6 +202,9 @@ func (s *Service) fillSome(ctx context.Context, x *filling) (after time.Duration
 	acct, err := s.account(ctx, x.account)
 	if x.gone = mail.KindOf(err) == mail.KindNotFound; err != nil || !s.fills(ctx, acct) {
 		x.listed, x.todo = false, nil
+		if err != nil || !s.wantsAll(ctx, acct) {
+			x.whole.Store(false) // of one that is paused all stays here
+		}
 		return 0, false
 	}
 	switch {
@@ -191,6 +217,7 @@ func (s *Service) fillSome(ctx context.Context, x *filling) (after time.Duration
 		s.log.WarnContext(ctx, "bodies not listed", "account", x.account, "error", err)
 		return fillRetry, true
 	}
+	defer x.judge(acct)
 	if len(x.todo) == 0 {
 		if len(x.failed) == 0 {
 			return 0, false

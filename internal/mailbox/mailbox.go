@@ -66,8 +66,11 @@ type Options struct {
 	// them. nil is never. Touch tells that the answer may be another.
 	WantBodies func(ctx context.Context, account string) bool
 	// PutExtract keeps the text of a message for search, in the transaction that
-	// keeps its bytes; nil keeps it as store.DerivedText and does no more.
+	// keeps its bytes; nil keeps it as store.DerivedText and does no more. A nil
+	// extract says that the message changed, and its text is not known any more.
 	PutExtract func(tx store.Tx, account, message string, extract []byte) error
+	// Text looks through those texts; without it searches see metadata alone.
+	Text TextSearcher
 	// Hydrated is told of each message whose bytes, and what is derived from them,
 	// were kept: its Size is exact from now on. It must not block.
 	Hydrated func(m *store.Message)

@@ -19,6 +19,12 @@ func Put(tx store.Derived, account, message string, extract []byte) error {
 	return tx.PutDerived(account, store.DerivedGrams, message, sum[:8])
 }
 
+// Drop marks a message whose bytes, and so its extract, are not known any more:
+// what the index remembers of it is of others. It answers Unknown from now on.
+func Drop(tx store.Derived, account, message string) error {
+	return tx.PutDerived(account, store.DerivedGrams, message, []byte("dropped"))
+}
+
 // Touch has Run look at an account now.
 func (x *Index) Touch(account string) {
 	x.mu.Lock()
