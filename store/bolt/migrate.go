@@ -14,8 +14,13 @@ import (
 	"github.com/postern-mail/postern/store/table"
 )
 
-// tellEvery is how often a migration says in the log that it goes on.
-const tellEvery = 5 * time.Second
+const (
+	// tellEvery is how often a migration says in the log that it goes on.
+	tellEvery = 5 * time.Second
+	// maxTold is how much of the damage that a migration goes past is told row by
+	// row; the rest is counted.
+	maxTold = 100
+)
 
 // migrate brings the data to this build's format. Before the first change a
 // copy of the database is kept beside it. Each step is many transactions, each
@@ -38,7 +43,7 @@ func (s *Store) migrate() error {
 	}
 	began := s.opts.Now()
 	told := began
-	transactions := 0
+	transactions, damaged := 0, 0
 	for more := true; more; {
 		var did table.Progress
 		err := s.db.Update(func(btx *bbolt.Tx) error {
@@ -55,6 +60,11 @@ func (s *Store) migrate() error {
 			return err
 		}
 		transactions++
+		for _, met := range did.Met {
+			if damaged++; damaged <= maxTold {
+				log.Warn("damage of before is met", "to", did.Format, "step", did.Step, "error", met)
+			}
+		}
 		if s.opts.migrated != nil {
 			s.opts.migrated()
 		}
@@ -62,6 +72,9 @@ func (s *Store) migrate() error {
 			told = now
 			log.Info("migrating", "to", did.Format, "step", did.Step, "transactions", transactions)
 		}
+	}
+	if damaged > 0 {
+		log.Warn("the migration went past damage of before; the copy has what was there", "rows", damaged)
 	}
 	log.Info("the data is migrated", "transactions", transactions, "took", s.opts.Now().Sub(began))
 	return nil

@@ -1,12 +1,22 @@
 package bolt_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"log/slog"
+	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
+	"go.etcd.io/bbolt"
+
+	"github.com/postern-mail/postern/internal/seal"
 	"github.com/postern-mail/postern/store"
+	"github.com/postern-mail/postern/store/bolt"
 )
 
 // TestMigrationKeepsUIDsForLife compares the UIDs and the UIDVALIDITY of
@@ -74,5 +84,85 @@ func TestMigrationKeepsUIDsForLife(t *testing.T) {
 			}
 			verified(t, s)
 		})
+	}
+}
+
+// TestMigrationGoesPastDamage: a message that is missing and one that cannot be
+// opened are told of and stop nothing. The UID of the missing one is gone and
+// not given again; every other row is described.
+func TestMigrationGoesPastDamage(t *testing.T) {
+	data, _ := unpackSample(t, 2)
+	db, err := bbolt.Open(filepath.Join(data, "postern.db"), 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const missing, spoilt = "maone01", "maone04" // each in two mailboxes
+	err = db.Update(func(tx *bbolt.Tx) error {
+		b := tx.Bucket([]byte("message"))
+		if b.Get([]byte(missing)) == nil {
+			t.Errorf("the sample has no %s", missing)
+		}
+		return errors.Join(b.Put([]byte(spoilt), flipped(b.Get([]byte(spoilt)))), b.Delete([]byte(missing)))
+	})
+	if err = errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	key, err := seal.ParseMasterKey(sampleKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ring, err := seal.NewKeyring(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var said bytes.Buffer
+	opts := bolt.Options{Path: data, Keyring: ring, Now: func() time.Time { return sampleTime }, Log: slog.New(slog.NewTextHandler(&said, nil))}
+	s, err := bolt.Open(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if n := strings.Count(said.String(), "damage of before is met"); n != 4 || !strings.Contains(said.String(), "rows=4") {
+		t.Errorf("it is told of %d times:\n%s", n, &said)
+	}
+	for _, id := range []string{missing, spoilt} {
+		if n := strings.Count(said.String(), id); n != 2 {
+			t.Errorf("%s is told of %d times:\n%s", id, n, &said)
+		}
+	}
+	described := 0
+	var highest uint32
+	err = s.View(context.Background(), func(tx store.Tx) error {
+		for _, mailbox := range []string{"faoneinbox", "faonearchive", "fatwoinbox", "fatwoarchive"} {
+			rows, err := tx.UIDs(mailbox, 1, 1<<31, 1000)
+			if err != nil {
+				return err
+			}
+			for _, row := range rows {
+				switch {
+				case row.Message == missing:
+					t.Errorf("UID %d in %s is of a message that is missing", row.UID, mailbox)
+				case row.Message != spoilt:
+					described++
+					if row.Size == 0 || row.Date.IsZero() {
+						t.Errorf("UID %d in %s: size %d, date %v", row.UID, mailbox, row.Size, row.Date)
+					}
+				}
+				if mailbox == "faoneinbox" {
+					highest = max(highest, row.UID)
+				}
+			}
+		}
+		m, err := tx.Mailbox("faoneinbox")
+		if err == nil && (m.UIDNext != 13 || highest != 12) {
+			t.Errorf("UIDNEXT is %d, the highest UID %d", m.UIDNext, highest)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := 2*(12+4) - 4; described != want {
+		t.Errorf("%d rows are described, want %d", described, want)
 	}
 }

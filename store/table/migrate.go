@@ -185,6 +185,8 @@ type Progress struct {
 	// Format is what the data is on its way to, Step the part of the way.
 	Format uint64
 	Step   string
+	// Met is the damage that the step went past.
+	Met []error
 }
 
 // Migrate does the next transaction's worth of work on the way to this build's
@@ -218,6 +220,7 @@ func (tx *Tx) Migrate() (did Progress, more bool, err error) {
 	if err != nil {
 		return did, false, fmt.Errorf("migrate from format %d, %s: %w", step.From, step.Name, err)
 	}
+	did.Met = tx.met
 	if !again {
 		var ok bool
 		place = nil

@@ -4,11 +4,16 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/postern-mail/postern/internal/seal"
 	"github.com/postern-mail/postern/store"
 )
 
 // describeUIDs gives the rows of the UID tables the size and the date of their
 // messages, which format 2 did not repeat there. The UIDs stay.
+//
+// Damage of before does not stop it. A row whose message is missing is taken
+// away: that UID is gone, as after an expunge, and not given again, for what
+// comes next stands with the mailbox. What cannot be opened stays as it is.
 func (tx *Tx) describeUIDs(place []byte) ([]byte, bool, error) {
 	var from []byte
 	if place != nil {
@@ -21,9 +26,18 @@ func (tx *Tx) describeUIDs(place []byte) ([]byte, bool, error) {
 	}
 	for _, r := range rows {
 		place = r.Key
-		if err := tx.describeUID(r.Key); err != nil {
+		err := tx.describeUID(r.Key)
+		switch {
+		case err == nil:
+			continue
+		case errors.Is(err, store.ErrNotFound):
+			if err := tx.del(bUID, r.Key); err != nil {
+				return nil, false, err
+			}
+		case !errors.Is(err, seal.ErrDamaged) && !errors.Is(err, store.ErrDamaged) && !errors.Is(err, errIncomplete):
 			return nil, false, err
 		}
+		tx.met = append(tx.met, err)
 	}
 	return place, len(rows) == limit, nil
 }

@@ -119,6 +119,8 @@ func (t *Tables) adopt(own *seal.DataKey) error {
 type Tx struct {
 	*Batch
 	after []func()
+	// met is the damage that a step of a migration went past.
+	met []error
 }
 
 var _ store.Tx = (*Tx)(nil)
