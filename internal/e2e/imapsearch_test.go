@@ -58,6 +58,7 @@ func (s *scene) searchEqualsScan(t *testing.T, address string, messages int) {
 		t.Fatalf("INBOX: %+v, %v", selected, err)
 	}
 	texts := s.servedTexts(t, c)
+	s.graphSearchEqualsScan(t, account, texts, plainmail.Words(r, texts, 40))
 	hits := 0
 	for n, word := range plainmail.Words(r, texts, 300) {
 		got, err := c.UIDSearch(&imap.SearchCriteria{Text: []string{word}}, &imap.SearchOptions{ReturnAll: n%2 == 0}).Wait()
@@ -104,4 +105,54 @@ func (s *scene) servedTexts(t *testing.T, c *imapclient.Client) map[imap.UID]str
 		t.Fatal(err)
 	}
 	return texts
+}
+
+// graphSearchEqualsScan holds GraphQL's search against the same texts, once the
+// gateway has seen that they are all here.
+func (s *scene) graphSearchEqualsScan(t *testing.T, account string, texts map[imap.UID]string, words []string) {
+	t.Helper()
+	search := func(word string) []string {
+		found := []string{}
+		for after := any(nil); ; {
+			var data struct {
+				Account struct {
+					Search struct {
+						Edges    []struct{ Node struct{ MessageID string } }
+						PageInfo struct {
+							HasNextPage bool
+							EndCursor   string
+						}
+					}
+				}
+			}
+			s.query(`query($id: ID!, $q: String!, $after: String) { account(id: $id) { search(query: $q, first: 150, after: $after) {
+				edges { node { messageId } } pageInfo { hasNextPage endCursor } } } }`, map[string]any{"id": account, "q": word, "after": after}, &data)
+			page := data.Account.Search
+			for _, e := range page.Edges {
+				found = append(found, plainmail.Fold("<"+e.Node.MessageID+">"))
+			}
+			if after = page.PageInfo.EndCursor; !page.PageInfo.HasNextPage {
+				slices.Sort(found)
+				return found
+			}
+		}
+	}
+	scan := func(word string) []string {
+		want := []string{}
+		for _, text := range texts {
+			if _, id, ok := strings.Cut(text, plainmail.Fold("Message-Id: ")); ok && strings.Contains(text, plainmail.Fold(word)) {
+				id, _, _ = strings.Cut(id, "\n")
+				want = append(want, id)
+			}
+		}
+		slices.Sort(want)
+		return want
+	}
+	// A piece of a word of each message's header, which no provider would find.
+	s.eventually("all bodies are here", func() bool { return len(search("xample.or")) == len(texts) })
+	for _, word := range append(words, "xample.or") {
+		if got, want := search(word), scan(word); !slices.Equal(got, want) {
+			t.Errorf("search %q: %v, but a scan finds %v", word, got, want)
+		}
+	}
 }
