@@ -30,7 +30,12 @@ func decoded(encoding string, r io.Reader) io.Reader {
 type quoted struct {
 	br    *bufio.Reader
 	ready []byte // white space that is followed by something
+	space []byte // where it is kept
 }
+
+// maxPadding is how much white space at the end of a line is taken for padding.
+// A line has 76 characters (RFC 2045, 6.7); what has more may have millions.
+const maxPadding = 4 << 10
 
 func (q *quoted) Read(p []byte) (n int, err error) {
 	for n < len(p) {
@@ -46,15 +51,20 @@ func (q *quoted) Read(p []byte) (n int, err error) {
 		}
 		switch b {
 		case ' ', '\t':
-			space := append(q.ready[:0], b)
-			for {
+			space := append(q.space[:0], b)
+			for len(space) < maxPadding {
 				if b, err = q.br.ReadByte(); err != nil || (b != ' ' && b != '\t') {
 					break
 				}
 				space = append(space, b)
 			}
+			q.space = space
 			if err != nil {
 				continue // white space before the end is padding
+			}
+			if len(space) == maxPadding {
+				q.ready = space
+				continue
 			}
 			_ = q.br.UnreadByte() // a byte was just read
 			if b != '\r' && b != '\n' {

@@ -2,6 +2,7 @@ package mime
 
 import (
 	"io"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -129,4 +130,30 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+// spaces is a reader of nothing else.
+type spaces struct{}
+
+func (spaces) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = ' '
+	}
+	return len(p), nil
+}
+
+// White space of any length is decoded without being held.
+func TestMuchWhiteSpace(t *testing.T) {
+	const n = 32 << 20
+	r := decoded("quoted-printable", io.MultiReader(io.LimitReader(spaces{}, n), strings.NewReader("end")))
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	got, err := io.Copy(io.Discard, r)
+	runtime.ReadMemStats(&after)
+	if err != nil || got != n+3 {
+		t.Errorf("%d bytes of %d, %v", got, n+3, err)
+	}
+	if took := after.TotalAlloc - before.TotalAlloc; took > 4<<20 {
+		t.Errorf("%d bytes of memory", took)
+	}
 }
