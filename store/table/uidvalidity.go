@@ -3,6 +3,7 @@ package table
 import (
 	"errors"
 
+	"github.com/postern-mail/postern/internal/seal"
 	"github.com/postern-mail/postern/store"
 )
 
@@ -41,7 +42,8 @@ func (tx *Tx) outliveUIDValidity(boxes ...*store.Mailbox) error {
 
 // outliveMailboxesOf raises the mark above the mailboxes of a life that ends:
 // they may come again with their account, under other ids. One that is damaged
-// does not keep the account from being erased.
+// does not keep the account from being erased: it counts as one that was made
+// now, since a new mailbox has the time for its UIDVALIDITY.
 func (tx *Tx) outliveMailboxesOf(l uint64) error {
 	pairs, err := tx.prefix(bMailboxOf, key(nil).u64(l), maxMailboxes)
 	if err != nil {
@@ -53,7 +55,9 @@ func (tx *Tx) outliveMailboxesOf(l uint64) error {
 		switch {
 		case err == nil:
 			gone = append(gone, m)
-		case !errors.Is(err, store.ErrDamaged) && !errors.Is(err, store.ErrNotFound):
+		case errors.Is(err, seal.ErrDamaged), errors.Is(err, store.ErrDamaged), errors.Is(err, errIncomplete), errors.Is(err, store.ErrNotFound):
+			gone = append(gone, &store.Mailbox{UIDValidity: uint32(tx.t.now().Unix())})
+		default:
 			return err
 		}
 	}
