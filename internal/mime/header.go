@@ -30,11 +30,9 @@ func readHeader(br *bufio.Reader) (message.Header, error) {
 // bare line feeds become CRLF.
 func headerBlock(br *bufio.Reader) ([]byte, error) {
 	var out bytes.Buffer
-	seen := 0
 	kept := false
 	for {
-		line, err := br.ReadBytes('\n')
-		seen += len(line)
+		line, err := readLine(br, MaxHeader)
 		trimmed := bytes.TrimRight(line, "\r\n")
 		if len(trimmed) == 0 && len(line) > 0 {
 			break
@@ -63,6 +61,17 @@ func headerBlock(br *bufio.Reader) ([]byte, error) {
 	}
 	out.WriteString("\r\n")
 	return out.Bytes(), nil
+}
+
+// readLine reads a line, of which it gives no more than limit bytes.
+func readLine(br *bufio.Reader, limit int) (line []byte, err error) {
+	for {
+		piece, err := br.ReadSlice('\n')
+		line = append(line, piece[:min(len(piece), limit-len(line))]...)
+		if !errors.Is(err, bufio.ErrBufferFull) {
+			return line, err
+		}
+	}
 }
 
 // isField reports whether a line begins with a field name (RFC 5322, 2.2):

@@ -157,3 +157,19 @@ func TestMuchWhiteSpace(t *testing.T) {
 		t.Errorf("%d bytes of memory", took)
 	}
 }
+
+// A header line of any length is read without being held.
+func TestLongHeaderLine(t *testing.T) {
+	const n = 64 << 20
+	r := io.MultiReader(strings.NewReader("Subject: a"), io.LimitReader(spaces{}, n), strings.NewReader("b\r\nTo: c@example.org\r\n\r\ntext"))
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	c, err := Parse(r)
+	runtime.ReadMemStats(&after)
+	if err != nil || c.Text != "text" || len(c.Headers) == 0 || c.Headers[0].Name != "Subject" {
+		t.Errorf("%v: text %q, %d fields", err, c.Text, len(c.Headers))
+	}
+	if took := after.TotalAlloc - before.TotalAlloc; took > n/2 {
+		t.Errorf("%d bytes of memory", took)
+	}
+}
