@@ -200,9 +200,6 @@ func (s *soak) compareFolded(states map[string]*folded, providerID map[string]st
 			s.t.Errorf("message %s is of no account", id)
 			continue
 		}
-		if s.leftover(m) {
-			continue
-		}
 		arrived[m.address][m.subject]++
 		if t := s.hist.touched[providerID[id]]; m.deleted && (t == nil || !t.deleted) {
 			s.t.Errorf("%q of %s is told as deleted, and nobody has deleted it", m.subject, m.address)

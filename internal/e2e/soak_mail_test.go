@@ -34,8 +34,6 @@ type mailPrograms struct {
 	// looks counts how often an inbox was read from end to end, syncs how often
 	// mbsync succeeded.
 	looks, syncs int
-	// leftovers counts drafts that kills have left.
-	leftovers int
 }
 
 // openMailPrograms makes an app password for every account.
@@ -236,11 +234,7 @@ func (s *soak) checkMail() {
 	}
 	for subject, sub := range s.mail.sent {
 		for _, address := range []string{sub.from, sub.to} {
-			n := found[address][subject]
-			if n > 1 {
-				n -= s.leftDrafts(address, subject)
-			}
-			if n != 1 {
+			if n := found[address][subject]; n != 1 {
 				s.t.Errorf("%q of %s is in the mailbox of %s %d times: %v", subject, sub.from, address, n, s.copies(address, subject))
 			}
 		}
@@ -285,30 +279,6 @@ func (s *soak) checkMail() {
 	if want := s.inboxDigests(soakAddresses[0]); len(before) != len(want) {
 		s.t.Errorf("mbsync has %d messages, the provider's inbox %d", len(before), len(want))
 	}
-}
-
-// leftover reports whether a message is a draft that a kill has left: made at the
-// provider, and not marked as ours yet. Where its Message-ID is the mail program's
-// own, it might be a draft of its owner's, so it is not deleted on doubt. It was
-// never sent. Without kills there is none, and a kill leaves one at most.
-func (s *soak) leftover(m *folded) bool {
-	s.mail.mu.Lock()
-	defer s.mail.mu.Unlock()
-	if _, mailed := s.mail.sent[m.subject]; !mailed || m.deleted || !slices.Contains(m.keywords, "$draft") {
-		return false
-	}
-	s.mail.leftovers++
-	return s.mail.leftovers <= s.plan.kills
-}
-
-// leftDrafts counts the drafts of a subject, of which s.leftover judges.
-func (s *soak) leftDrafts(address, subject string) (n int) {
-	for _, c := range s.copies(address, subject) {
-		if strings.Contains(c, "$draft") {
-			n++
-		}
-	}
-	return n
 }
 
 // copies tells where the messages of a subject are.

@@ -35,6 +35,7 @@ type trap struct {
 	at     stage
 	caught chan struct{}
 	dead   chan struct{}
+	gone   <-chan struct{} // closed once who asked has hung up; set when caught
 }
 
 type stage int
@@ -50,7 +51,8 @@ func newTrap(at stage, want func(r *http.Request, body string) bool) *trap {
 }
 
 // spring tells that something is caught and waits for the gateway's death.
-func (t *trap) spring() {
+func (t *trap) spring(gone <-chan struct{}) {
+	t.gone = gone
 	close(t.caught)
 	<-t.dead
 }
@@ -107,7 +109,7 @@ func (p *cloudProxy) serve(through http.Handler, w http.ResponseWriter, r *http.
 		body, r.Body = string(b), io.NopCloser(bytes.NewReader(b))
 	}
 	if t := p.take(r, body, atRequest); t != nil {
-		t.spring()
+		t.spring(r.Context().Done())
 		panic(http.ErrAbortHandler)
 	}
 	through.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), bodyKey{}, body)))
@@ -151,7 +153,7 @@ func (p *cloudProxy) answered(resp *http.Response) error {
 	}
 	if t.at == atAnswer {
 		_ = resp.Body.Close()
-		t.spring()
+		t.spring(resp.Request.Context().Done())
 		return errTrapped
 	}
 	whole, err := io.ReadAll(resp.Body)
@@ -160,15 +162,18 @@ func (p *cloudProxy) answered(resp *http.Response) error {
 		close(t.caught) // what is in flight ends here by itself
 		return err
 	}
-	resp.Body = io.NopCloser(io.MultiReader(bytes.NewReader(whole[:len(whole)/2]), &springing{t}))
+	resp.Body = io.NopCloser(io.MultiReader(bytes.NewReader(whole[:len(whole)/2]), &springing{t, resp.Request.Context().Done()}))
 	return nil
 }
 
 // springing is the second half of an answer that never comes.
-type springing struct{ t *trap }
+type springing struct {
+	t    *trap
+	gone <-chan struct{}
+}
 
 func (s *springing) Read([]byte) (int, error) {
-	s.t.spring()
+	s.t.spring(s.gone)
 	return 0, errTrapped
 }
 

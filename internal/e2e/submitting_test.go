@@ -25,10 +25,17 @@ func (s *scene) submitter(address string) *submitter {
 	p := &submitter{scene: s, address: address, account: s.join(address)}
 	s.inStep(address)
 	p.password = s.appPassword(p.account)
+	return s.submitterOf(p)
+}
+
+// submitterOf is the same program on a gateway that has been started anew.
+func (s *scene) submitterOf(was *submitter) *submitter {
+	s.t.Helper()
+	p := &submitter{scene: s, address: was.address, account: was.account, password: was.password}
 	c, err := imapclient.DialInsecure(s.imapDoor(), nil)
 	if err == nil {
 		s.t.Cleanup(func() { _ = c.Close() })
-		err = c.Login(address, p.password).Wait()
+		err = c.Login(p.address, p.password).Wait()
 	}
 	if err != nil {
 		s.t.Fatal(err)

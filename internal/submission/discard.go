@@ -97,7 +97,7 @@ func (s *Service) tryDiscard(ctx context.Context, sub *store.Submission) error {
 		return err
 	}
 	if sub.DraftID == "" {
-		resp, err := s.draft(ctx, p, sub)
+		resp, err := s.draft(ctx, p, sub, true)
 		if err != nil {
 			return err
 		}

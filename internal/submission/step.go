@@ -3,6 +3,7 @@ package submission
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/postern-mail/postern/plugins/sdk/mail"
 	"github.com/postern-mail/postern/plugins/sdk/provider"
@@ -74,10 +75,11 @@ func alive(tx store.Tx, id string) error {
 var errEnded = errors.New("the submission has ended")
 
 func (s *Service) prepare(ctx context.Context, p provider.Provider, sub *store.Submission) error {
+	again := sub.Step != ""
 	if err := s.note(ctx, sub, stepPrepare); err != nil {
 		return err
 	}
-	resp, err := s.draft(ctx, p, sub)
+	resp, err := s.draft(ctx, p, sub, again)
 	if err != nil {
 		return err
 	}
@@ -93,8 +95,9 @@ func (s *Service) prepare(ctx context.Context, p provider.Provider, sub *store.S
 }
 
 // draft has the provider keep the message as a draft. However often it is
-// called, there is one.
-func (s *Service) draft(ctx context.Context, p provider.Provider, sub *store.Submission) (*provider.PrepareResponse, error) {
+// called, there is one. again says that it may have been called before, by a
+// gateway that was killed.
+func (s *Service) draft(ctx context.Context, p provider.Provider, sub *store.Submission, again bool) (*provider.PrepareResponse, error) {
 	blob, err := s.store.Blobs().Open(ctx, sub.Account, sub.Blob)
 	if err != nil {
 		return nil, err
@@ -104,6 +107,9 @@ func (s *Service) draft(ctx context.Context, p provider.Provider, sub *store.Sub
 		Call:        provider.Call{Account: sub.Account, Priority: provider.Write},
 		OperationID: sub.ID, MessageID: sub.MessageID, Size: sub.Size,
 		Envelope: provider.Envelope{From: sub.From, Recipients: sub.Recipients},
+	}
+	if again {
+		req.FirstAttempt = begun(sub)
 	}
 	err = s.store.View(ctx, func(tx store.Tx) error {
 		if sub.InReplyTo == "" || sub.Forward {
@@ -122,6 +128,15 @@ func (s *Service) draft(ctx context.Context, p provider.Provider, sub *store.Sub
 		return nil, err
 	}
 	return p.Prepare(ctx, req, blob)
+}
+
+// begun is before the first attempt to send it, and for one that was to be sent
+// at once not long before.
+func begun(sub *store.Submission) time.Time {
+	if sub.SendAt.After(sub.CreatedAt) {
+		return sub.SendAt
+	}
+	return sub.CreatedAt
 }
 
 func prepared(sub *store.Submission) provider.Prepared {

@@ -79,7 +79,8 @@ func operationFilter(value string) string {
 }
 
 func findPath(filter string) string {
-	return "/me/messages?" + msgraph.EncodeQuery(url.Values{"$filter": {filter}, "$select": {draftSelect}, "$expand": {expandVerb()}, "$top": {"10"}})
+	return "/me/messages?" + msgraph.EncodeQuery(url.Values{"$filter": {filter}, "$select": {draftSelect},
+		"$expand": {expand(propLastVerb, propSize, propOperation)}, "$top": {"10"}})
 }
 
 // found is what earlier attempts have left.
@@ -87,7 +88,7 @@ type found struct {
 	done       []msgraph.Message // finished by this operation
 	unfinished []msgraph.Message // begun by it
 	sameID     map[string]bool   // what has the Message-ID, whoever's
-	drafts     []msgraph.Message // the drafts among these that no operation has marked
+	unmarked   []msgraph.Message // the drafts among these that no operation has marked
 }
 
 // find looks for what an operation has made, in one batch.
@@ -121,14 +122,18 @@ func (c *call) find(ctx context.Context, operation, messageID string) (*found, e
 		default:
 			for _, m := range page.Value {
 				f.sameID[m.ID] = true
-				marked := func(o msgraph.Message) bool { return o.ID == m.ID }
-				if m.IsDraft != nil && *m.IsDraft && !slices.ContainsFunc(f.done, marked) && !slices.ContainsFunc(f.unfinished, marked) {
-					f.drafts = append(f.drafts, m)
+				if m.IsDraft != nil && *m.IsDraft && !marked(&m) {
+					f.unmarked = append(f.unmarked, m)
 				}
 			}
 		}
 	}
 	return f, nil
+}
+
+// marked reports whether an operation has made a message, this one or another.
+func marked(m *msgraph.Message) bool {
+	return slices.ContainsFunc(m.Properties, func(p msgraph.Property) bool { return sameProperty(p.ID, propOperation) })
 }
 
 // discard removes for good what was begun and cannot be used. It may fail:

@@ -26,7 +26,8 @@ type prepared struct {
 // survive that, and is refused rather than broken.
 //
 // The draft is marked with the operation: a second call gives the same draft,
-// also after it was sent.
+// also after it was sent. What an earlier call has made and did not come to mark
+// is removed (see removeLeft).
 func (p *Provider) Prepare(ctx context.Context, req *provider.PrepareRequest, raw io.Reader) (*provider.PrepareResponse, error) {
 	ctx, c, done, err := p.begin(ctx, req.Call, "prepare message")
 	if err != nil {
@@ -43,18 +44,33 @@ func (p *Provider) Prepare(ctx context.Context, req *provider.PrepareRequest, ra
 	if err != nil {
 		return nil, err
 	}
-	if len(before.done) > 0 {
-		return preparedAs(&before.done[0], req.OperationID), nil
-	}
-	unfinished := before.unfinished
 	if strings.HasPrefix(messageID, req.OperationID+"@") {
-		// Drafts that an earlier attempt has made and did not come to mark.
-		unfinished = append(unfinished, before.drafts...)
+		// Nobody else has that Message-ID.
+		before.unfinished, before.unmarked = append(before.unfinished, before.unmarked...), nil
 	}
-	if err := c.remove(ctx, unfinished); err != nil {
+	if err := c.remove(ctx, before.unfinished); err != nil {
 		return nil, unsent(err)
 	}
+	var m *msgraph.Message
+	if len(before.done) > 0 {
+		m = &before.done[0]
+	} else if m, err = c.makeDraft(ctx, req, data, messageID, before.sameID); err != nil {
+		return nil, err
+	}
+	switch err := c.removeLeft(ctx, req.FirstAttempt, m, before.unmarked); mail.KindOf(err) {
+	case "":
+	case mail.KindForbidden, mail.KindInvalid, mail.KindConflict:
+		// To no avail, and no reason not to send.
+		c.p.log().Warn("a draft of an earlier attempt stays behind", "account", c.acct.id, "err", err)
+	default:
+		return nil, unsent(err)
+	}
+	return preparedAs(m, req.OperationID), nil
+}
 
+// makeDraft makes the draft and marks it. before are the ids of what has the
+// Message-ID already.
+func (c *call) makeDraft(ctx context.Context, req *provider.PrepareRequest, data []byte, messageID string, before map[string]bool) (*msgraph.Message, error) {
 	data = header.ForEnvelope(data, req.Envelope.Recipients)
 	if int64(len(data)) > c.conf.mimeLimit {
 		ct := parseContent(data)
@@ -63,24 +79,22 @@ func (p *Provider) Prepare(ctx context.Context, req *provider.PrepareRequest, ra
 				Message: "a signed or encrypted message of this size cannot be sent through this provider"}
 		}
 		m, err := c.createJSON(ctx, wellKnownDrafts, ct, req.OperationID, nil, nil)
-		if err != nil {
-			return nil, unsent(err)
-		}
-		return preparedAs(m, req.OperationID), nil
+		return m, unsent(err)
 	}
-	m, err := c.createMIME(ctx, wellKnownDrafts, data, messageID, before.sameID)
-	if err != nil {
+	m, err := c.createMIME(ctx, wellKnownDrafts, data, messageID, before)
+	if err != nil || req.OperationID == "" {
+		return m, unsent(err)
+	}
+	marked, err := c.patch(ctx, m.ID, map[string]any{"singleValueExtendedProperties": operationProperty(req.OperationID)})
+	switch {
+	case mail.KindOf(err) == mail.KindNotFound:
+		// Somebody was faster, and it takes another draft.
+		return nil, &mail.Error{Kind: mail.KindUnavailable, Op: c.op, Code: errCode(err), Message: "the draft is gone before it was marked", Err: err}
+	case err != nil:
+		c.discard(context.WithoutCancel(ctx), []msgraph.Message{*m})
 		return nil, unsent(err)
 	}
-	if req.OperationID != "" {
-		marked, err := c.patch(ctx, m.ID, map[string]any{"singleValueExtendedProperties": operationProperty(req.OperationID)})
-		if err != nil {
-			c.discard(context.WithoutCancel(ctx), []msgraph.Message{*m})
-			return nil, unsent(err)
-		}
-		m = marked
-	}
-	return preparedAs(m, req.OperationID), nil
+	return marked, nil
 }
 
 // unsent: Prepare may be repeated, for a draft too many sends nothing.

@@ -86,6 +86,7 @@ func prepareToPB(r *PrepareRequest) *pb.PrepareHeader {
 		Call: callToPB(r.Call), OperationId: valid(r.OperationID),
 		Envelope:  &pb.Envelope{From: valid(r.Envelope.From), Recipients: texts(r.Envelope.Recipients)},
 		MessageId: valid(r.MessageID), InReplyTo: valid(r.InReplyTo), ThreadId: valid(r.ThreadID), Size: r.Size,
+		FirstAttempt: timeToPB(r.FirstAttempt),
 	}
 }
 
@@ -94,6 +95,7 @@ func prepareFromPB(r *pb.PrepareHeader) *PrepareRequest {
 		Call: callFromPB(r.GetCall()), OperationID: r.GetOperationId(),
 		Envelope:  Envelope{From: r.GetEnvelope().GetFrom(), Recipients: list(r.GetEnvelope().GetRecipients())},
 		MessageID: r.GetMessageId(), InReplyTo: r.GetInReplyTo(), ThreadID: r.GetThreadId(), Size: r.GetSize(),
+		FirstAttempt: timeFromPB(r.GetFirstAttempt()),
 	}
 }
 

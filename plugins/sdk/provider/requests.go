@@ -313,6 +313,16 @@ type PrepareRequest struct {
 	ThreadID  string
 	// Size is the length of the raw bytes that follow.
 	Size int64
+	// FirstAttempt is when the operation's first attempt began, or a little
+	// before, by the host's clock; zero while this is the first. A host that was
+	// killed does not know how far that came. Where a provider cannot make a
+	// draft and mark it as the operation's in one step, a draft without a mark may
+	// be left, which would never be sent and never go. It is to be removed, and
+	// nothing that might be its owner's: mail programs keep drafts under the very
+	// Message-ID that they send with, and some store one right before. A draft that
+	// is older than FirstAttempt, that bears another mark, or that says anything
+	// that the message itself does not say, stays.
+	FirstAttempt time.Time
 }
 
 // Prepared is a message ready to be sent.

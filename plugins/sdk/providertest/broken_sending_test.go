@@ -147,6 +147,28 @@ func brokenSending() []broken {
 					return resp, err
 				}
 			}},
+		{name: "takes every draft of a Message-ID for its own", caught: "send/own-draft",
+			spoil: func(_ context.Context, b *bent, whole *memory.Provider) {
+				b.prepare = func(ctx context.Context, req *provider.PrepareRequest, raw io.Reader) (*provider.PrepareResponse, error) {
+					resp, err := whole.Prepare(ctx, req, raw)
+					if err != nil || req.FirstAttempt.IsZero() {
+						return resp, err
+					}
+					var left []string
+					err = whole.Enumerate(ctx, &provider.EnumerateRequest{Call: req.Call, Mailbox: string(mail.RoleDrafts)}, func(b *provider.EnumerateBatch) error {
+						for _, m := range b.Messages {
+							if m.MessageID == req.MessageID && m.ProviderID != resp.Prepared.ProviderID {
+								left = append(left, m.ProviderID)
+							}
+						}
+						return nil
+					})
+					if err == nil && len(left) > 0 {
+						_, err = whole.Purge(ctx, &provider.DeleteRequest{Call: req.Call, IDs: left})
+					}
+					return resp, err
+				}
+			}},
 		{name: "sends half of a large message", caught: "send/large",
 			spoil: func(_ context.Context, b *bent, whole *memory.Provider) {
 				b.prepare = func(ctx context.Context, req *provider.PrepareRequest, raw io.Reader) (*provider.PrepareResponse, error) {

@@ -3,6 +3,7 @@ package providertest
 import (
 	"bytes"
 	"slices"
+	"time"
 
 	"github.com/postern-mail/postern/plugins/sdk/mail"
 	"github.com/postern-mail/postern/plugins/sdk/provider"
@@ -19,6 +20,8 @@ func sendCases() []Case {
 		{Name: "send/bcc", Doc: "a recipient who is in the envelope alone gets a copy", Needs: sends, test: sendBcc},
 		{Name: "send/envelope", Doc: "who is in the headers alone gets nothing", Needs: sends, test: sendEnvelope},
 		{Name: "send/message-id", Doc: "the Message-ID told is the one in sent", Needs: sends, test: sendMessageID},
+		{Name: "send/own-draft", Doc: "a draft of the owner's under the same Message-ID stays, whatever earlier attempts may have left",
+			Needs: needs(provider.CapSend, provider.CapAppend), test: sendOwnDraft},
 		{Name: "send/large", Doc: "a message of 5 MiB is sent", Needs: sends, test: sendLarge},
 		{Name: "send/gone-draft", Doc: "a draft that is gone cannot be sent, and was not", Needs: sends, test: sendGoneDraft},
 		{Name: "send/lost-answer", Doc: "a send whose answer is lost is settled by Probe, and sent once", Needs: sends, test: sendLostAnswer},
@@ -260,6 +263,35 @@ func sendMessageID(f *fixture) {
 		if id != "" && id != have.ProviderID {
 			f.Errorf("%s tells id %q, the message in sent has %q", what, id, have.ProviderID)
 		}
+	}
+}
+
+// sendOwnDraft has a draft that somebody goes on with, while what he sent of it
+// is on its way, and is tried again.
+func sendOwnDraft(f *fixture) {
+	to, drafts, first := f.recipient(0), f.role(mail.RoleDrafts).ID, time.Now()
+	s := &submission{letter: f.outgoing(to), operation: token(), recipients: []string{to}}
+	own := bytes.Replace(s.raw, []byte("Dear reader,"), []byte("My dear reader,"), 1)
+	resp, err := f.p.Append(f.ctx, &provider.AppendRequest{
+		Call: f.call(), OperationID: token(), Mailbox: drafts, Size: int64(len(own)), ReceivedAt: first, Keywords: []string{mail.Draft},
+	}, bytes.NewReader(own))
+	f.must("append a draft", err)
+	req := f.prepareRequest(s)
+	req.FirstAttempt = first
+	for range 2 {
+		resp, err := f.p.Prepare(f.ctx, req, bytes.NewReader(s.raw))
+		f.must("prepare", err)
+		s.prepared = resp.Prepared
+	}
+	if s.prepared.ProviderID == resp.Message.ProviderID {
+		f.Errorf("the owner's draft is taken for the operation's")
+	}
+	_, err = f.send(s)
+	f.must("send", err)
+	f.settled(s, provider.OutcomeSent)
+	id := resp.Message.ProviderID
+	if ids := f.listed(drafts); !slices.Contains(ids, id) {
+		f.Errorf("the owner's draft %s is gone, %v are there", id, ids)
 	}
 }
 

@@ -4465,7 +4465,12 @@ type PrepareHeader struct {
 	InReplyTo string `protobuf:"bytes,5,opt,name=in_reply_to,json=inReplyTo,proto3" json:"in_reply_to,omitempty"`
 	ThreadId  string `protobuf:"bytes,6,opt,name=thread_id,json=threadId,proto3" json:"thread_id,omitempty"`
 	// Length of the raw message; 0 where it is not known beforehand.
-	Size          int64 `protobuf:"varint,7,opt,name=size,proto3" json:"size,omitempty"`
+	Size int64 `protobuf:"varint,7,opt,name=size,proto3" json:"size,omitempty"`
+	// When the operation's first attempt began, or a little before, by the host's
+	// clock; absent while this is the first. What that one left without a mark is
+	// to be removed, unless it might be its owner's: a draft that is older, bears
+	// another mark or says anything that the message does not say stays.
+	FirstAttempt  *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=first_attempt,json=firstAttempt,proto3" json:"first_attempt,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4547,6 +4552,13 @@ func (x *PrepareHeader) GetSize() int64 {
 		return x.Size
 	}
 	return 0
+}
+
+func (x *PrepareHeader) GetFirstAttempt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.FirstAttempt
+	}
+	return nil
 }
 
 // Prepared is a message ready to be sent.
@@ -5987,7 +5999,7 @@ const file_plugins_sdk_provider_providerpb_provider_proto_rawDesc = "" +
 	"\x0ePrepareRequest\x12<\n" +
 	"\x06header\x18\x01 \x01(\v2\".postern.provider.v1.PrepareHeaderH\x00R\x06header\x12\x16\n" +
 	"\x05chunk\x18\x02 \x01(\fH\x00R\x05chunkB\x06\n" +
-	"\x04part\"\x8c\x02\n" +
+	"\x04part\"\xcd\x02\n" +
 	"\rPrepareHeader\x12-\n" +
 	"\x04call\x18\x01 \x01(\v2\x19.postern.provider.v1.CallR\x04call\x12!\n" +
 	"\foperation_id\x18\x02 \x01(\tR\voperationId\x129\n" +
@@ -5996,7 +6008,8 @@ const file_plugins_sdk_provider_providerpb_provider_proto_rawDesc = "" +
 	"message_id\x18\x04 \x01(\tR\tmessageId\x12\x1e\n" +
 	"\vin_reply_to\x18\x05 \x01(\tR\tinReplyTo\x12\x1b\n" +
 	"\tthread_id\x18\x06 \x01(\tR\bthreadId\x12\x12\n" +
-	"\x04size\x18\a \x01(\x03R\x04size\"`\n" +
+	"\x04size\x18\a \x01(\x03R\x04size\x12?\n" +
+	"\rfirst_attempt\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\ffirstAttempt\"`\n" +
 	"\bPrepared\x12\x1f\n" +
 	"\vprovider_id\x18\x01 \x01(\tR\n" +
 	"providerId\x12\x14\n" +
@@ -6316,91 +6329,92 @@ var file_plugins_sdk_provider_providerpb_provider_proto_depIdxs = []int32{
 	69,  // 61: postern.provider.v1.PrepareRequest.header:type_name -> postern.provider.v1.PrepareHeader
 	4,   // 62: postern.provider.v1.PrepareHeader.call:type_name -> postern.provider.v1.Call
 	67,  // 63: postern.provider.v1.PrepareHeader.envelope:type_name -> postern.provider.v1.Envelope
-	70,  // 64: postern.provider.v1.PrepareResponse.prepared:type_name -> postern.provider.v1.Prepared
-	4,   // 65: postern.provider.v1.SendRequest.call:type_name -> postern.provider.v1.Call
-	70,  // 66: postern.provider.v1.SendRequest.prepared:type_name -> postern.provider.v1.Prepared
-	4,   // 67: postern.provider.v1.ProbeRequest.call:type_name -> postern.provider.v1.Call
-	70,  // 68: postern.provider.v1.ProbeRequest.prepared:type_name -> postern.provider.v1.Prepared
-	4,   // 69: postern.provider.v1.IdentitiesRequest.call:type_name -> postern.provider.v1.Call
-	76,  // 70: postern.provider.v1.IdentitiesResponse.identities:type_name -> postern.provider.v1.Identity
-	4,   // 71: postern.provider.v1.SearchRequest.call:type_name -> postern.provider.v1.Call
-	94,  // 72: postern.provider.v1.SearchRequest.after:type_name -> google.protobuf.Timestamp
-	94,  // 73: postern.provider.v1.SearchRequest.before:type_name -> google.protobuf.Timestamp
-	4,   // 74: postern.provider.v1.WatchRequest.call:type_name -> postern.provider.v1.Call
-	94,  // 75: postern.provider.v1.WatchResponse.expires:type_name -> google.protobuf.Timestamp
-	4,   // 76: postern.provider.v1.UnwatchRequest.call:type_name -> postern.provider.v1.Call
-	91,  // 77: postern.provider.v1.NotifyRequest.header:type_name -> postern.provider.v1.NotifyRequest.HeaderEntry
-	92,  // 78: postern.provider.v1.NotifyResponse.header:type_name -> postern.provider.v1.NotifyResponse.HeaderEntry
-	10,  // 79: postern.provider.v1.NotifyResponse.hints:type_name -> postern.provider.v1.Hint
-	10,  // 80: postern.provider.v1.ListenResponse.hint:type_name -> postern.provider.v1.Hint
-	11,  // 81: postern.provider.v1.FinishConnectRequest.ParamsEntry.value:type_name -> postern.provider.v1.Values
-	11,  // 82: postern.provider.v1.NotifyRequest.HeaderEntry.value:type_name -> postern.provider.v1.Values
-	11,  // 83: postern.provider.v1.NotifyResponse.HeaderEntry.value:type_name -> postern.provider.v1.Values
-	12,  // 84: postern.provider.v1.Provider.Describe:input_type -> postern.provider.v1.DescribeRequest
-	16,  // 85: postern.provider.v1.Provider.Configure:input_type -> postern.provider.v1.ConfigureRequest
-	18,  // 86: postern.provider.v1.Provider.Check:input_type -> postern.provider.v1.CheckRequest
-	22,  // 87: postern.provider.v1.Provider.Session:input_type -> postern.provider.v1.SessionRequest
-	29,  // 88: postern.provider.v1.Provider.Open:input_type -> postern.provider.v1.OpenRequest
-	31,  // 89: postern.provider.v1.Provider.Close:input_type -> postern.provider.v1.CloseRequest
-	33,  // 90: postern.provider.v1.Provider.BeginConnect:input_type -> postern.provider.v1.BeginConnectRequest
-	35,  // 91: postern.provider.v1.Provider.FinishConnect:input_type -> postern.provider.v1.FinishConnectRequest
-	38,  // 92: postern.provider.v1.Provider.Revoke:input_type -> postern.provider.v1.RevokeRequest
-	40,  // 93: postern.provider.v1.Provider.Mailboxes:input_type -> postern.provider.v1.MailboxesRequest
-	42,  // 94: postern.provider.v1.Provider.CreateMailbox:input_type -> postern.provider.v1.CreateMailboxRequest
-	44,  // 95: postern.provider.v1.Provider.RenameMailbox:input_type -> postern.provider.v1.RenameMailboxRequest
-	46,  // 96: postern.provider.v1.Provider.DeleteMailbox:input_type -> postern.provider.v1.DeleteMailboxRequest
-	48,  // 97: postern.provider.v1.Provider.Enumerate:input_type -> postern.provider.v1.EnumerateRequest
-	50,  // 98: postern.provider.v1.Provider.Changes:input_type -> postern.provider.v1.ChangesRequest
-	52,  // 99: postern.provider.v1.Provider.Fetch:input_type -> postern.provider.v1.FetchRequest
-	56,  // 100: postern.provider.v1.Provider.Modify:input_type -> postern.provider.v1.ModifyRequest
-	58,  // 101: postern.provider.v1.Provider.Append:input_type -> postern.provider.v1.AppendRequest
-	61,  // 102: postern.provider.v1.Provider.Copy:input_type -> postern.provider.v1.CopyRequest
-	63,  // 103: postern.provider.v1.Provider.Delete:input_type -> postern.provider.v1.DeleteRequest
-	65,  // 104: postern.provider.v1.Provider.Purge:input_type -> postern.provider.v1.PurgeRequest
-	68,  // 105: postern.provider.v1.Provider.Prepare:input_type -> postern.provider.v1.PrepareRequest
-	72,  // 106: postern.provider.v1.Provider.Send:input_type -> postern.provider.v1.SendRequest
-	74,  // 107: postern.provider.v1.Provider.Probe:input_type -> postern.provider.v1.ProbeRequest
-	77,  // 108: postern.provider.v1.Provider.Identities:input_type -> postern.provider.v1.IdentitiesRequest
-	79,  // 109: postern.provider.v1.Provider.Search:input_type -> postern.provider.v1.SearchRequest
-	81,  // 110: postern.provider.v1.Provider.Watch:input_type -> postern.provider.v1.WatchRequest
-	83,  // 111: postern.provider.v1.Provider.Unwatch:input_type -> postern.provider.v1.UnwatchRequest
-	85,  // 112: postern.provider.v1.Provider.Notify:input_type -> postern.provider.v1.NotifyRequest
-	87,  // 113: postern.provider.v1.Provider.Listen:input_type -> postern.provider.v1.ListenRequest
-	13,  // 114: postern.provider.v1.Provider.Describe:output_type -> postern.provider.v1.DescribeResponse
-	17,  // 115: postern.provider.v1.Provider.Configure:output_type -> postern.provider.v1.ConfigureResponse
-	19,  // 116: postern.provider.v1.Provider.Check:output_type -> postern.provider.v1.CheckResponse
-	25,  // 117: postern.provider.v1.Provider.Session:output_type -> postern.provider.v1.SessionResponse
-	30,  // 118: postern.provider.v1.Provider.Open:output_type -> postern.provider.v1.OpenResponse
-	32,  // 119: postern.provider.v1.Provider.Close:output_type -> postern.provider.v1.CloseResponse
-	34,  // 120: postern.provider.v1.Provider.BeginConnect:output_type -> postern.provider.v1.BeginConnectResponse
-	36,  // 121: postern.provider.v1.Provider.FinishConnect:output_type -> postern.provider.v1.FinishConnectResponse
-	39,  // 122: postern.provider.v1.Provider.Revoke:output_type -> postern.provider.v1.RevokeResponse
-	41,  // 123: postern.provider.v1.Provider.Mailboxes:output_type -> postern.provider.v1.MailboxesResponse
-	43,  // 124: postern.provider.v1.Provider.CreateMailbox:output_type -> postern.provider.v1.CreateMailboxResponse
-	45,  // 125: postern.provider.v1.Provider.RenameMailbox:output_type -> postern.provider.v1.RenameMailboxResponse
-	47,  // 126: postern.provider.v1.Provider.DeleteMailbox:output_type -> postern.provider.v1.DeleteMailboxResponse
-	49,  // 127: postern.provider.v1.Provider.Enumerate:output_type -> postern.provider.v1.EnumerateResponse
-	51,  // 128: postern.provider.v1.Provider.Changes:output_type -> postern.provider.v1.ChangesResponse
-	53,  // 129: postern.provider.v1.Provider.Fetch:output_type -> postern.provider.v1.FetchResponse
-	57,  // 130: postern.provider.v1.Provider.Modify:output_type -> postern.provider.v1.ModifyResponse
-	60,  // 131: postern.provider.v1.Provider.Append:output_type -> postern.provider.v1.AppendResponse
-	62,  // 132: postern.provider.v1.Provider.Copy:output_type -> postern.provider.v1.CopyResponse
-	64,  // 133: postern.provider.v1.Provider.Delete:output_type -> postern.provider.v1.DeleteResponse
-	66,  // 134: postern.provider.v1.Provider.Purge:output_type -> postern.provider.v1.PurgeResponse
-	71,  // 135: postern.provider.v1.Provider.Prepare:output_type -> postern.provider.v1.PrepareResponse
-	73,  // 136: postern.provider.v1.Provider.Send:output_type -> postern.provider.v1.SendResponse
-	75,  // 137: postern.provider.v1.Provider.Probe:output_type -> postern.provider.v1.ProbeResponse
-	78,  // 138: postern.provider.v1.Provider.Identities:output_type -> postern.provider.v1.IdentitiesResponse
-	80,  // 139: postern.provider.v1.Provider.Search:output_type -> postern.provider.v1.SearchResponse
-	82,  // 140: postern.provider.v1.Provider.Watch:output_type -> postern.provider.v1.WatchResponse
-	84,  // 141: postern.provider.v1.Provider.Unwatch:output_type -> postern.provider.v1.UnwatchResponse
-	86,  // 142: postern.provider.v1.Provider.Notify:output_type -> postern.provider.v1.NotifyResponse
-	88,  // 143: postern.provider.v1.Provider.Listen:output_type -> postern.provider.v1.ListenResponse
-	114, // [114:144] is the sub-list for method output_type
-	84,  // [84:114] is the sub-list for method input_type
-	84,  // [84:84] is the sub-list for extension type_name
-	84,  // [84:84] is the sub-list for extension extendee
-	0,   // [0:84] is the sub-list for field type_name
+	94,  // 64: postern.provider.v1.PrepareHeader.first_attempt:type_name -> google.protobuf.Timestamp
+	70,  // 65: postern.provider.v1.PrepareResponse.prepared:type_name -> postern.provider.v1.Prepared
+	4,   // 66: postern.provider.v1.SendRequest.call:type_name -> postern.provider.v1.Call
+	70,  // 67: postern.provider.v1.SendRequest.prepared:type_name -> postern.provider.v1.Prepared
+	4,   // 68: postern.provider.v1.ProbeRequest.call:type_name -> postern.provider.v1.Call
+	70,  // 69: postern.provider.v1.ProbeRequest.prepared:type_name -> postern.provider.v1.Prepared
+	4,   // 70: postern.provider.v1.IdentitiesRequest.call:type_name -> postern.provider.v1.Call
+	76,  // 71: postern.provider.v1.IdentitiesResponse.identities:type_name -> postern.provider.v1.Identity
+	4,   // 72: postern.provider.v1.SearchRequest.call:type_name -> postern.provider.v1.Call
+	94,  // 73: postern.provider.v1.SearchRequest.after:type_name -> google.protobuf.Timestamp
+	94,  // 74: postern.provider.v1.SearchRequest.before:type_name -> google.protobuf.Timestamp
+	4,   // 75: postern.provider.v1.WatchRequest.call:type_name -> postern.provider.v1.Call
+	94,  // 76: postern.provider.v1.WatchResponse.expires:type_name -> google.protobuf.Timestamp
+	4,   // 77: postern.provider.v1.UnwatchRequest.call:type_name -> postern.provider.v1.Call
+	91,  // 78: postern.provider.v1.NotifyRequest.header:type_name -> postern.provider.v1.NotifyRequest.HeaderEntry
+	92,  // 79: postern.provider.v1.NotifyResponse.header:type_name -> postern.provider.v1.NotifyResponse.HeaderEntry
+	10,  // 80: postern.provider.v1.NotifyResponse.hints:type_name -> postern.provider.v1.Hint
+	10,  // 81: postern.provider.v1.ListenResponse.hint:type_name -> postern.provider.v1.Hint
+	11,  // 82: postern.provider.v1.FinishConnectRequest.ParamsEntry.value:type_name -> postern.provider.v1.Values
+	11,  // 83: postern.provider.v1.NotifyRequest.HeaderEntry.value:type_name -> postern.provider.v1.Values
+	11,  // 84: postern.provider.v1.NotifyResponse.HeaderEntry.value:type_name -> postern.provider.v1.Values
+	12,  // 85: postern.provider.v1.Provider.Describe:input_type -> postern.provider.v1.DescribeRequest
+	16,  // 86: postern.provider.v1.Provider.Configure:input_type -> postern.provider.v1.ConfigureRequest
+	18,  // 87: postern.provider.v1.Provider.Check:input_type -> postern.provider.v1.CheckRequest
+	22,  // 88: postern.provider.v1.Provider.Session:input_type -> postern.provider.v1.SessionRequest
+	29,  // 89: postern.provider.v1.Provider.Open:input_type -> postern.provider.v1.OpenRequest
+	31,  // 90: postern.provider.v1.Provider.Close:input_type -> postern.provider.v1.CloseRequest
+	33,  // 91: postern.provider.v1.Provider.BeginConnect:input_type -> postern.provider.v1.BeginConnectRequest
+	35,  // 92: postern.provider.v1.Provider.FinishConnect:input_type -> postern.provider.v1.FinishConnectRequest
+	38,  // 93: postern.provider.v1.Provider.Revoke:input_type -> postern.provider.v1.RevokeRequest
+	40,  // 94: postern.provider.v1.Provider.Mailboxes:input_type -> postern.provider.v1.MailboxesRequest
+	42,  // 95: postern.provider.v1.Provider.CreateMailbox:input_type -> postern.provider.v1.CreateMailboxRequest
+	44,  // 96: postern.provider.v1.Provider.RenameMailbox:input_type -> postern.provider.v1.RenameMailboxRequest
+	46,  // 97: postern.provider.v1.Provider.DeleteMailbox:input_type -> postern.provider.v1.DeleteMailboxRequest
+	48,  // 98: postern.provider.v1.Provider.Enumerate:input_type -> postern.provider.v1.EnumerateRequest
+	50,  // 99: postern.provider.v1.Provider.Changes:input_type -> postern.provider.v1.ChangesRequest
+	52,  // 100: postern.provider.v1.Provider.Fetch:input_type -> postern.provider.v1.FetchRequest
+	56,  // 101: postern.provider.v1.Provider.Modify:input_type -> postern.provider.v1.ModifyRequest
+	58,  // 102: postern.provider.v1.Provider.Append:input_type -> postern.provider.v1.AppendRequest
+	61,  // 103: postern.provider.v1.Provider.Copy:input_type -> postern.provider.v1.CopyRequest
+	63,  // 104: postern.provider.v1.Provider.Delete:input_type -> postern.provider.v1.DeleteRequest
+	65,  // 105: postern.provider.v1.Provider.Purge:input_type -> postern.provider.v1.PurgeRequest
+	68,  // 106: postern.provider.v1.Provider.Prepare:input_type -> postern.provider.v1.PrepareRequest
+	72,  // 107: postern.provider.v1.Provider.Send:input_type -> postern.provider.v1.SendRequest
+	74,  // 108: postern.provider.v1.Provider.Probe:input_type -> postern.provider.v1.ProbeRequest
+	77,  // 109: postern.provider.v1.Provider.Identities:input_type -> postern.provider.v1.IdentitiesRequest
+	79,  // 110: postern.provider.v1.Provider.Search:input_type -> postern.provider.v1.SearchRequest
+	81,  // 111: postern.provider.v1.Provider.Watch:input_type -> postern.provider.v1.WatchRequest
+	83,  // 112: postern.provider.v1.Provider.Unwatch:input_type -> postern.provider.v1.UnwatchRequest
+	85,  // 113: postern.provider.v1.Provider.Notify:input_type -> postern.provider.v1.NotifyRequest
+	87,  // 114: postern.provider.v1.Provider.Listen:input_type -> postern.provider.v1.ListenRequest
+	13,  // 115: postern.provider.v1.Provider.Describe:output_type -> postern.provider.v1.DescribeResponse
+	17,  // 116: postern.provider.v1.Provider.Configure:output_type -> postern.provider.v1.ConfigureResponse
+	19,  // 117: postern.provider.v1.Provider.Check:output_type -> postern.provider.v1.CheckResponse
+	25,  // 118: postern.provider.v1.Provider.Session:output_type -> postern.provider.v1.SessionResponse
+	30,  // 119: postern.provider.v1.Provider.Open:output_type -> postern.provider.v1.OpenResponse
+	32,  // 120: postern.provider.v1.Provider.Close:output_type -> postern.provider.v1.CloseResponse
+	34,  // 121: postern.provider.v1.Provider.BeginConnect:output_type -> postern.provider.v1.BeginConnectResponse
+	36,  // 122: postern.provider.v1.Provider.FinishConnect:output_type -> postern.provider.v1.FinishConnectResponse
+	39,  // 123: postern.provider.v1.Provider.Revoke:output_type -> postern.provider.v1.RevokeResponse
+	41,  // 124: postern.provider.v1.Provider.Mailboxes:output_type -> postern.provider.v1.MailboxesResponse
+	43,  // 125: postern.provider.v1.Provider.CreateMailbox:output_type -> postern.provider.v1.CreateMailboxResponse
+	45,  // 126: postern.provider.v1.Provider.RenameMailbox:output_type -> postern.provider.v1.RenameMailboxResponse
+	47,  // 127: postern.provider.v1.Provider.DeleteMailbox:output_type -> postern.provider.v1.DeleteMailboxResponse
+	49,  // 128: postern.provider.v1.Provider.Enumerate:output_type -> postern.provider.v1.EnumerateResponse
+	51,  // 129: postern.provider.v1.Provider.Changes:output_type -> postern.provider.v1.ChangesResponse
+	53,  // 130: postern.provider.v1.Provider.Fetch:output_type -> postern.provider.v1.FetchResponse
+	57,  // 131: postern.provider.v1.Provider.Modify:output_type -> postern.provider.v1.ModifyResponse
+	60,  // 132: postern.provider.v1.Provider.Append:output_type -> postern.provider.v1.AppendResponse
+	62,  // 133: postern.provider.v1.Provider.Copy:output_type -> postern.provider.v1.CopyResponse
+	64,  // 134: postern.provider.v1.Provider.Delete:output_type -> postern.provider.v1.DeleteResponse
+	66,  // 135: postern.provider.v1.Provider.Purge:output_type -> postern.provider.v1.PurgeResponse
+	71,  // 136: postern.provider.v1.Provider.Prepare:output_type -> postern.provider.v1.PrepareResponse
+	73,  // 137: postern.provider.v1.Provider.Send:output_type -> postern.provider.v1.SendResponse
+	75,  // 138: postern.provider.v1.Provider.Probe:output_type -> postern.provider.v1.ProbeResponse
+	78,  // 139: postern.provider.v1.Provider.Identities:output_type -> postern.provider.v1.IdentitiesResponse
+	80,  // 140: postern.provider.v1.Provider.Search:output_type -> postern.provider.v1.SearchResponse
+	82,  // 141: postern.provider.v1.Provider.Watch:output_type -> postern.provider.v1.WatchResponse
+	84,  // 142: postern.provider.v1.Provider.Unwatch:output_type -> postern.provider.v1.UnwatchResponse
+	86,  // 143: postern.provider.v1.Provider.Notify:output_type -> postern.provider.v1.NotifyResponse
+	88,  // 144: postern.provider.v1.Provider.Listen:output_type -> postern.provider.v1.ListenResponse
+	115, // [115:145] is the sub-list for method output_type
+	85,  // [85:115] is the sub-list for method input_type
+	85,  // [85:85] is the sub-list for extension type_name
+	85,  // [85:85] is the sub-list for extension extendee
+	0,   // [0:85] is the sub-list for field type_name
 }
 
 func init() { file_plugins_sdk_provider_providerpb_provider_proto_init() }
