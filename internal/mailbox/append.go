@@ -113,7 +113,9 @@ func (s *Service) appendOnce(ctx context.Context, w *work, in AppendInput, box *
 			return nil, nil, fmt.Errorf("read the message: %w", err)
 		}
 		var resp *provider.AppendResponse
+		s.schedule.wrote(in.Account)
 		resp, err = w.p.Append(ctx, req, source)
+		s.schedule.wrote(in.Account)
 		if err == nil && resp.Message.ProviderID == "" {
 			err = mail.Errorf(mail.KindOutcomeUnknown, "append", "the provider's answer names no message")
 		}
@@ -194,7 +196,7 @@ func (s *Service) appended(ctx context.Context, w *work, in AppendInput, box *st
 		m, err = tx.Message(id)
 		return err
 	})
-	s.Touch(ctx, w.acct.ID)
+	s.settled(ctx, w.acct.ID)
 	if err != nil {
 		return nil, err
 	}

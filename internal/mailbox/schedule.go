@@ -40,6 +40,8 @@ type entry struct {
 	index            int // in the heap, -1 while running
 	running          bool
 	repeat           bool      // asked for again while running
+	echo             bool      // the same, because of what we wrote
+	wroteAt          time.Time // when we last wrote at the provider
 	hinted           bool      // push told of it
 	whole            bool      // somebody wants a round, and no less
 	wholeAt          time.Time // when the last good round began
@@ -79,6 +81,10 @@ func (s *schedule) hint(account string, cause trace.SpanContext) {
 	e.hinted = true
 	if cause.IsValid() {
 		e.cause = cause
+	}
+	if s.echoes(e) {
+		s.askLater(e)
+		return
 	}
 	s.ask(e)
 }
@@ -213,7 +219,7 @@ func (s *schedule) take() (t *taken, wait time.Duration) {
 		e.failures = 0
 	}
 	t = &taken{entry: e, waiters: e.waiters, cause: e.cause, listened: e.listeners+s.everybody > 0, byHint: e.hinted && !e.whole}
-	e.running, e.repeat, e.unfinished, e.anew, e.hinted, e.whole = true, false, false, false, false, false
+	e.running, e.repeat, e.echo, e.unfinished, e.anew, e.hinted, e.whole = true, false, false, false, false, false, false
 	e.waiters, e.cause = nil, trace.SpanContext{}
 	return t, 0
 }
@@ -253,22 +259,11 @@ func (s *schedule) done(e *entry, pause time.Duration, failed bool) {
 		}
 	default:
 		e.unfinishedRounds = 0
+		if e.echo {
+			pause = min(pause, s.echoWait(e))
+		}
 	}
 	s.at(e, s.now().Add(pause))
-}
-
-type dueHeap []*entry
-
-func (h dueHeap) Len() int           { return len(h) }
-func (h dueHeap) Less(i, j int) bool { return h[i].at.Before(h[j].at) }
-func (h dueHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i]; h[i].index, h[j].index = i, j }
-func (h *dueHeap) Push(x any)        { e := x.(*entry); e.index = len(*h); *h = append(*h, e) }
-func (h *dueHeap) Pop() any {
-	old := *h
-	e := old[len(old)-1]
-	e.index = -1
-	*h = old[:len(old)-1]
-	return e
 }
 
 // Run syncs accounts as they become due, until ctx ends; then it waits for

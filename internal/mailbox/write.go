@@ -292,10 +292,9 @@ const settleLimit = 30 * time.Second
 // Every message has its own outcome: what was done for some is not denied
 // because of others.
 func (s *Service) send(ctx context.Context, w *work, fields mail.Fields, call func(ids []string) (*provider.ModifyResponse, error), local func(*store.Message)) ([]Result, error) {
-	perTx := itemsPerTx(1)
 	size := w.info.Limits.ModifyBatch
 	if size <= 0 {
-		size = perTx
+		size = itemsPerTx(1)
 	}
 	var out []Result
 	for chunk := range slices.Chunk(w.messages, size) {
@@ -305,7 +304,9 @@ func (s *Service) send(ctx context.Context, w *work, fields mail.Fields, call fu
 			ids[i], results[i] = m.ProviderID, provider.Result{ID: m.ProviderID}
 		}
 		if call != nil {
+			s.schedule.wrote(w.acct.ID)
 			resp, err := call(ids)
+			s.schedule.wrote(w.acct.ID)
 			if err == nil && len(resp.Results) != len(ids) {
 				err = mail.Errorf(mail.KindInternal, "change messages", "the provider answered %d of %d messages", len(resp.Results), len(ids))
 			}
@@ -318,16 +319,12 @@ func (s *Service) send(ctx context.Context, w *work, fields mail.Fields, call fu
 				}
 			}
 		}
-		answered := s.now()
-		for len(chunk) > 0 {
-			n := min(perTx, len(chunk))
-			rs, overtaken := s.settle(ctx, w, chunk[:n], answered, fields, results[:n], local)
+		for _, part := range s.settleAll(ctx, w, chunk, s.now(), fields, results, local) {
 			if fields == 0 && local == nil {
-				s.readCopies(ctx, w, chunk[:n], results[:n], rs)
+				s.readCopies(ctx, w, part.chunk, part.results, part.rs)
 			}
-			s.readOvertaken(ctx, w, overtaken, rs)
-			out = append(out, rs...)
-			chunk, results = chunk[n:], results[n:]
+			s.readOvertaken(ctx, w, part.overtaken, part.rs)
+			out = append(out, part.rs...)
 		}
 	}
 	return out, nil
@@ -335,12 +332,14 @@ func (s *Service) send(ctx context.Context, w *work, fields mail.Fields, call fu
 
 // settle writes the outcome of a provider's call that was answered at a time
 // into mirror and journal, and gives the provider's ids of messages of which that could not be told.
-func (s *Service) settle(ctx context.Context, w *work, chunk []*store.Message, answered time.Time, fields mail.Fields, results []provider.Result, local func(*store.Message)) (out []Result, overtaken []string) {
+// begun is called once the store has its turn.
+func (s *Service) settle(ctx context.Context, w *work, chunk []*store.Message, answered time.Time, fields mail.Fields, results []provider.Result, local func(*store.Message), begun func()) (out []Result, overtaken []string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleLimit)
 	defer cancel()
 	var dropped []string
 	behind := false
 	err := s.journal.Update(ctx, func(tx store.Tx, b *journal.Batch) error {
+		begun()
 		out, overtaken, behind = make([]Result, len(chunk)), nil, false
 		a := s.applier(tx, b, w.acct, answered)
 		a.direct, a.change = true, w.change
