@@ -36,7 +36,7 @@ func imapRows(ctx context.Context, b *bench) (rows []row, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, m.close()) }()
-	for _, measure := range []func(context.Context) ([]row, error){m.reads, m.idles, m.writes, m.hostile} {
+	for _, measure := range []func(context.Context) ([]row, error){m.reads, m.idles, m.memoryRows, m.writes, m.hostile} {
 		some, err := measure(ctx)
 		if err != nil {
 			return nil, err
