@@ -263,11 +263,12 @@ func (b *Box) has(uid uint32, message string) bool {
 	return ok && b.rows[i].message == message
 }
 
-// SetSize notes a message's size, once its bytes are here.
+// SetSize notes a message's size, once its bytes are here. One that is known stays:
+// under this UID it was told.
 func (b *Box) SetSize(uid uint32, message string, size int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if i, ok := b.find(uid); ok && b.rows[i].message == message {
+	if i, ok := b.find(uid); ok && b.rows[i].message == message && b.rows[i].size == 0 {
 		b.resize(&b.rows[i], size)
 	}
 }

@@ -313,6 +313,36 @@ func TestRefreshFindsSizes(t *testing.T) {
 	w.same(b)
 }
 
+// A size that is known under a UID stays: bytes of another length are another
+// UID's, though the Box is told of their size before it is told of that.
+func TestSizesStay(t *testing.T) {
+	w := newWorld(t)
+	w.put("m1", []string{inbox})
+	b := w.open(inbox)
+	is := func(want int64) {
+		t.Helper()
+		if r, ok := b.Row(1); !ok || r.Size != want {
+			t.Errorf("the size is %d, want %d", r.Size, want)
+		}
+	}
+	is(100)
+	w.set.Sized(&store.Message{ID: "m1", UIDs: map[string]uint32{inbox: 1}, Message: mail.Message{Size: 200}})
+	is(100)
+	w.must(w.store.Update(w.ctx(), func(tx store.Tx) error {
+		m, err := tx.Message("m1")
+		if err != nil {
+			return err
+		}
+		m.Size = 0
+		return tx.PutMessage(m)
+	}))
+	w.set.forget(b)
+	b = w.open(inbox)
+	is(0)
+	w.set.Sized(&store.Message{ID: "m1", UIDs: map[string]uint32{inbox: 1}, Message: mail.Message{Size: 200}})
+	is(200)
+}
+
 func BenchmarkLoad(b *testing.B) {
 	for _, n := range []int{10_000, 100_000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
