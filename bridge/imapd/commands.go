@@ -38,6 +38,9 @@ func (c *conn) ours(cmd *wire.Command) (*session.Tagged, error) {
 		return c.sess.Command(c.ctx, cmd, c.out)
 	}
 	if cmd.UID {
+		if cmd.Data != nil {
+			return bad("Unknown command"), cmd.Data.Refuse()
+		}
 		return bad("Unknown command"), nil
 	}
 	switch cmd.Name {

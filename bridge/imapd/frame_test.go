@@ -54,3 +54,16 @@ func TestFrameWrite(t *testing.T) {
 		}
 	}
 }
+
+// TestUIDAppend: there is no such command, and the message that it brings is none
+// either.
+func TestUIDAppend(t *testing.T) {
+	w := newWorld(t)
+	p := w.dial().login()
+	p.send("a UID APPEND INBOX {14+}\r\nx CREATE evil\r\n\r\nb NOOP\r\n")
+	p.says("a BAD", p.until("a "))
+	p.says("b OK", p.until("b "))
+	p.send("c UID APPEND INBOX {14}\r\nd NOOP\r\n")
+	p.says("c BAD", p.until("c "))
+	p.says("d OK", p.until("d "))
+}
