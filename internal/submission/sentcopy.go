@@ -27,6 +27,8 @@ const (
 	// earlyMax how many such copies are remembered.
 	earlyFor = 15 * time.Minute
 	earlyMax = 10_000
+	// removeLimit bounds the removal of a copy while its program waits.
+	removeLimit = 30 * time.Second
 )
 
 // Copies removes messages that a mail program has stored.
@@ -108,10 +110,22 @@ func (s *Service) sentAs(ctx context.Context, account, messageID string, size in
 
 // Appended notes that a mail program has stored a message in Sent that no
 // submission had: some do so before they send. Once it is sent there are two,
-// and this one is removed. What is noted does not outlive the process.
+// and this one is removed; at once, where it was sent while it was stored. What is
+// noted does not outlive the process.
 func (s *Service) Appended(account, messageID, message string, size int64) {
-	if messageID != "" {
-		s.early.add(earlyKey{account, messageID}, earlyCopy{message, size, s.now()}, s.now())
+	if messageID == "" {
+		return
+	}
+	s.early.add(earlyKey{account, messageID}, earlyCopy{message, size, s.now()}, s.now())
+	ctx, cancel := context.WithTimeout(context.Background(), removeLimit)
+	defer cancel()
+	sub, err := s.sentAs(ctx, account, messageID, size)
+	if err != nil {
+		s.log.WarnContext(ctx, "a second copy of what was sent may stay", "account", account, "message", message, "error", err)
+		return
+	}
+	if sub != nil && sub.State == store.SubmissionSent {
+		s.removeEarly(ctx, sub)
 	}
 }
 
