@@ -39,6 +39,8 @@ type conn struct {
 
 	ctx    context.Context // of commands; ends when the client leaves
 	cancel context.CancelFunc
+	// stopping is closed when the server waits no longer for commands.
+	stopping <-chan struct{}
 
 	account string // counted to it; set by Server.admit
 	hidden  map[string]bool
@@ -53,7 +55,7 @@ type conn struct {
 }
 
 func (s *Server) newConn(ctx context.Context, raw net.Conn) *conn {
-	c := &conn{srv: s, raw: raw, nc: raw}
+	c := &conn{srv: s, raw: raw, nc: raw, stopping: ctx.Done()}
 	if a, err := netip.ParseAddrPort(raw.RemoteAddr().String()); err == nil {
 		c.addr = a.Addr().Unmap()
 	}
@@ -89,7 +91,7 @@ func (c *conn) serve(implicitTLS bool) {
 			return
 		}
 	}
-	c.sess = c.srv.opt.Sessions.Session(session.ConnInfo{Remote: c.addr, TLS: c.tls}, updates{c})
+	c.sess = c.srv.opt.Sessions.Session(session.ConnInfo{Remote: c.addr, TLS: c.tls, Stopping: c.stopping}, updates{c})
 	defer c.sess.Close()
 	if !c.door() {
 		return

@@ -134,7 +134,7 @@ func decimal(n uint32) string { return strconv.FormatUint(uint64(n), 10) }
 // carry has messages copied or moved, oldest first, and gives their numbers on
 // both sides.
 func (s *Session) carry(ctx context.Context, messages []message, to *store.Mailbox, o *outcome, call func(context.Context, []string) ([]mailbox.Result, error)) (n numbers, err error) {
-	err = inBatches(ctx, messages, func(ctx context.Context, part []message) error {
+	err = inBatches(ctx, s.info.Stopping, messages, func(ctx context.Context, part []message) error {
 		ids := make([]string, len(part))
 		for i := range part {
 			ids[i] = part[i].row.Message

@@ -98,7 +98,8 @@ func Answer(err error) *Tagged {
 	if errors.As(err, &bad) {
 		return &Tagged{Status: Bad, Text: line(string(bad))}
 	}
-	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+	open := mail.KindOf(err) == mail.KindOutcomeUnknown // a write that was given up
+	if !open && (errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)) {
 		return &Tagged{Status: No, Code: "UNAVAILABLE", Text: "The command was interrupted"}
 	}
 	row, known := codes[mail.KindOf(err)]

@@ -60,7 +60,7 @@ func (s *Session) expungeAll(ctx context.Context, set *wire.Set) (outcome, error
 	if s.server.opts.ExpungeTo == ExpungeDeletes {
 		remove = s.server.opts.Mirror.Purge
 	}
-	err = inBatches(ctx, ids, func(ctx context.Context, ids []string) error {
+	err = inBatches(ctx, s.info.Stopping, ids, func(ctx context.Context, ids []string) error {
 		rs, err := remove(ctx, s.sel.mailbox.ID, ids)
 		if err != nil {
 			rs = make([]mailbox.Result, len(ids))

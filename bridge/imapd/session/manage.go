@@ -186,7 +186,7 @@ func (s *Session) renameInbox(ctx context.Context, from *store.Mailbox, to strin
 	}
 	defer b.Release()
 	var o outcome
-	err = inBatches(ctx, b.Snapshot().UIDs, func(ctx context.Context, uids []uint32) error {
+	err = inBatches(ctx, s.info.Stopping, b.Snapshot().UIDs, func(ctx context.Context, uids []uint32) error {
 		var ids []string
 		for _, r := range b.Rows(uids, nil) {
 			if r.UID != 0 {

@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -11,7 +12,8 @@ import (
 
 // writeAtOnce is how many messages one call to the mirror changes, and
 // writeLimit how long that may take. Within them a change that was begun is
-// carried through, though the client leaves: it asked for it.
+// carried through, though the client leaves: it asked for it. Where the gateway
+// stops and can wait no longer, the client is told that nobody knows.
 const (
 	writeAtOnce = 500
 	writeLimit  = 5 * time.Minute
@@ -34,6 +36,10 @@ func (o *outcome) note(err error) {
 	case mail.KindOf(err) == mail.KindNotFound:
 		o.lost++
 	default:
+		if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+			// The provider had it, perhaps, when it was given up.
+			err = mail.Errorf(mail.KindOutcomeUnknown, "change messages", "interrupted")
+		}
 		o.fail++
 		if o.failed == nil {
 			o.failed = err
@@ -47,6 +53,10 @@ func (o *outcome) answer(uid bool, verb string) *Tagged {
 	switch {
 	case o.fail > 0:
 		t := Answer(o.failed)
+		if mail.KindOf(o.failed) == mail.KindOutcomeUnknown {
+			t.Text = line(fmt.Sprintf("It is not certain that %d of %d messages were %s: %s", o.fail, o.fail+o.done, verb, t.Text))
+			return t
+		}
 		t.Text = line(fmt.Sprintf("%d of %d messages not %s: %s", o.fail, o.fail+o.done, verb, t.Text))
 		return t
 	case o.lost > 0 && !uid:
@@ -55,13 +65,21 @@ func (o *outcome) answer(uid bool, verb string) *Tagged {
 	return &Tagged{Status: OK, Text: "Done"}
 }
 
-// inBatches has a change made for some messages after the other.
-func inBatches[T any](ctx context.Context, all []T, change func(context.Context, []T) error) error {
+// inBatches has a change made for some messages after the other. One that is
+// under way goes on though the client leaves, but not when stopping is closed.
+func inBatches[T any](ctx context.Context, stopping <-chan struct{}, all []T, change func(context.Context, []T) error) error {
 	for part := range slices.Chunk(all, writeAtOnce) {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeLimit)
+		go func() {
+			select {
+			case <-stopping:
+				cancel()
+			case <-ctx.Done():
+			}
+		}()
 		err := change(ctx, part)
 		cancel()
 		if err != nil {

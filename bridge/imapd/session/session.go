@@ -120,6 +120,9 @@ type ConnInfo struct {
 	Remote netip.Addr
 	// TLS: nobody else can read it.
 	TLS bool
+	// Stopping is closed when the server waits no longer for what it was asked to
+	// do; nil never is.
+	Stopping <-chan struct{}
 }
 
 // Updates takes the untagged responses that a command did not ask for.

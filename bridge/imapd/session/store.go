@@ -98,7 +98,7 @@ func (s *Session) change(ctx context.Context, it *storeItem, messages []message,
 	}
 	for _, g := range groups {
 		at := 0
-		err := inBatches(ctx, g.ids, func(ctx context.Context, ids []string) error {
+		err := inBatches(ctx, s.info.Stopping, g.ids, func(ctx context.Context, ids []string) error {
 			rs, err := s.server.opts.Mirror.Update(ctx, ids, mailbox.Change{AddKeywords: g.add, RemoveKeywords: g.remove})
 			for i := range ids {
 				fate := err
@@ -120,7 +120,7 @@ func (s *Session) change(ctx context.Context, it *storeItem, messages []message,
 		uids    []uint32
 		deleted bool
 	}{{mark, true}, {unmark, false}} {
-		err := inBatches(ctx, part.uids, func(ctx context.Context, uids []uint32) error {
+		err := inBatches(ctx, s.info.Stopping, part.uids, func(ctx context.Context, uids []uint32) error {
 			err := s.server.opts.Mirror.SetDeleted(ctx, s.sel.mailbox.ID, uids, part.deleted)
 			if err != nil {
 				for _, uid := range uids {
