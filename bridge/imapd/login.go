@@ -2,10 +2,12 @@ package imapd
 
 import (
 	"encoding/base64"
+	"errors"
 	"strings"
 
 	"github.com/postern-mail/postern/bridge/imapd/session"
 	"github.com/postern-mail/postern/bridge/imapd/wire"
+	"github.com/postern-mail/postern/bridge/mechanism"
 )
 
 // mayLogin reports whether a secret may be sent over this connection: under TLS,
@@ -94,6 +96,8 @@ func (c *conn) authenticate(cmd *wire.Command) (*session.Tagged, next) {
 	case talk.broken != nil:
 		c.farewell(talk.broken)
 		return nil, gone
+	case errors.Is(err, mechanism.ErrIdentity):
+		return &session.Tagged{Status: session.No, Code: "AUTHORIZATIONFAILED", Text: "Nobody acts for somebody else here"}, stay // RFC 5530, section 3
 	case err != nil:
 		return bad("Not logged in: " + err.Error()), stay
 	}

@@ -29,7 +29,7 @@ func TestBadCommands(t *testing.T) {
 		"long lines":        strings.Repeat("C: "+strings.Repeat("x", 3000)+"\nS: 500 5.5.2 Line too long\n", 4) + "S!",
 		"long greeting":     "C: EHLO " + strings.Repeat("x", 2100) + "\nS: 500 5.5.2\nC: EHLO " + strings.Repeat("x", 1900) + "\nS: 250",
 		"long answer":       "C: EHLO x\nS: 250\nC: AUTH LOGIN\nS: 334\nC: " + strings.Repeat("A", 13000) + "\nS: 500 5.5.2\nS!",
-		"long password":     "C: EHLO x\nS: 250\nC: AUTH PLAIN " + strings.Repeat("A", 12000) + "\nS: 454",
+		"long password":     "C: EHLO x\nS: 250\nC: AUTH PLAIN " + strings.Repeat("A", 12000) + "\nS: 501 5.5.2",
 		"nothing":           "C: \nS: 500 5.5.2\nC: \nS: 500\nC: \nS: 500\nC: \nS: 500\nS: 500\nS!",
 		"line feeds":        "C: EHLO x\\nNOOP\\nNOOP\nS: 250\nS: 250\nS: 250",
 		"not implemented":   "C: EHLO x\nS: 250\nC: EXPN x\nS: 502\nC: HELP\nS: 502\nC: TURN\nS: 502\nC: VRFY x\nS: 252",

@@ -1,7 +1,7 @@
 package smtpd
 
 import (
-	"strings"
+	"errors"
 
 	"github.com/emersion/go-sasl"
 	"github.com/emersion/go-smtp"
@@ -9,9 +9,11 @@ import (
 	"github.com/postern-mail/postern/bridge/mechanism"
 )
 
-// The mechanisms, in the order in which they are offered. PLAIN is the
-// library's; it has no server for LOGIN and XOAUTH2, and one for OAUTHBEARER
-// that fails where a client answers an error by nothing.
+// The mechanisms, in the order in which they are offered. What their messages
+// say is read as at the other door (package mechanism). Of the library's servers
+// none is used: there is none for LOGIN and XOAUTH2, one for OAUTHBEARER that
+// fails where a client answers an error by nothing, and PLAIN's would judge by
+// rules of its own.
 const (
 	mechPlain       = "PLAIN"
 	mechLogin       = "LOGIN"
@@ -33,12 +35,7 @@ func as(refused *smtp.SMTPError) error {
 func newSASL(mech string, ok check) sasl.Server {
 	switch mech {
 	case mechPlain:
-		return sasl.NewPlainServer(func(identity, user, password string) error {
-			if identity != "" && !strings.EqualFold(identity, user) {
-				return errIdentity // RFC 4616, 2: nobody acts for somebody else
-			}
-			return as(ok(user, password, false))
-		})
+		return &plainServer{ok: ok}
 	case mechLogin:
 		return &loginServer{ok: ok}
 	case mechOAuthBearer:
@@ -47,6 +44,29 @@ func newSASL(mech string, ok check) sasl.Server {
 		return &bearerServer{ok: ok, read: mechanism.XOAuth2}
 	}
 	return nil
+}
+
+// plainServer is PLAIN (RFC 4616): one message, after an empty challenge where it
+// did not come with the command.
+type plainServer struct {
+	ok    check
+	asked bool
+}
+
+// Next takes the message.
+func (s *plainServer) Next(response []byte) (challenge []byte, done bool, err error) {
+	if response == nil && !s.asked {
+		s.asked = true
+		return []byte{}, false, nil
+	}
+	user, password, err := mechanism.Plain(response)
+	switch {
+	case errors.Is(err, mechanism.ErrIdentity):
+		return nil, false, errIdentity
+	case err != nil:
+		return nil, false, errSyntax
+	}
+	return nil, true, as(s.ok(user, password, false))
 }
 
 // loginServer is LOGIN (draft-murchison-sasl-login), which asks for the user

@@ -115,6 +115,8 @@ func TestLogins(t *testing.T) {
 	for name, script := range map[string]string{
 		"plain":             "C: AUTH PLAIN\nS: 334 \nC: AGFubkBleGFtcGxlLmNvbQBhcHAtcGFzc3dvcmQ=\nS: 235 2.0.0",
 		"plain, wrong":      "C: AUTH PLAIN AGFubkBleGFtcGxlLmNvbQB3cm9uZw==\nS: 535 5.7.8",
+		"plain, for self":   "C: AUTH PLAIN QW5uQEV4YW1wbGUuY29tAGFubkBleGFtcGxlLmNvbQBhcHAtcGFzc3dvcmQ=\nS: 235 2.0.0",
+		"plain, rubbish":    "C: AUTH PLAIN YW5u\nS: 501 5.5.2\nC: AUTH PLAIN =\nS: 501 5.5.2\nC: AUTH PLAIN\nS: 334 \nC: \nS: 501 5.5.2",
 		"plain, for others": "C: AUTH PLAIN Ym9iAGFubkBleGFtcGxlLmNvbQBhcHAtcGFzc3dvcmQ=\nS: 535 5.7.8",
 		"login":             "C: AUTH LOGIN\nS: 334 VXNlcm5hbWU6\nC: YW5uQGV4YW1wbGUuY29t\nS: 334 UGFzc3dvcmQ6\nC: YXBwLXBhc3N3b3Jk\nS: 235 2.0.0",
 		"login, at once":    "C: AUTH login YW5uQGV4YW1wbGUuY29t\nS: 334 UGFzc3dvcmQ6\nC: YXBwLXBhc3N3b3Jk\nS: 235 2.0.0",
