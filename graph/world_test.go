@@ -22,10 +22,10 @@ import (
 	"github.com/postern-mail/postern/internal/event"
 	"github.com/postern-mail/postern/internal/journal"
 	"github.com/postern-mail/postern/internal/mime"
-	"github.com/postern-mail/postern/internal/seal"
 	"github.com/postern-mail/postern/plugins/sdk/mail"
 	"github.com/postern-mail/postern/store"
 	"github.com/postern-mail/postern/store/bolt"
+	"github.com/postern-mail/postern/store/bolt/bolttest"
 )
 
 const key = "the-key"
@@ -89,24 +89,7 @@ func newWorld(t testing.TB, change ...func(*graph.Options)) *world {
 
 func openStore(t testing.TB, now func() time.Time) store.Store {
 	t.Helper()
-	master, err := seal.GenerateMasterKey()
-	if err != nil {
-		t.Fatal(err)
-	}
-	ring, err := seal.NewKeyring(master)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := bolt.Open(bolt.Options{Path: t.TempDir(), Keyring: ring, Now: now})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Errorf("close store: %v", err)
-		}
-	})
-	return s
+	return bolttest.Open(t, func(o *bolt.Options) { o.Now = now })
 }
 
 func (w *world) clock() time.Time {

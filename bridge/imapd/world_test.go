@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"fmt"
 	"net"
 	"strings"
 	"sync"
@@ -13,60 +12,38 @@ import (
 
 	"github.com/postern-mail/postern/bridge/imapd/session"
 	"github.com/postern-mail/postern/internal/access"
-	"github.com/postern-mail/postern/internal/event"
-	"github.com/postern-mail/postern/internal/journal"
 	"github.com/postern-mail/postern/internal/mailbox"
-	"github.com/postern-mail/postern/internal/seal"
+	"github.com/postern-mail/postern/internal/mirrortest"
 	"github.com/postern-mail/postern/plugins/sdk/mail"
-	"github.com/postern-mail/postern/plugins/sdk/provider"
 	"github.com/postern-mail/postern/plugins/sdk/providertest/memory"
 	"github.com/postern-mail/postern/store"
-	"github.com/postern-mail/postern/store/bolt"
 )
 
 const (
-	ann     = "ann@example.com"
+	ann     = mirrortest.Ann
 	secret  = "rosebud"
-	account = "account-1"
+	account = mirrortest.Account
 )
 
 // world is ann's account in a real store, mirrored from a provider in memory,
 // and a Server on a loopback port.
 type world struct {
+	*mirrortest.World
 	t       testing.TB
 	cloud   *memory.Cloud
-	plugin  *memory.Provider
 	store   store.Store
 	mirror  *mailbox.Service
 	server  *Server
 	address string
 	roots   *x509.CertPool
-	minutes int
 	stop    context.CancelFunc
 	stopped chan error
 
 	mu      sync.Mutex
-	front   func(provider.Provider) provider.Provider // stands in front of the plugin
 	revoked chan struct{}
 	readers bool // who logs in may only read
 	hidden  []string
 }
-
-func (w *world) Provider(string) (provider.Provider, error) {
-	if w.front != nil {
-		return w.front(w.plugin), nil
-	}
-	return w.plugin, nil
-}
-func (w *world) Info(string) (*provider.Info, error)             { return w.plugin.Describe(context.Background()) }
-func (w *world) GrantWorks(context.Context, string, string)      {}
-func (w *world) GrantRefused(context.Context, string, error)     {}
-func (w *world) SaveGrant(context.Context, string, []byte) error { return nil }
-func (w *world) Hint(context.Context, *provider.Hint) error      { return nil }
-
-type worldHost struct{ *world }
-
-func (worldHost) GrantRefused(context.Context, string, error) error { return nil }
 
 func (w *world) Login(_ context.Context, l access.Login) (*access.Principal, error) {
 	if l.User == "gone@example.com" {
@@ -85,36 +62,9 @@ func (w *world) Revoked(*access.Principal) (<-chan struct{}, func()) { return w.
 // newWorld starts everything. change may change the options of the server.
 func newWorld(t testing.TB, change ...func(*world, *Options)) *world {
 	t.Helper()
-	key, err := seal.GenerateMasterKey()
-	if err != nil {
-		t.Fatal(err)
-	}
-	ring, err := seal.NewKeyring(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	st, err := bolt.Open(bolt.Options{Path: t.TempDir(), Keyring: ring})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := st.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	w := &world{t: t, plugin: memory.New(memory.Options{Kind: mail.KindFolder}), store: st, revoked: make(chan struct{}), stopped: make(chan error, 1)}
-	w.cloud = w.plugin.Cloud()
-	w.cloud.AddAccount(ann, "Ann")
-	bus := &event.Bus{}
-	w.mirror = mailbox.New(st, journal.New(st, bus, time.Now), w, w, mailbox.Options{FeedLag: time.Nanosecond})
-	go func() { _ = w.plugin.Session(t.Context(), worldHost{w}) }()
-	if _, err := w.plugin.OpenAccount(account, ann); err != nil {
-		t.Fatal(err)
-	}
-	w.must(st.Update(t.Context(), func(tx store.Tx) error {
-		return tx.PutAccount(&store.Account{ID: account, Provider: "memory", Address: ann, State: store.AccountConnecting, ConnectedAt: time.Now().Truncate(time.Second)})
-	}))
-	sessions, err := session.New(session.Options{Store: st, Mirror: w.mirror, Bus: bus, Auth: w, AppendLimit: 1 << 20})
+	m := mirrortest.New(t, memory.Options{Kind: mail.KindFolder})
+	w := &world{World: m, t: t, cloud: m.Cloud, store: m.Store, mirror: m.Mirror, revoked: make(chan struct{}), stopped: make(chan error, 1)}
+	sessions, err := session.New(session.Options{Store: w.store, Mirror: w.mirror, Bus: w.Bus, Auth: w, AppendLimit: 1 << 20})
 	w.must(err)
 	t.Cleanup(sessions.Close)
 	cert, roots := testCertificate(t)
@@ -153,58 +103,26 @@ func (w *world) must(err error) {
 }
 
 // letter is the n-th message that tests deliver.
-func letter(n int) []byte {
-	return fmt.Appendf(nil, "From: bob@example.org\r\nTo: %s\r\nSubject: Letter %d\r\nMessage-ID: <%d@example.org>\r\n\r\nThis is letter %d.\r\n", ann, n, n, n)
-}
+func letter(n int) []byte { return mirrortest.Letter(n) }
 
 // deliver puts a message into the inbox and mirrors it.
 func (w *world) deliver(raw []byte) {
 	w.t.Helper()
-	w.minutes++
-	_, err := w.cloud.Deliver(ann, memory.Delivery{Mailbox: "inbox", Raw: raw, Date: time.Date(2026, 3, 1, 9, w.minutes, 0, 0, time.UTC)})
-	w.must(err)
+	w.Deliver("inbox", raw)
 	w.sync()
 }
 
 func (w *world) letters(n int) {
 	w.t.Helper()
 	for range n {
-		w.minutes++
-		_, err := w.cloud.Deliver(ann, memory.Delivery{Mailbox: "inbox", Raw: letter(w.minutes), Date: time.Date(2026, 3, 1, 9, w.minutes, 0, 0, time.UTC)})
-		w.must(err)
+		w.Deliver("inbox", letter(w.Delivered()+1))
 	}
 	w.sync()
 }
 
-func (w *world) sync() {
-	w.t.Helper()
-	for range 5 {
-		w.must(w.mirror.Round(w.t.Context(), account))
-		var pending []store.Absence
-		w.must(w.store.View(w.t.Context(), func(tx store.Tx) (err error) {
-			pending, err = tx.Absences(account, 1000)
-			return err
-		}))
-		if len(pending) == 0 {
-			return
-		}
-	}
-	w.t.Fatal("absences were not settled after five rounds")
-}
+func (w *world) sync() { w.t.Helper(); w.Sync() }
 
-// run syncs in the background until the test ends.
-func (w *world) run() {
-	w.t.Helper()
-	ctx, cancel := context.WithCancel(w.t.Context())
-	done := make(chan error, 1)
-	go func() { done <- w.mirror.Run(ctx) }()
-	w.t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			w.t.Error(err)
-		}
-	})
-}
+func (w *world) run() { w.t.Helper(); w.Run() }
 
 func (w *world) dial() *peer {
 	w.t.Helper()

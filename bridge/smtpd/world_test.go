@@ -19,13 +19,13 @@ import (
 	"github.com/postern-mail/postern/internal/access"
 	"github.com/postern-mail/postern/internal/event"
 	"github.com/postern-mail/postern/internal/journal"
-	"github.com/postern-mail/postern/internal/seal"
 	"github.com/postern-mail/postern/internal/submission"
 	"github.com/postern-mail/postern/plugins/sdk/mail"
 	"github.com/postern-mail/postern/plugins/sdk/provider"
 	"github.com/postern-mail/postern/plugins/sdk/providertest/memory"
 	"github.com/postern-mail/postern/store"
 	"github.com/postern-mail/postern/store/bolt"
+	"github.com/postern-mail/postern/store/bolt/bolttest"
 )
 
 const (
@@ -135,13 +135,7 @@ type setup struct {
 
 func newWorld(t testing.TB, change func(*setup)) *world {
 	t.Helper()
-	key, err := seal.GenerateMasterKey()
-	must(t, err)
-	ring, err := seal.NewKeyring(key)
-	must(t, err)
-	st, err := bolt.Open(bolt.Options{Path: t.TempDir(), Keyring: ring})
-	must(t, err)
-	t.Cleanup(func() { _ = st.Close() })
+	st := bolttest.Open(t)
 	w := &world{t: t, store: st, bus: &event.Bus{}, revoked: make(chan struct{}), inbox: map[string][]byte{}, came: make(chan struct{}), log: &lines{}}
 	cert, roots := testCert(t)
 	w.roots = roots
@@ -153,7 +147,7 @@ func newWorld(t testing.TB, change func(*setup)) *world {
 	w.cloud = w.plugin.Cloud()
 	w.cloud.AddAccount(ann, "Ann")
 	w.cloud.AddAccount(bob, "Bob")
-	_, err = w.plugin.OpenAccount("account-1", ann)
+	_, err := w.plugin.OpenAccount("account-1", ann)
 	must(t, err)
 	must(t, st.Update(t.Context(), func(tx store.Tx) error {
 		return tx.PutAccount(&store.Account{ID: "account-1", Provider: "memory", Address: ann, Name: "Ann", State: store.AccountReady})

@@ -49,19 +49,22 @@ var packages = map[string]pkg{
 	"store/table":         {floor: 3, imports: []string{"internal/event", "internal/seal", "plugins/sdk/mail", "store", "store/record"}},
 	"store/blobfile":      {floor: 3, imports: []string{"internal/seal", "store", "store/table"}, tests: []string{"store/bolt"}},
 	"store/bolt":          {floor: 3, imports: []string{"internal/seal", "store", "store/blobfile", "store/table"}, tests: []string{"internal/event", "internal/powercut", "plugins/sdk/mail", "store/storetest"}},
-	"internal/journal":    {floor: 3, imports: []string{"internal/event", "store"}, tests: []string{"internal/seal", "store/bolt"}},
+	"store/bolt/bolttest": {floor: 3, imports: []string{"internal/seal", "store/bolt"}},
+	"internal/journal":    {floor: 3, imports: []string{"internal/event", "store"}, tests: []string{"store/bolt", "store/bolt/bolttest"}},
 	"internal/outbox":     {floor: 3, imports: []string{"plugins/sdk/mail", "store"}, tests: []string{"internal/event", "internal/seal", "store/bolt"}},
 	"internal/pluginhost": {floor: 3, imports: []string{"plugins/sdk/mail", "plugins/sdk/provider"}},
 	"internal/textindex":  {floor: 3, imports: []string{"internal/guard", "internal/mime", "plugins/sdk/mail", "store"}, tests: []string{"internal/plainmail", "internal/seal", "store/bolt"}},
 	"internal/access":     {floor: 3, imports: []string{"plugins/sdk/mail", "store"}, tests: []string{"internal/seal", "store/bolt"}},
-	"internal/localca":    {floor: 3, imports: []string{"store"}, tests: []string{"internal/seal", "store/bolt"}},
+	"internal/localca":    {floor: 3, imports: []string{"store"}, tests: []string{"store/bolt/bolttest"}},
 
 	// 4: the services. They do not know each other; what one needs of another
 	// it declares as a small interface, and gateway hands it in.
-	"internal/account":    {floor: 4, imports: []string{"internal/event", "internal/journal", "plugins/sdk/mail", "plugins/sdk/provider", "store"}, tests: []string{"internal/seal", "plugins/sdk/providertest/memory", "store/bolt"}},
-	"internal/mailbox":    {floor: 4, imports: []string{"internal/event", "internal/guard", "internal/journal", "internal/mime", "internal/textindex", "plugins/sdk/mail", "plugins/sdk/provider", "store"}, tests: []string{"internal/plainmail", "internal/seal", "plugins/sdk/providertest/memory", "store/bolt"}},
-	"internal/submission": {floor: 4, imports: []string{"internal/event", "internal/journal", "plugins/sdk/header", "plugins/sdk/mail", "plugins/sdk/provider", "store"}, tests: []string{"internal/seal", "plugins/sdk/providertest/memory", "store/bolt"}},
+	"internal/account":    {floor: 4, imports: []string{"internal/event", "internal/journal", "plugins/sdk/mail", "plugins/sdk/provider", "store"}, tests: []string{"plugins/sdk/providertest/memory", "store/bolt", "store/bolt/bolttest"}},
+	"internal/mailbox":    {floor: 4, imports: []string{"internal/event", "internal/guard", "internal/journal", "internal/mime", "internal/textindex", "plugins/sdk/mail", "plugins/sdk/provider", "store"}, tests: []string{"internal/plainmail", "plugins/sdk/providertest/memory", "store/bolt/bolttest"}},
+	"internal/submission": {floor: 4, imports: []string{"internal/event", "internal/journal", "plugins/sdk/header", "plugins/sdk/mail", "plugins/sdk/provider", "store"}, tests: []string{"plugins/sdk/providertest/memory", "store/bolt", "store/bolt/bolttest"}},
 	"internal/webhook":    {floor: 4, imports: []string{"internal/event", "internal/outbox", "plugins/sdk/mail", "store"}, tests: []string{"internal/seal", "store/bolt"}},
+
+	"internal/mirrortest": {floor: 5, imports: []string{"internal/event", "internal/journal", "internal/mailbox", "plugins/sdk/provider", "plugins/sdk/providertest/memory", "store", "store/bolt/bolttest"}},
 
 	// 5: GraphQL's ground.
 	"graph/graphiql":  {floor: 5},
@@ -70,16 +73,16 @@ var packages = map[string]pkg{
 	"graph/generated": {floor: 5, imports: []string{"graph/scalar", "graph/service", "internal/event", "plugins/sdk/mail", "store"}},
 
 	// 6: the doors.
-	"graph": {floor: 6, imports: []string{"graph/generated", "graph/graphiql", "graph/service", "internal/event", "internal/mime", "plugins/sdk/mail", "store"}, tests: []string{"internal/journal", "internal/seal", "store/bolt"}},
+	"graph": {floor: 6, imports: []string{"graph/generated", "graph/graphiql", "graph/service", "internal/event", "internal/mime", "plugins/sdk/mail", "store"}, tests: []string{"internal/journal", "store/bolt", "store/bolt/bolttest"}},
 	"bridge/imapd": {floor: 6, imports: []string{"bridge/imapd/session", "bridge/imapd/wire", "bridge/mechanism", "internal/access", "internal/guard"},
-		tests: []string{"internal/event", "internal/journal", "internal/mailbox", "internal/seal", "plugins/sdk/mail", "plugins/sdk/provider", "plugins/sdk/providertest/memory", "store", "store/bolt"}},
-	"bridge/imapd/box": {floor: 6, imports: []string{"internal/event", "internal/guard", "plugins/sdk/mail", "store"}, tests: []string{"internal/journal", "internal/seal", "store/bolt"}},
+		tests: []string{"internal/mailbox", "internal/mirrortest", "plugins/sdk/mail", "plugins/sdk/provider", "plugins/sdk/providertest/memory", "store"}},
+	"bridge/imapd/box": {floor: 6, imports: []string{"internal/event", "internal/guard", "plugins/sdk/mail", "store"}, tests: []string{"internal/journal", "store/bolt/bolttest"}},
 	"bridge/imapd/session": {floor: 6, imports: []string{"bridge/imapd/box", "bridge/imapd/wire", "internal/access", "internal/event", "internal/guard", "internal/mailbox", "internal/mime", "internal/textindex", "plugins/sdk/mail", "store"},
-		tests: []string{"internal/journal", "internal/plugintest", "internal/seal", "plugins/sdk/provider", "plugins/sdk/providertest/memory", "store/bolt"}},
+		tests: []string{"internal/journal", "internal/mirrortest", "internal/plugintest", "plugins/sdk/provider", "plugins/sdk/providertest/memory"}},
 	"bridge/imapd/wire": {floor: 6},
 	"bridge/mechanism":  {floor: 5},
 	"bridge/smtpd": {floor: 6, imports: []string{"bridge/mechanism", "internal/access", "internal/submission", "plugins/sdk/mail", "store"},
-		tests: []string{"internal/event", "internal/journal", "internal/seal", "plugins/sdk/provider", "plugins/sdk/providertest/memory", "store/bolt"}},
+		tests: []string{"internal/event", "internal/journal", "plugins/sdk/provider", "plugins/sdk/providertest/memory", "store/bolt", "store/bolt/bolttest"}},
 	"internal/httpd": {floor: 6, imports: []string{"internal/account", "plugins/sdk/mail", "plugins/sdk/provider"}},
 
 	// 7: the wiring, and the towers beside it that know nothing of the core: the

@@ -8,26 +8,14 @@ import (
 	"time"
 
 	"github.com/postern-mail/postern/internal/event"
-	"github.com/postern-mail/postern/internal/seal"
 	"github.com/postern-mail/postern/store"
 	"github.com/postern-mail/postern/store/bolt"
+	"github.com/postern-mail/postern/store/bolt/bolttest"
 )
 
 func newStore(t *testing.T) *bolt.Store {
 	t.Helper()
-	key, err := seal.GenerateMasterKey()
-	if err != nil {
-		t.Fatal(err)
-	}
-	ring, err := seal.NewKeyring(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	st, err := bolt.Open(bolt.Options{Path: t.TempDir(), Keyring: ring})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = st.Close() })
+	st := bolttest.Open(t)
 	if err := st.Update(t.Context(), func(tx store.Tx) error { return tx.PutAccount(&store.Account{ID: "a1", Provider: "p"}) }); err != nil {
 		t.Fatal(err)
 	}

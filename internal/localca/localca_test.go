@@ -13,9 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/postern-mail/postern/internal/seal"
 	"github.com/postern-mail/postern/store"
-	"github.com/postern-mail/postern/store/bolt"
+	"github.com/postern-mail/postern/store/bolt/bolttest"
 )
 
 // scene is a store and a clock.
@@ -29,20 +28,7 @@ type scene struct {
 
 func newScene(t *testing.T) *scene {
 	t.Helper()
-	key, err := seal.GenerateMasterKey()
-	if err != nil {
-		t.Fatal(err)
-	}
-	ring, err := seal.NewKeyring(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, err := bolt.Open(bolt.Options{Path: filepath.Join(t.TempDir(), "data"), Keyring: ring})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = b.Close() })
-	return &scene{t: t, store: b, at: time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC), roots: x509.NewCertPool()}
+	return &scene{t: t, store: bolttest.Open(t), at: time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC), roots: x509.NewCertPool()}
 }
 
 func (s *scene) options(names ...string) Options {

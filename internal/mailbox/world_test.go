@@ -13,12 +13,11 @@ import (
 
 	"github.com/postern-mail/postern/internal/event"
 	"github.com/postern-mail/postern/internal/journal"
-	"github.com/postern-mail/postern/internal/seal"
 	"github.com/postern-mail/postern/plugins/sdk/mail"
 	"github.com/postern-mail/postern/plugins/sdk/provider"
 	"github.com/postern-mail/postern/plugins/sdk/providertest/memory"
 	"github.com/postern-mail/postern/store"
-	"github.com/postern-mail/postern/store/bolt"
+	"github.com/postern-mail/postern/store/bolt/bolttest"
 )
 
 const ann = "ann@example.com"
@@ -62,23 +61,7 @@ func (h hostSide) GrantRefused(context.Context, string, error) error { return ni
 // provider there are.
 func newWorld(t testing.TB, opts memory.Options) *world {
 	t.Helper()
-	key, err := seal.GenerateMasterKey()
-	if err != nil {
-		t.Fatal(err)
-	}
-	ring, err := seal.NewKeyring(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	st, err := bolt.Open(bolt.Options{Path: t.TempDir(), Keyring: ring})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := st.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	st := bolttest.Open(t)
 	w := &world{t: t, ctx: t.Context(), plugin: memory.New(opts), store: st, account: "account-1"}
 	w.cloud = w.plugin.Cloud()
 	w.cloud.AddAccount(ann, "Ann")

@@ -15,12 +15,12 @@ import (
 
 	"github.com/postern-mail/postern/internal/event"
 	"github.com/postern-mail/postern/internal/journal"
-	"github.com/postern-mail/postern/internal/seal"
 	"github.com/postern-mail/postern/plugins/sdk/mail"
 	"github.com/postern-mail/postern/plugins/sdk/provider"
 	"github.com/postern-mail/postern/plugins/sdk/providertest/memory"
 	"github.com/postern-mail/postern/store"
 	"github.com/postern-mail/postern/store/bolt"
+	"github.com/postern-mail/postern/store/bolt/bolttest"
 )
 
 const ann, bob = "ann@example.com", "bob@example.com"
@@ -74,19 +74,7 @@ func (w *world) clock() time.Time {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	key, err := seal.GenerateMasterKey()
-	if err != nil {
-		t.Fatal(err)
-	}
-	ring, err := seal.NewKeyring(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	st, err := bolt.Open(bolt.Options{Path: t.TempDir(), Keyring: ring})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = st.Close() })
+	st := bolttest.Open(t)
 	w := &world{t: t, ctx: t.Context(), plugin: memory.New(memory.Options{Scope: mail.ScopeMailbox, Kind: mail.KindFolder}),
 		store: st, bus: &event.Bus{}, raw: map[string][]byte{}, now: time.Now().UTC()}
 	w.cloud = w.plugin.Cloud()

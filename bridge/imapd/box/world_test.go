@@ -12,10 +12,9 @@ import (
 
 	"github.com/postern-mail/postern/internal/event"
 	"github.com/postern-mail/postern/internal/journal"
-	"github.com/postern-mail/postern/internal/seal"
 	"github.com/postern-mail/postern/plugins/sdk/mail"
 	"github.com/postern-mail/postern/store"
-	"github.com/postern-mail/postern/store/bolt"
+	"github.com/postern-mail/postern/store/bolt/bolttest"
 )
 
 const (
@@ -36,27 +35,11 @@ type world struct {
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	key, err := seal.GenerateMasterKey()
-	if err != nil {
-		t.Fatal(err)
-	}
-	ring, err := seal.NewKeyring(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	st, err := bolt.Open(bolt.Options{Path: t.TempDir(), Keyring: ring})
-	if err != nil {
-		t.Fatal(err)
-	}
+	st := bolttest.Open(t)
 	w := &world{t: t, store: st, bus: &event.Bus{}}
 	w.journal = journal.New(st, w.bus, time.Now)
 	w.set = NewSet(Options{Store: st, Bus: w.bus})
-	t.Cleanup(func() {
-		w.set.Close()
-		if err := st.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	t.Cleanup(w.set.Close)
 	w.must(st.Update(w.ctx(), func(tx store.Tx) error {
 		if err := tx.PutAccount(&store.Account{ID: account, Provider: "p", Address: "a@example.com", State: store.AccountReady}); err != nil {
 			return err

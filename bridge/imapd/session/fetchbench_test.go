@@ -57,13 +57,13 @@ func (w *fetchWorld) lettersHere(n int) {
 		var some []one
 		for i := from; i < min(n, from+100); i++ {
 			raw := letter(i)
-			ref, err := w.store.Blobs().Put(w.t.Context(), "a1", bytes.NewReader(raw), false)
+			ref, err := w.store.Blobs().Put(w.t.Context(), account, bytes.NewReader(raw), false)
 			w.must(err)
 			scanned, err := mime.Scan(bytes.NewReader(raw), int64(len(raw)))
 			w.must(err)
 			id := fmt.Sprintf("m_%016x", rand.Uint64())
 			scanned.Rows.Digest = ref.Digest
-			some = append(some, one{store.Message{ID: id, Account: "a1", Thread: id, In: []string{w.inbox}, Blob: ref.Digest, ModSeq: uint64(i + 1),
+			some = append(some, one{store.Message{ID: id, Account: account, Thread: id, In: []string{w.inbox}, Blob: ref.Digest, ModSeq: uint64(i + 1),
 				Message: mail.Message{ProviderID: id, Size: ref.Size, ReceivedAt: time.Unix(1772355600+int64(i), 0).UTC(), Keywords: [][]string{nil, {mail.Seen}, {mail.Answered, mail.Seen}}[i%3]}},
 				scanned.Rows.Encode(), scanned.Header})
 		}
@@ -72,10 +72,10 @@ func (w *fetchWorld) lettersHere(n int) {
 				if err := tx.PutMessage(&some[i].m); err != nil {
 					return err
 				}
-				if err := tx.PutDerived("a1", store.DerivedRows, some[i].m.ID, some[i].rows); err != nil {
+				if err := tx.PutDerived(account, store.DerivedRows, some[i].m.ID, some[i].rows); err != nil {
 					return err
 				}
-				if err := tx.PutDerived("a1", store.DerivedHeader, some[i].m.ID, some[i].header); err != nil {
+				if err := tx.PutDerived(account, store.DerivedHeader, some[i].m.ID, some[i].header); err != nil {
 					return err
 				}
 			}

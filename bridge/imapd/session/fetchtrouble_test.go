@@ -186,7 +186,7 @@ func TestFetchMarksRead(t *testing.T) {
 	if _, tagged := w.watched(m, "BODY[1]<0.1>", nil); tagged.Status != OK || len(m.read) != 1 || len(m.read[0]) != 4 {
 		t.Fatalf("BODY[1]: %v, marked %v", tagged, m.read)
 	}
-	list, err := w.cloud.Messages(fetchAnn)
+	list, err := w.cloud.Messages(ann)
 	w.must(err)
 	for _, one := range list {
 		if !one.HasKeyword(mail.Seen) {

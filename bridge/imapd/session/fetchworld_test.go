@@ -2,7 +2,6 @@ package session
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,76 +10,30 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/postern-mail/postern/bridge/imapd/box"
 	"github.com/postern-mail/postern/bridge/imapd/wire"
-	"github.com/postern-mail/postern/internal/event"
-	"github.com/postern-mail/postern/internal/journal"
 	"github.com/postern-mail/postern/internal/mailbox"
-	"github.com/postern-mail/postern/internal/seal"
-	"github.com/postern-mail/postern/plugins/sdk/provider"
+	"github.com/postern-mail/postern/internal/mirrortest"
 	"github.com/postern-mail/postern/plugins/sdk/providertest/memory"
 	"github.com/postern-mail/postern/store"
-	"github.com/postern-mail/postern/store/bolt"
 )
-
-const fetchAnn = "ann@example.com"
 
 // fetchWorld is an account with an inbox in a real store, mirrored from a
 // provider in memory.
 type fetchWorld struct {
+	*mirrortest.World
 	t      testing.TB
 	cloud  *memory.Cloud
-	plugin *memory.Provider
 	store  store.Store
 	mirror *mailbox.Service
 	inbox  string
-	n      int
 }
-
-func (w *fetchWorld) Provider(string) (provider.Provider, error)      { return w.plugin, nil }
-func (w *fetchWorld) Info(string) (*provider.Info, error)             { return w.plugin.Describe(w.t.Context()) }
-func (w *fetchWorld) GrantWorks(context.Context, string, string)      {}
-func (w *fetchWorld) GrantRefused(context.Context, string, error)     {}
-func (w *fetchWorld) SaveGrant(context.Context, string, []byte) error { return nil }
-func (w *fetchWorld) Hint(context.Context, *provider.Hint) error      { return nil }
-
-type fetchHost struct{ *fetchWorld }
-
-func (fetchHost) GrantRefused(context.Context, string, error) error { return nil }
 
 func newFetchWorld(t testing.TB) *fetchWorld {
 	t.Helper()
-	key, err := seal.GenerateMasterKey()
-	if err != nil {
-		t.Fatal(err)
-	}
-	ring, err := seal.NewKeyring(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	st, err := bolt.Open(bolt.Options{Path: t.TempDir(), Keyring: ring})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := st.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	w := &fetchWorld{t: t, plugin: memory.New(memory.Options{}), store: st}
-	w.cloud = w.plugin.Cloud()
-	w.cloud.AddAccount(fetchAnn, "Ann")
-	w.mirror = mailbox.New(st, journal.New(st, &event.Bus{}, time.Now), w, w, mailbox.Options{FeedLag: time.Nanosecond})
-	go func() { _ = w.plugin.Session(t.Context(), fetchHost{w}) }()
-	if _, err := w.plugin.OpenAccount("a1", fetchAnn); err != nil {
-		t.Fatal(err)
-	}
-	w.must(st.Update(t.Context(), func(tx store.Tx) error {
-		return tx.PutAccount(&store.Account{ID: "a1", Provider: "memory", Address: fetchAnn, State: store.AccountConnecting, ConnectedAt: time.Now().Truncate(time.Second)})
-	}))
-	return w
+	m := mirrortest.New(t, memory.Options{})
+	return &fetchWorld{World: m, t: t, cloud: m.Cloud, store: m.Store, mirror: m.Mirror}
 }
 
 func (w *fetchWorld) must(err error) {
@@ -90,21 +43,18 @@ func (w *fetchWorld) must(err error) {
 	}
 }
 
-// deliver puts a message into the inbox. Its date is a minute after the one
-// before it, so that UIDs are in the order of delivery.
+// deliver puts a message into the inbox.
 func (w *fetchWorld) deliver(raw []byte, keywords ...string) {
 	w.t.Helper()
-	w.n++
-	_, err := w.cloud.Deliver(fetchAnn, memory.Delivery{Raw: raw, Keywords: keywords, Date: time.Date(2026, 3, 1, 9, w.n, 0, 0, time.UTC)})
-	w.must(err)
+	w.Deliver("", raw, keywords...)
 }
 
 // sync mirrors the account.
 func (w *fetchWorld) sync() {
 	w.t.Helper()
-	w.must(w.mirror.Round(w.t.Context(), "a1"))
+	w.must(w.mirror.Round(w.t.Context(), account))
 	w.must(w.store.View(w.t.Context(), func(tx store.Tx) error {
-		boxes, err := tx.MailboxesOf("a1")
+		boxes, err := tx.MailboxesOf(account)
 		for _, m := range boxes {
 			if m.Role == "inbox" {
 				w.inbox = m.ID
@@ -154,7 +104,7 @@ func (w *fetchWorld) fetcher(to *wire.Writer, items string, uid bool) *fetcher {
 	if err != nil {
 		w.t.Fatalf("%s: %v", items, err)
 	}
-	return &fetcher{fetchPlan: plan, w: to, uid: uid, account: "a1", mailbox: w.inbox, store: w.store, mirror: w.mirror, log: slog.New(slog.DiscardHandler), marks: plan.seen}
+	return &fetcher{fetchPlan: plan, w: to, uid: uid, account: account, mailbox: w.inbox, store: w.store, mirror: w.mirror, log: slog.New(slog.DiscardHandler), marks: plan.seen}
 }
 
 // fetch runs a FETCH over messages and gives what it answered, by sequence

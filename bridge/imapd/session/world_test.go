@@ -7,54 +7,33 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/postern-mail/postern/bridge/imapd/wire"
 	"github.com/postern-mail/postern/internal/access"
-	"github.com/postern-mail/postern/internal/event"
-	"github.com/postern-mail/postern/internal/journal"
 	"github.com/postern-mail/postern/internal/mailbox"
-	"github.com/postern-mail/postern/internal/seal"
+	"github.com/postern-mail/postern/internal/mirrortest"
 	"github.com/postern-mail/postern/plugins/sdk/mail"
-	"github.com/postern-mail/postern/plugins/sdk/provider"
 	"github.com/postern-mail/postern/plugins/sdk/providertest/memory"
 	"github.com/postern-mail/postern/store"
-	"github.com/postern-mail/postern/store/bolt"
 )
 
 const (
-	ann     = "ann@example.com"
-	account = "account-1"
+	ann     = mirrortest.Ann
+	account = mirrortest.Account
 )
 
 // world is an account in a real store, mirrored from a provider in memory, and
 // a Server for its mail programs.
 type world struct {
-	t       testing.TB
-	cloud   *memory.Cloud
-	plugin  *memory.Provider
-	store   store.Store
-	mirror  *mailbox.Service
-	server  *Server
-	minutes int
+	*mirrortest.World
+	t      testing.TB
+	cloud  *memory.Cloud
+	store  store.Store
+	mirror *mailbox.Service
+	server *Server
 }
-
-func (w *world) Provider(string) (provider.Provider, error)      { return w.plugin, nil }
-func (w *world) Info(string) (*provider.Info, error)             { return w.plugin.Describe(w.t.Context()) }
-func (w *world) GrantWorks(context.Context, string, string)      {}
-func (w *world) GrantRefused(context.Context, string, error)     {}
-func (w *world) SaveGrant(context.Context, string, []byte) error { return nil }
-func (w *world) Hint(context.Context, *provider.Hint) error      { return nil }
-func (w *world) Sent(context.Context, string, string, string, int64) (*store.Message, bool, error) {
-	return nil, false, nil
-}
-func (w *world) Appended(string, string, string, int64) {}
-
-type worldHost struct{ *world }
-
-func (worldHost) GrantRefused(context.Context, string, error) error { return nil }
 
 // Login takes any password; one of "read" may not write.
 func (w *world) Login(_ context.Context, l access.Login) (*access.Principal, error) {
@@ -66,39 +45,13 @@ func (w *world) Login(_ context.Context, l access.Login) (*access.Principal, err
 
 func newWorld(t testing.TB, opts memory.Options, change ...func(*Options)) *world {
 	t.Helper()
-	key, err := seal.GenerateMasterKey()
-	if err != nil {
-		t.Fatal(err)
-	}
-	ring, err := seal.NewKeyring(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	st, err := bolt.Open(bolt.Options{Path: t.TempDir(), Keyring: ring})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := st.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	w := &world{t: t, plugin: memory.New(opts), store: st}
-	w.cloud = w.plugin.Cloud()
-	w.cloud.AddAccount(ann, "Ann")
-	bus := &event.Bus{}
-	w.mirror = mailbox.New(st, journal.New(st, bus, time.Now), w, w, mailbox.Options{FeedLag: time.Nanosecond})
-	go func() { _ = w.plugin.Session(t.Context(), worldHost{w}) }()
-	if _, err := w.plugin.OpenAccount(account, ann); err != nil {
-		t.Fatal(err)
-	}
-	w.must(st.Update(t.Context(), func(tx store.Tx) error {
-		return tx.PutAccount(&store.Account{ID: account, Provider: "memory", Address: ann, State: store.AccountConnecting, ConnectedAt: time.Now().Truncate(time.Second)})
-	}))
-	o := Options{Store: st, Mirror: w.mirror, Bus: bus, Auth: w}
+	m := mirrortest.New(t, opts)
+	w := &world{World: m, t: t, cloud: m.Cloud, store: m.Store, mirror: m.Mirror}
+	o := Options{Store: w.store, Mirror: w.mirror, Bus: w.Bus, Auth: w}
 	for _, c := range change {
 		c(&o)
 	}
+	var err error
 	if w.server, err = New(o); err != nil {
 		t.Fatal(err)
 	}
@@ -123,43 +76,12 @@ func (w *world) must(err error) {
 // provider's id.
 func (w *world) deliver(mailbox string, keywords ...string) string {
 	w.t.Helper()
-	w.minutes++
-	raw := fmt.Appendf(nil, "From: bob@example.org\r\nTo: %s\r\nSubject: Letter %d\r\nMessage-ID: <%d@example.org>\r\n\r\nThis is letter %d.\r\n", ann, w.minutes, w.minutes, w.minutes)
-	id, err := w.cloud.Deliver(ann, memory.Delivery{Mailbox: mailbox, Raw: raw, Keywords: keywords, Date: time.Date(2026, 3, 1, 9, w.minutes, 0, 0, time.UTC)})
-	w.must(err)
-	return id
+	return w.Deliver(mailbox, mirrortest.Letter(w.Delivered()+1), keywords...)
 }
 
-// sync mirrors what the provider has now.
-func (w *world) sync() {
-	w.t.Helper()
-	for range 5 {
-		w.must(w.mirror.Round(w.t.Context(), account))
-		var pending []store.Absence
-		w.must(w.store.View(w.t.Context(), func(tx store.Tx) (err error) {
-			pending, err = tx.Absences(account, 1000)
-			return err
-		}))
-		if len(pending) == 0 {
-			return
-		}
-	}
-	w.t.Fatal("absences were not settled after five rounds")
-}
+func (w *world) sync() { w.t.Helper(); w.Sync() }
 
-// run syncs in the background until the test ends.
-func (w *world) run() {
-	w.t.Helper()
-	ctx, cancel := context.WithCancel(w.t.Context())
-	done := make(chan error, 1)
-	go func() { done <- w.mirror.Run(ctx) }()
-	w.t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			w.t.Error(err)
-		}
-	})
-}
+func (w *world) run() { w.t.Helper(); w.Run() }
 
 // table is a mailbox's UID table as the store has it: UID to flags.
 func (w *world) table(provider string) map[uint32]string {
