@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/postern-mail/postern/plugins/outlook/msgraph"
 	"github.com/postern-mail/postern/plugins/sdk/mail"
@@ -42,11 +43,75 @@ func (p *Provider) Copy(ctx context.Context, req *provider.CopyRequest) (*provid
 			todo[i] = todo[i] && w.results[i].Err == nil
 		}
 	}
+	began := c.p.now()
 	err = c.each(ctx, w, func(i int) (msgraph.Item, bool) {
 		return msgraph.Item{Method: http.MethodPost, Path: messagePath(w.ids[i]) + "/copy", Once: true,
 			Body: map[string]string{"destinationId": req.Mailbox}}, todo[i]
 	})
+	c.settleCopies(ctx, w, req.Mailbox, began)
 	return w.response(err)
+}
+
+// copySlack is how much older than our request a copy may be told to be: Exchange
+// tells whole seconds.
+const copySlack = 2 * time.Second
+
+// settleCopies looks for the copies of which no answer told whether they were
+// made: by the original's Message-ID in the mailbox, made since the request. What
+// is found is there; of what is not found nothing is known still, for it may come
+// yet. Each copy counts for one original. What cannot be read stays in doubt.
+func (c *call) settleCopies(ctx context.Context, w *work, mailbox string, began time.Time) {
+	var open []int
+	counted := map[string]bool{}
+	for i := range w.ids {
+		counted[w.ids[i]] = true
+		if mail.KindOf(w.results[i].Err) == mail.KindOutcomeUnknown {
+			open = append(open, i)
+		} else {
+			counted[w.results[i].Message.ProviderID] = true
+		}
+	}
+	if len(open) == 0 || ctx.Err() != nil {
+		return
+	}
+	originals := newWork(make([]string, len(open)))
+	for j, i := range open {
+		originals.ids[j] = w.ids[i]
+	}
+	_ = c.each(ctx, originals, func(j int) (msgraph.Item, bool) {
+		return msgraph.Item{Method: http.MethodGet, Path: messagePath(originals.ids[j]) + "?" + msgraph.EncodeQuery(url.Values{"$select": {"id,internetMessageId"}})}, true
+	})
+	var batch []msgraph.Item
+	var of []int
+	for j, i := range open {
+		id := originals.states[j].InternetMessageID
+		if id == "" {
+			continue
+		}
+		batch = append(batch, msgraph.Item{Method: http.MethodGet, Path: folderPath(mailbox) + "/messages?" + msgraph.EncodeQuery(url.Values{
+			"$filter": {"internetMessageId eq " + odataString(id)}, "$select": {stateSelect + ",createdDateTime"}, "$expand": {expandVerb()}, "$top": {"50"},
+		})})
+		of = append(of, i)
+	}
+	answers, _ := c.graph.Batch(ctx, c.op, c.prio, batch)
+	for j := range answers {
+		var page msgraph.Page[msgraph.Message]
+		if answers[j].Decode(c.op, &page) != nil {
+			continue
+		}
+		for k := range page.Value {
+			m := &page.Value[k]
+			if counted[m.ID] || m.Created == nil || m.Created.Before(began.Add(-copySlack)) {
+				continue
+			}
+			counted[m.ID] = true
+			r := &w.results[of[j]]
+			r.Err = nil
+			r.Message, r.Fields = message(m)
+			r.Fields &^= mail.FieldEnvelope
+			break
+		}
+	}
 }
 
 func copyMark(operation, id string) string {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -188,5 +189,43 @@ func TestCopy(t *testing.T) {
 	resp, err := w.p.Copy(t.Context(), &provider.CopyRequest{Call: w.call(), OperationID: "op-2", IDs: []string{a}, Mailbox: inbox})
 	if err != nil || resp.Results[0].Err != nil || resp.Results[0].Message.ProviderID == a {
 		t.Errorf("%v %+v", err, resp)
+	}
+}
+
+// TestCutCopyIsFound: a copy that was made and whose answer was lost is found, one
+// for each original. One that was not made stays in doubt, and what lay there
+// before is not taken for it.
+func TestCutCopyIsFound(t *testing.T) {
+	w := connected(t)
+	box := w.createMailbox("", "Box").ID
+	ids := []string{w.deliver(ada, "a"), w.deliver(ada, "b"), w.deliver(ada, "a")} // two of one Message-ID
+	copied := func(fault traffic.Fault) []provider.Result {
+		t.Helper()
+		if err := w.sandbox.Faults().Put(fault); err != nil {
+			t.Fatal(err)
+		}
+		defer w.sandbox.Faults().Clear()
+		resp, err := w.p.Copy(t.Context(), &provider.CopyRequest{Call: w.call(), IDs: ids, Mailbox: box})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp.Results
+	}
+	var made []string
+	for _, r := range copied(traffic.Fault{Match: "$batch", CutAfter: true, Times: 1}) {
+		if r.Err != nil || !slices.Equal(r.Message.Mailboxes, []string{box}) {
+			t.Errorf("%+v", r)
+		}
+		made = append(made, r.Message.ProviderID)
+	}
+	if slices.Sort(made); len(slices.Compact(made)) != len(ids) {
+		t.Errorf("copied to %v", made)
+	}
+	w.clock.forward(time.Minute)
+	for _, r := range copied(traffic.Fault{Match: "POST /me/messages/{id}/copy", Status: 504}) {
+		wantKind(t, r.Err, mail.KindOutcomeUnknown)
+	}
+	if n := len(w.truth(ada)); n != 2*len(ids) {
+		t.Errorf("there are %d messages", n)
 	}
 }
