@@ -102,7 +102,7 @@ func (c *conn) authenticate(cmd *wire.Command) (*session.Tagged, next) {
 		return bad("Not logged in: " + err.Error()), stay
 	}
 	t, where := c.admit(name, user, secret)
-	if where != in && (name == "OAUTHBEARER" || name == "XOAUTH2") {
+	if where == stay && refused(t) && (name == "OAUTHBEARER" || name == "XOAUTH2") {
 		// RFC 7628, section 3.2.2: the reason first, as JSON, to which the client
 		// says anything at all.
 		talk.ask(`{"status":"invalid_token","schemes":"bearer"}`)
@@ -111,6 +111,12 @@ func (c *conn) authenticate(cmd *wire.Command) (*session.Tagged, next) {
 		}
 	}
 	return t, where
+}
+
+// refused reports whether it is the secret that was not taken; of what else is
+// wrong a program must not throw its token away.
+func refused(t *session.Tagged) bool {
+	return t.Code == "AUTHENTICATIONFAILED" || t.Code == "NOPERM"
 }
 
 // dialogue is the exchange of a mechanism.
