@@ -104,6 +104,10 @@ func TestChunks(t *testing.T) {
 	p.play("S: 552 5.3.4\nC: BDAT 4\\r\\nQU\nS: 502 5.5.1")
 	p.play(envelope + "C: BDAT 0 LAST\nS: 250") // nothing at all is a message, too
 	w.sent(3)
+	// What was given up is none of them, nor will it be.
+	if n, more := len(w.cloud.Sent()), w.waiting(); n != 3 || more > 1 { // the last may be about to end
+		t.Errorf("%d messages were sent, %d wait", n, more)
+	}
 	for _, bad := range []string{"BDAT", "BDAT x", "BDAT -1", "BDAT 6 FIRST", "BDAT 6 LAST LAST", "BDAT 99999999999999999999999", "BDAT 5000000000"} {
 		p := login(t, w)
 		p.play(envelope)
