@@ -117,8 +117,8 @@ func (c *call) insert(ctx context.Context, req *provider.AppendRequest, l *lette
 	}
 	date := dateSource(l.date())
 	var g *gmailapi.Message
-	err = c.upload(ctx, messagesInsert, l, func(ctx context.Context, s *gmailapi.Service, media io.Reader, as googleapi.MediaOption) (err error) {
-		g, err = s.Users.Messages.Insert("me", &gmailapi.Message{LabelIds: labels}).InternalDateSource(date).Media(media, as).
+	err = c.upload(ctx, messagesInsert, l, func(ctx context.Context, s *gmailapi.Service, media io.Reader, as ...googleapi.MediaOption) (err error) {
+		g, err = s.Users.Messages.Insert("me", &gmailapi.Message{LabelIds: labels}).InternalDateSource(date).Media(media, as...).
 			Fields("id,threadId,labelIds").Context(ctx).Do()
 		return err
 	})

@@ -150,13 +150,15 @@ var errSpent = errors.New("the message cannot be read a second time")
 
 // upload does a request that carries the message: in one piece, or in several
 // where it is large ("Uploading attachments", Gmail API).
-func (c *call) upload(ctx context.Context, m method, l *letter, do func(ctx context.Context, s *gmailapi.Service, media io.Reader, as googleapi.MediaOption) error) error {
+func (c *call) upload(ctx context.Context, m method, l *letter, do func(ctx context.Context, s *gmailapi.Service, media io.Reader, as ...googleapi.MediaOption) error) error {
 	err := c.do(ctx, m, func(ctx context.Context, s *gmailapi.Service) error {
 		media, err := l.media()
 		if err != nil {
 			return &mail.Error{Kind: mail.KindUnavailable, Message: "the upload broke off", Err: err}
 		}
-		return do(ctx, s, media, googleapi.ContentType(rfc822))
+		// The client makes room for a chunk ahead, for a small message too.
+		room := min(len(l.head)+1, uploadChunk)
+		return do(ctx, s, media, googleapi.ContentType(rfc822), googleapi.ChunkSize(room))
 	})
 	switch {
 	case err == nil || l.err == nil:

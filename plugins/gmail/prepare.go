@@ -194,8 +194,8 @@ func (c *call) makeDraft(ctx context.Context, req *provider.PrepareRequest, l *l
 // createDraft uploads a draft. A thread that is gone by now is no reason to fail.
 func (c *call) createDraft(ctx context.Context, l *letter, thread string) (operation, error) {
 	var d *gmailapi.Draft
-	err := c.upload(ctx, draftsCreate, l, func(ctx context.Context, s *gmailapi.Service, media io.Reader, as googleapi.MediaOption) (err error) {
-		d, err = s.Users.Drafts.Create("me", &gmailapi.Draft{Message: &gmailapi.Message{ThreadId: thread}}).Media(media, as).
+	err := c.upload(ctx, draftsCreate, l, func(ctx context.Context, s *gmailapi.Service, media io.Reader, as ...googleapi.MediaOption) (err error) {
+		d, err = s.Users.Drafts.Create("me", &gmailapi.Draft{Message: &gmailapi.Message{ThreadId: thread}}).Media(media, as...).
 			Fields("id,message(id,threadId,labelIds)").Context(ctx).Do()
 		return err
 	})
