@@ -15,10 +15,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/postern-mail/postern/internal/seal"
 	"github.com/postern-mail/postern/plugins/sdk/mail"
 	"github.com/postern-mail/postern/store"
 	"github.com/postern-mail/postern/store/bolt"
+	"github.com/postern-mail/postern/store/bolt/bolttest"
 )
 
 // scene is an Access on a store, with a clock that stands still but for the
@@ -41,20 +41,7 @@ var (
 func newScene(t *testing.T) *scene {
 	t.Helper()
 	s := &scene{t: t, at: time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC), dir: t.TempDir()}
-	key, err := seal.GenerateMasterKey()
-	if err != nil {
-		t.Fatal(err)
-	}
-	ring, err := seal.NewKeyring(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, err := bolt.Open(bolt.Options{Path: filepath.Join(s.dir, "data"), Keyring: ring})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = b.Close() })
-	s.store = b
+	s.store = bolttest.Open(t, func(o *bolt.Options) { o.Path = filepath.Join(s.dir, "data") })
 	s.anew()
 	return s
 }

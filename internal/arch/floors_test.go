@@ -53,8 +53,8 @@ var packages = map[string]pkg{
 	"internal/journal":    {floor: 3, imports: []string{"internal/event", "store"}, tests: []string{"store/bolt", "store/bolt/bolttest"}},
 	"internal/outbox":     {floor: 3, imports: []string{"plugins/sdk/mail", "store"}, tests: []string{"internal/event", "internal/seal", "store/bolt"}},
 	"internal/pluginhost": {floor: 3, imports: []string{"plugins/sdk/mail", "plugins/sdk/provider"}},
-	"internal/textindex":  {floor: 3, imports: []string{"internal/guard", "internal/mime", "plugins/sdk/mail", "store"}, tests: []string{"internal/plainmail", "internal/seal", "store/bolt"}},
-	"internal/access":     {floor: 3, imports: []string{"plugins/sdk/mail", "store"}, tests: []string{"internal/seal", "store/bolt"}},
+	"internal/textindex":  {floor: 3, imports: []string{"internal/guard", "internal/mime", "plugins/sdk/mail", "store"}, tests: []string{"internal/plainmail", "internal/seal", "store/bolt", "store/bolt/bolttest"}},
+	"internal/access":     {floor: 3, imports: []string{"plugins/sdk/mail", "store"}, tests: []string{"store/bolt", "store/bolt/bolttest"}},
 	"internal/localca":    {floor: 3, imports: []string{"store"}, tests: []string{"store/bolt/bolttest"}},
 
 	// 4: the services. They do not know each other; what one needs of another

@@ -14,6 +14,7 @@ import (
 	"github.com/postern-mail/postern/plugins/sdk/mail"
 	"github.com/postern-mail/postern/store"
 	"github.com/postern-mail/postern/store/bolt"
+	"github.com/postern-mail/postern/store/bolt/bolttest"
 )
 
 const (
@@ -33,14 +34,7 @@ type world struct {
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	key, err := seal.GenerateMasterKey()
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := &world{TB: t, ctx: context.Background(), dir: t.TempDir()}
-	if w.ring, err = seal.NewKeyring(key); err != nil {
-		t.Fatal(err)
-	}
+	w := &world{TB: t, ctx: context.Background(), dir: t.TempDir(), ring: bolttest.Keyring(t)}
 	w.open()
 	t.Cleanup(func() {
 		if err := w.store.Close(); err != nil {
