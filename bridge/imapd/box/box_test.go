@@ -121,6 +121,16 @@ func TestGapInTheJournal(t *testing.T) {
 	b := newBox(w.set, inbox) // nobody follows the journal for it
 	b.stale.Store(true)
 	w.must(b.CatchUp(w.ctx()))
+	woken, unwatch := b.Watch()
+	defer unwatch()
+	told := func() {
+		t.Helper()
+		select {
+		case <-woken:
+		default:
+			t.Error("who waits for changes was not woken")
+		}
+	}
 	before := b.Version()
 	for i := range 5 {
 		w.put(fmt.Sprintf("m%031d", i), nil)
@@ -134,6 +144,7 @@ func TestGapInTheJournal(t *testing.T) {
 	if d := b.Since(before); !d.All || len(d.Present) != 15 {
 		t.Errorf("after a gap: all %v, %d rows", d.All, len(d.Present))
 	}
+	told()
 	before = b.Version()
 	for range 2 {
 		w.fill(stepEvents) // each message twice
@@ -143,6 +154,7 @@ func TestGapInTheJournal(t *testing.T) {
 	if d := b.Since(before); !d.All {
 		t.Error("so many changes were followed one by one")
 	}
+	told()
 }
 
 func TestChangesAreBounded(t *testing.T) {

@@ -60,6 +60,7 @@ func (b *Box) load(ctx context.Context) error {
 		b.tally(&b.rows[i], 1)
 	}
 	b.log.restart()
+	b.wake() // who waits compares everything, once the step is done
 	b.mu.Unlock()
 	return nil
 }
