@@ -67,3 +67,15 @@ func TestUIDAppend(t *testing.T) {
 	p.says("c BAD", p.until("c "))
 	p.says("d OK", p.until("d "))
 }
+
+// TestLongPatterns: a name is compared with so many bytes and no more, be they one
+// pattern's, or those of some, or the reference's.
+func TestLongPatterns(t *testing.T) {
+	p := newWorld(t).dial().login()
+	half := strings.Repeat("*%", maxPattern/4)
+	p.ok(`a LIST "" ` + half)
+	p.says("b BAD", p.do(`b LIST "" (`+half+" "+half+" %)"))
+	p.says("c BAD", p.do(`c LIST "`+half+half+`" *`))
+	p.says("d BAD", p.do(`d LSUB "`+half+`" `+half+"*"))
+	p.ok(`e LIST "" (INBOX)`)
+}

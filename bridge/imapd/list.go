@@ -47,7 +47,8 @@ func (c *conn) writeList(name string, e session.ListEntry) {
 	c.out.CRLF()
 }
 
-// maxPatterns and maxPattern bound what each name is compared with.
+// maxPatterns and maxPattern bound what each name is compared with: how many
+// patterns, and how many bytes they have together, each with the reference.
 const (
 	maxPatterns = 100
 	maxPattern  = 4 << 10
@@ -73,9 +74,11 @@ func listArgs(cmd *wire.Command) (*session.ListRequest, error) {
 	if err := a.SP(); err != nil {
 		return nil, err
 	}
+	bytes := 0
 	pattern := func() error {
 		p, err := a.Pattern(cmd.UTF8)
-		if err == nil && (len(req.Patterns) == maxPatterns || len(p) > maxPattern) {
+		bytes += len(req.Reference) + len(p)
+		if err == nil && (len(req.Patterns) == maxPatterns || bytes > maxPattern) {
 			err = a.Fail("there are too many patterns, or one is too long")
 		}
 		if p != "" {
