@@ -56,6 +56,10 @@ func (c *conn) ours(cmd *wire.Command) (*session.Tagged, error) {
 		return c.capability(cmd), nil
 	case "ID":
 		return c.id(cmd), nil
+	case "CHECK": // RFC 3501, section 6.4.1; RFC 9051 has it no longer
+		if !c.sess.Selecting() {
+			return bad("No mailbox is selected"), nil
+		}
 	case "LOGIN", "AUTHENTICATE", "STARTTLS":
 		return bad("Logged in already"), nil
 	}

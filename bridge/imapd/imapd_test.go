@@ -30,6 +30,8 @@ func TestConversation(t *testing.T) {
 		C: a4 NAMESPACE
 		S: * NAMESPACE (("" "/")) NIL NIL
 		S: a4 OK NAMESPACE completed
+		C: a45 CHECK
+		S: a45 BAD *
 		C: a5 SELECT inbox
 		S: * 3 EXISTS
 		S: * 0 RECENT

@@ -92,16 +92,45 @@ func (t *tree) below(n *node, r ListRequest, matches func(string, bool) bool) bo
 	})
 }
 
-// strays are names that were subscribed to and have no mailbox.
+// strays are names that were subscribed to and have no mailbox, and those above
+// them that are listed in their place: LSUB with "%" has to (RFC 3501, 6.3.9).
 func (t *tree) strays(r ListRequest, matches func(string, bool) bool) []ListEntry {
 	var out []ListEntry
+	if r.SelectSpecialUse {
+		return nil
+	}
+	told := map[string]bool{}
 	for _, name := range t.subscribed {
-		if r.SelectSpecialUse || !matches(name, true) {
+		if !matches(name, true) || r.SelectRecursiveMatch {
+			out = append(out, t.aboveStray(name, r, matches, told)...)
+		}
+		if !matches(name, true) || told[name] {
 			continue
 		}
+		told[name] = true
 		e := ListEntry{Name: name, Delimiter: Delimiter, Attrs: []string{`\NonExistent`, `\Subscribed`}}
 		if r.LSUB {
 			e.Attrs = []string{`\Noselect`}
+		}
+		out = append(out, e)
+	}
+	return out
+}
+
+// aboveStray are the names above a stray that no mailbox is at or below.
+func (t *tree) aboveStray(name string, r ListRequest, matches func(string, bool) bool, told map[string]bool) (out []ListEntry) {
+	if !r.LSUB && !r.SelectRecursiveMatch {
+		return nil
+	}
+	for i, c := range name {
+		above := name[:i]
+		if c != Delimiter || told[above] || t.byName[above] != nil || t.hollow[above] != nil || slices.Contains(t.subscribed, above) || !matches(above, true) {
+			continue
+		}
+		told[above] = true
+		e := ListEntry{Name: above, Delimiter: Delimiter, Attrs: []string{`\NonExistent`}, ChildInfo: true}
+		if r.LSUB {
+			e.Attrs, e.ChildInfo = []string{`\Noselect`}, false
 		}
 		out = append(out, e)
 	}
@@ -136,18 +165,28 @@ func (t *tree) entry(n *node, r ListRequest) ListEntry {
 // pattern is a mailbox name with wildcards (RFC 9051, 6.3.9).
 type pattern struct {
 	text string
+	// folded is the text as it matches INBOX and what is below it, in whichever
+	// case the client wrote that; empty where it is the text.
+	folded string
 	// exact: it has none.
 	exact bool
 }
 
 func newPattern(s string) pattern {
-	return pattern{text: foldInbox(s), exact: !strings.ContainsAny(s, "*%")}
+	p := pattern{text: foldInbox(s), exact: !strings.ContainsAny(s, "*%")}
+	if n := len(inbox); len(s) > n && strings.EqualFold(s[:n], inbox) && (s[n] == '*' || s[n] == '%') {
+		p.folded = inbox + s[n:]
+	}
+	return p
 }
 
 // match compares in time of the product of the lengths, whatever the pattern.
 func (p pattern) match(name string) bool {
 	if p.exact {
 		return p.text == name
+	}
+	if p.folded != "" && (name == inbox || strings.HasPrefix(name, inbox+string(Delimiter))) {
+		return pattern{text: p.folded}.match(name)
 	}
 	// reach[i]: the pattern so far can end at name[:i].
 	reach := make([]bool, len(name)+1)

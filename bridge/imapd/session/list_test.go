@@ -115,6 +115,48 @@ func TestHiddenMailboxes(t *testing.T) {
 	c.lists(ListRequest{Patterns: []string{"A*"}}, `(\HasNoChildren \Archive) Archive`)
 }
 
+// Names above one that was subscribed to, and is gone with them, are listed in
+// its place where the pattern leaves it out (RFC 3501, 6.3.9; RFC 5258, 3.5).
+func TestListAboveStrays(t *testing.T) {
+	w := newWorld(t, memory.Options{})
+	w.sync()
+	w.run()
+	c := w.client()
+	for _, name := range []string{"Xa/Deep/Box", "Xa/Deep/Other"} {
+		w.must(c.s.Create(t.Context(), name))
+		w.must(c.s.Subscribe(t.Context(), name))
+	}
+	for _, name := range []string{"Xa/Deep/Box", "Xa/Deep/Other", "Xa/Deep", "Xa"} {
+		w.must(c.s.Unsubscribe(t.Context(), name))
+		if strings.Count(name, "/") == 2 {
+			w.must(c.s.Subscribe(t.Context(), name))
+		}
+		w.must(c.s.Delete(t.Context(), name))
+	}
+	c.lists(ListRequest{Patterns: []string{"X%"}, LSUB: true}, `(\Noselect) Xa`)
+	c.lists(ListRequest{Patterns: []string{"X%/%"}, LSUB: true}, `(\Noselect) Xa/Deep`)
+	c.lists(ListRequest{Patterns: []string{"X*"}, LSUB: true}, `
+(\Noselect) Xa/Deep/Box
+(\Noselect) Xa/Deep/Other`)
+	c.lists(ListRequest{Patterns: []string{"X%"}, SelectSubscribed: true}, "")
+	c.lists(ListRequest{Patterns: []string{"X%"}, SelectSubscribed: true, SelectRecursiveMatch: true}, `(\NonExistent) Xa CHILDINFO`)
+}
+
+// INBOX is INBOX in any case, also where a pattern goes on behind it.
+func TestListInboxInAnyCase(t *testing.T) {
+	w := newWorld(t, memory.Options{})
+	w.sync()
+	w.run()
+	c := w.client()
+	w.must(c.s.Create(t.Context(), "Inbox/sub"))
+	w.must(c.s.Create(t.Context(), "inboxes"))
+	below := "(\\HasNoChildren) INBOX/sub"
+	c.lists(ListRequest{Patterns: []string{"inbox*"}}, "(\\HasChildren) INBOX\n"+below+"\n(\\HasNoChildren) inboxes")
+	c.lists(ListRequest{Patterns: []string{"iNBOX%"}}, "(\\HasChildren) INBOX")
+	c.lists(ListRequest{Patterns: []string{"inbox/%"}}, below)
+	c.lists(ListRequest{Patterns: []string{"inboxe%"}}, "(\\HasNoChildren) inboxes")
+}
+
 func TestManageMailboxes(t *testing.T) {
 	w := newWorld(t, memory.Options{})
 	for range 3 {
@@ -138,6 +180,10 @@ func TestManageMailboxes(t *testing.T) {
 	code(t, c.s.Create(ctx, "ONE"), "ALREADYEXISTS")
 	code(t, c.s.Create(ctx, "a//b"), "CANNOT")
 	code(t, c.s.Create(ctx, ""), "CANNOT")
+	for _, name := range []string{" lead", "trail ", "One/ two", "tab\there", "=09x", "\u0085"} {
+		code(t, c.s.Create(ctx, name), "CANNOT")
+		code(t, c.s.Rename(ctx, "One", name), "CANNOT")
+	}
 	code(t, c.s.Delete(ctx, "One"), "HASCHILDREN")
 	code(t, c.s.Delete(ctx, "INBOX"), "CANNOT")
 	code(t, c.s.Delete(ctx, "Trash"), "CANNOT")

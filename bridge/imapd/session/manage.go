@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/postern-mail/postern/plugins/sdk/mail"
 	"github.com/postern-mail/postern/store"
@@ -49,6 +50,11 @@ func (s *Session) above(ctx context.Context, t *tree, name string) (parent, leaf
 		switch {
 		case strings.TrimSpace(leaf) == "":
 			return "", "", mail.Errorf(mail.KindInvalid, "create mailbox", "A mailbox's name has no empty level")
+		case leaf != strings.TrimSpace(leaf):
+			// Providers drop it, and what is made must have the name that was asked for.
+			return "", "", mail.Errorf(mail.KindInvalid, "create mailbox", "A mailbox's name neither begins nor ends with a space")
+		case strings.ContainsFunc(level, unicode.IsControl):
+			return "", "", mail.Errorf(mail.KindInvalid, "create mailbox", "A mailbox's name holds no control characters")
 		case t.labels && strings.ContainsRune(leaf, Delimiter) && (hollow != "" || encodeLabel(leaf) != level):
 			return "", "", mail.Errorf(mail.KindInvalid, "create mailbox", "A label's name cannot hold its delimiter")
 		}
