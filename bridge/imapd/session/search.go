@@ -137,6 +137,9 @@ func (s *Session) find(ctx context.Context, c *criterion) ([]hit, error) {
 	}
 	var m message // one for all: the test keeps it on the heap
 	for m = range every {
+		if m.seq%256 == 1 && ctx.Err() != nil { // thousands of keys may be looked at for each
+			return nil, ctx.Err()
+		}
 		switch {
 		case !keep(&m):
 		case len(rest) == 0:

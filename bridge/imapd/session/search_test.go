@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -207,6 +208,17 @@ func TestSearchFails(t *testing.T) {
 		C: SEARCH SENTON 28-Feb-2026
 		S: * SEARCH 1
 		S: OK`, false)
+}
+
+// A client that leaves ends its SEARCH, though only the index of the mailbox is
+// looked at.
+func TestSearchEndsWithTheClient(t *testing.T) {
+	c := searchClient(t, searchInbox()[:2])
+	ctx, leave := context.WithCancel(t.Context())
+	leave()
+	if found, err := c.s.find(ctx, &criterion{op: searchAll}); !errors.Is(err, context.Canceled) {
+		t.Errorf("it found %d messages, %v", len(found), err)
+	}
 }
 
 // outdated is an index that holds what messages said before.
