@@ -133,6 +133,7 @@ func newSoak(t *testing.T, p plan) *soak {
 		s.gateway.stop(t)
 		if t.Failed() {
 			t.Logf("end of the gateway's log:\n%s", s.gateway.tail())
+			t.Logf("end of the sandbox's log:\n%s", s.sandbox.tail())
 		}
 	})
 	key, err := os.ReadFile(filepath.Join(dir, "data", "admin.key"))

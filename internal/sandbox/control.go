@@ -6,13 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
 	"net"
 	"net/http"
 	"strings"
 	"time"
 
 	"github.com/postern-mail/postern/internal/sandbox/cloud"
+	"github.com/postern-mail/postern/internal/sandbox/front"
 	"github.com/postern-mail/postern/internal/sandbox/traffic"
 )
 
@@ -23,7 +23,7 @@ func (s *Sandbox) serveControl(ctx context.Context, l net.Listener) error {
 	srv := &http.Server{
 		Handler: s.controlHandler(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute,
 		WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
-		ErrorLog: log.New(io.Discard, "", 0),
+		ErrorLog: front.ErrorLog(s.log),
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- srv.Serve(l) }()

@@ -209,3 +209,24 @@ func TestDefaults(t *testing.T) {
 		t.Error("a default is missing, or too much")
 	}
 }
+
+// TestErrorLog: what clients do to a server is no error, a panic of ours is.
+func TestErrorLog(t *testing.T) {
+	var b strings.Builder
+	l := front.ErrorLog(slog.New(slog.NewTextHandler(&b, &slog.HandlerOptions{Level: slog.LevelInfo})))
+	l.Print("http: TLS handshake error from 127.0.0.1:1: EOF")
+	if b.Len() > 0 {
+		t.Errorf("logged: %s", b.String())
+	}
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("beside itself") }))
+	srv.Config.ErrorLog = l
+	srv.Start()
+	if resp, err := http.Get(srv.URL); err == nil {
+		_ = resp.Body.Close()
+		t.Errorf("answered %s", resp.Status)
+	}
+	srv.Close()
+	if !strings.Contains(b.String(), "level=ERROR") || !strings.Contains(b.String(), "beside itself") {
+		t.Errorf("logged: %s", b.String())
+	}
+}

@@ -28,7 +28,7 @@ func Serve(ctx context.Context, l net.Listener, config *tls.Config, h http.Handl
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
 		TLSConfig:         config,
-		ErrorLog:          log.New(quiet{logger}, "", 0),
+		ErrorLog:          ErrorLog(logger),
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -55,11 +55,18 @@ func Serve(ctx context.Context, l net.Listener, config *tls.Config, h http.Handl
 	return nil
 }
 
-// quiet passes net/http's own complaints, which are about clients, to the log
-// at debug level.
+// ErrorLog takes net/http's own complaints. Those about clients go to the log at
+// debug level; a panic of ours, of which its client sees no more than a cut
+// connection, is an error.
+func ErrorLog(logger *slog.Logger) *log.Logger { return log.New(quiet{logger}, "", 0) }
+
 type quiet struct{ log *slog.Logger }
 
 func (q quiet) Write(p []byte) (int, error) {
-	q.log.Debug("http server", "message", strings.TrimSpace(string(p)))
+	level, text := slog.LevelDebug, strings.TrimSpace(string(p))
+	if strings.HasPrefix(text, "http: panic serving") {
+		level = slog.LevelError
+	}
+	q.log.Log(context.Background(), level, "http server", "message", text)
 	return len(p), nil
 }
