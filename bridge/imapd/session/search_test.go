@@ -24,6 +24,8 @@ func TestSearchKeys(t *testing.T) {
 		"ON 2-Mar-2026": "2 3", "SINCE 3-Mar-2026": "4 5", `BEFORE "2-Mar-2026"`: "1", "SENTON 28-Feb-2026": "2", "SENTON 1-Mar-2026": "1",
 		"SENTSINCE 2-Mar-2026": "4 5", "SENTBEFORE 1-Mar-2026": "2", "NOT SENTBEFORE 1-Mar-2026": "1 3 4 5",
 		"LARGER 1000": "5", "SMALLER 1000": "1 2 3 4", "OLDER 7819200": "1 2 3", "YOUNGER 7819200": "4 5",
+		// RFC 5032, section 3: the second itself is in both.
+		"OLDER 7905600": "1 2", "OLDER 7905601": "1", "YOUNGER 7905600": "2 3 4 5", "YOUNGER 7905599": "3 4 5",
 		"SUBJECT invoice": "1", "SUBJECT voic": "1", "FROM BOB": "1 3 5", "FROM carol@example.org": "2", "TO everybody": "3", "CC dave": "2", "BCC ann": "",
 		"BODY voic": "1", "TEXT voic": "1", `BODY "invoice."`: "1", "BODY subject": "", `TEXT "GRÜSSE"`: "", `TEXT "GRÜßE"`: "2", "BODY {5}\r\nköln": "2",
 		`TEXT "請求"`: "3", `SUBJECT "größe"`: "2", `SUBJECT "GRÖßE"`: "2", "TEXT eve@": "4", "BODY dark": "", "SUBJECT here": "4",
