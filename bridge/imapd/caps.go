@@ -15,7 +15,7 @@ import (
 var (
 	alwaysCaps = []string{"IMAP4rev1", "IMAP4rev2", "SASL-IR", "LITERAL-", "ID"}
 	clientCaps = []string{"ENABLE", "IDLE", "UNSELECT", "UIDPLUS", "MOVE", "NAMESPACE", "SPECIAL-USE", "CHILDREN",
-		"LIST-EXTENDED", "LIST-STATUS", "STATUS=SIZE", "ESEARCH", "SEARCHRES", "WITHIN", "BINARY", "UTF8=ACCEPT"}
+		"LIST-EXTENDED", "LIST-STATUS", "STATUS=SIZE", "ESEARCH", "SEARCHRES", "WITHIN", "BINARY", "PREVIEW", "UTF8=ACCEPT"}
 )
 
 // capabilities is what this client may do at this moment, without what its

@@ -19,6 +19,7 @@ const (
 	itemEnvelope
 	itemBody
 	itemStructure
+	itemPreview    // of RFC 8970
 	itemSection    // BODY[...] and its names of RFC 3501: RFC822, RFC822.HEADER, RFC822.TEXT
 	itemBinary     // BINARY[...]: a part with its transfer encoding undone
 	itemBinarySize // BINARY.SIZE[...]
@@ -60,6 +61,7 @@ const (
 	needRows
 	needHeader
 	needBytes
+	needPreview
 )
 
 func (it *fetchItem) needs() need {
@@ -70,6 +72,8 @@ func (it *fetchItem) needs() need {
 		return needEnvelope
 	case itemBody, itemStructure:
 		return needRows
+	case itemPreview:
+		return needPreview
 	case itemBinary, itemBinarySize:
 		if it.part == "" {
 			return needBytes
@@ -184,6 +188,8 @@ func (p *fetchPlan) item(a *wire.Args, alone bool) error {
 		return simple(itemBody)
 	case "BODYSTRUCTURE":
 		return simple(itemStructure)
+	case "PREVIEW":
+		return p.preview(a)
 	case "RFC822": // RFC 3501, 6.4.5; RFC 9051 has them no longer
 		p.add(fetchItem{kind: itemSection, label: "RFC822 "}, true)
 		return nil

@@ -15,7 +15,7 @@ import (
 
 func TestFetchItems(t *testing.T) {
 	labels := func(p *fetchPlan) []string {
-		names := map[itemKind]string{itemFlags: "FLAGS", itemUID: "UID", itemDate: "INTERNALDATE", itemSize: "RFC822.SIZE", itemEnvelope: "ENVELOPE", itemBody: "BODY", itemStructure: "BODYSTRUCTURE"}
+		names := map[itemKind]string{itemFlags: "FLAGS", itemUID: "UID", itemDate: "INTERNALDATE", itemSize: "RFC822.SIZE", itemEnvelope: "ENVELOPE", itemBody: "BODY", itemStructure: "BODYSTRUCTURE", itemPreview: "PREVIEW"}
 		var out []string
 		for _, it := range p.items {
 			name := names[it.kind]
@@ -50,6 +50,10 @@ func TestFetchItems(t *testing.T) {
 		{in: "BODY.PEEK[4.1.HEADER.FIELDS (To From)]", want: []string{"BODY[4.1.HEADER.FIELDS (To From)]"}},
 		{in: `BODY.PEEK[HEADER.FIELDS.NOT ("To" "a b" x]y)]<7.9>`, want: []string{`BODY[HEADER.FIELDS.NOT (To "a b" x]y)]<7>`}},
 		{in: "(BINARY[1] BINARY.SIZE[1.2] BINARY.PEEK[]<1.2>)", want: []string{"BINARY[1]", "BINARY.SIZE[1.2]", "BINARY[]<1>"}, seen: true},
+		{in: "PREVIEW", want: []string{"PREVIEW"}},
+		{in: "preview (lazy)", want: []string{"PREVIEW"}},
+		{in: "(UID PREVIEW (LAZY) FLAGS)", want: []string{"UID", "FLAGS", "PREVIEW"}},
+		{in: "(PREVIEW UID)", want: []string{"UID", "PREVIEW"}},
 		{in: "BODY.PEEK[]<0.9223372036854775807>", want: []string{"BODY[]<0>"}},
 	} {
 		p, err := parseFetch(wire.NewArgs([]byte(c.in)), c.uid)
@@ -68,7 +72,7 @@ func TestFetchItems(t *testing.T) {
 		"", "()", "NONE", "(ALL)", "(FLAGS ALL)", "(FLAGS", "FLAGS UID", "BODY[", "BODY[]]", "BODY[MIME]", "BODY[0]", "BODY[1.0]", "BODY[1.]", "BODY[.1]",
 		"BODY[1.FOO]", "BODY[HEADER.FIELDS]", "BODY[HEADER.FIELDS ()]", "BODY[HEADER.FIELDS (a", "BODY[HEADER.FIELDS (\"a\r\nb\")]", "BODY[]<0>", "BODY[]<0.0>", "BODY[]<-1.5>",
 		"BODY[]<1.+5>", "BODY[]<0.5", "BODY[]<0.99999999999999999999>", "BINARY[1.MIME]", "BINARY[TEXT]", "BINARY.SIZE[1]<0.5>", "FLAGS[]", "RFC822.PEEK", "MODSEQ",
-		"BODY[99999999999]",
+		"BODY[99999999999]", "PREVIEW ()", "PREVIEW (EAGER)", "PREVIEW (LAZY LAZY)", "PREVIEW(LAZY)", "(PREVIEW (LAZY)", "PREVIEW LAZY", "PREVIEW[1]",
 	} {
 		var syntax *wire.SyntaxError
 		if _, err := parseFetch(wire.NewArgs([]byte(in)), false); !errors.As(err, &syntax) {

@@ -27,6 +27,7 @@ type record struct {
 	header   []byte // the header block, as much as is stored of it
 	envelope []byte
 	digest   string // of the bytes
+	preview  string
 }
 
 // load looks up what the plan needs of messages, of as many as fit: one short
@@ -85,7 +86,7 @@ func (f *fetcher) record(tx store.Tx, m *message, r *record) (size int, err erro
 	// for those of this UID. They are not the same only while the mailbox's index
 	// is about to be told, of which a draft that is edited has many such moments.
 	sure := r.here && m.row.Size == r.rows.Size || r.header != nil && !r.here
-	if sure && !r.missing && !m.row.Has(mail.Draft) && (!r.bytes || r.digest != "") {
+	if sure && needs&needPreview == 0 && !r.missing && !m.row.Has(mail.Draft) && (!r.bytes || r.digest != "") {
 		return size, nil
 	}
 	whole, err := tx.Message(id)
@@ -96,7 +97,10 @@ func (f *fetcher) record(tx store.Tx, m *message, r *record) (size int, err erro
 	if err != nil {
 		return 0, err
 	}
-	r.digest = whole.Blob
+	if r.digest = whole.Blob; needs&needPreview != 0 {
+		r.preview = previewText(whole.Preview)
+		size += len(r.preview)
+	}
 	r.missing = r.missing || r.bytes && r.digest == ""
 	if needs&needEnvelope != 0 && !r.here {
 		if whole.Blob != "" {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/postern-mail/postern/bridge/imapd/box"
+	"github.com/postern-mail/postern/bridge/imapd/wire"
 	"github.com/postern-mail/postern/plugins/sdk/mail"
 	"github.com/postern-mail/postern/store"
 )
@@ -80,6 +81,9 @@ func (f *fetcher) one(ctx context.Context, m *message, r *record, b *body) error
 		case itemStructure:
 			f.item("BODYSTRUCTURE ")
 			f.buf = append(f.buf, r.rows.BodyStructure...)
+		case itemPreview:
+			f.item("PREVIEW ")
+			f.buf = wire.AppendString(f.buf, r.preview, false)
 		case itemSection, itemBinary, itemBinarySize:
 			f.item(it.label)
 			if err := f.write(it, &pieces[k]); err != nil {
