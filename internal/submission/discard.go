@@ -55,19 +55,7 @@ func (s *Service) discard(ctx context.Context, sub *store.Submission) {
 		sub.NextAt = now.Add(max(backoff(sub.Attempts), mail.RetryAfter(err)))
 		s.log.InfoContext(ctx, "draft of an ended submission not deleted yet", "submission", sub.ID, "account", sub.Account, "kind", kind, "error", err)
 	}
-	err = s.store.Update(ctx, func(tx store.Tx) error {
-		if _, err := tx.Submission(sub.ID); err != nil {
-			return err
-		}
-		return tx.PutSubmission(sub)
-	})
-	if err != nil {
-		s.log.WarnContext(ctx, "what became of a draft is not noted", "submission", sub.ID, "error", err)
-		return
-	}
-	if !sub.Waits() {
-		s.dropBytes(ctx, sub)
-	}
+	s.noteEnded(ctx, sub)
 }
 
 // discardMade deletes the draft of a submission that was cancelled while it was

@@ -73,14 +73,20 @@ func (s *Service) report(ctx context.Context, sub *store.Submission) {
 		}
 		s.log.InfoContext(ctx, "report of a submission not delivered yet", "submission", sub.ID, "account", sub.Account, "kind", kind, "error", err)
 	}
-	err = s.store.Update(ctx, func(tx store.Tx) error {
+	s.noteEnded(ctx, sub)
+}
+
+// noteEnded writes what became of the last things that an ended submission has to
+// do; once there are none its bytes go.
+func (s *Service) noteEnded(ctx context.Context, sub *store.Submission) {
+	err := s.store.Update(ctx, func(tx store.Tx) error {
 		if _, err := tx.Submission(sub.ID); err != nil {
 			return err
 		}
 		return tx.PutSubmission(sub)
 	})
 	if err != nil {
-		s.log.WarnContext(ctx, "what became of a report is not noted", "submission", sub.ID, "error", err)
+		s.log.WarnContext(ctx, "what became of an ended submission is not noted", "submission", sub.ID, "error", err)
 		return
 	}
 	if !sub.Waits() {
