@@ -61,7 +61,7 @@ var packages = map[string]pkg{
 	// it declares as a small interface, and gateway hands it in.
 	"internal/account":    {floor: 4, imports: []string{"internal/event", "internal/journal", "plugins/sdk/mail", "plugins/sdk/provider", "store"}, tests: []string{"plugins/sdk/providertest/memory", "store/bolt", "store/bolt/bolttest"}},
 	"internal/mailbox":    {floor: 4, imports: []string{"internal/event", "internal/guard", "internal/journal", "internal/mime", "internal/textindex", "plugins/sdk/mail", "plugins/sdk/provider", "store"}, tests: []string{"internal/plainmail", "plugins/sdk/providertest/memory", "store/bolt/bolttest"}},
-	"internal/submission": {floor: 4, imports: []string{"internal/event", "internal/journal", "plugins/sdk/header", "plugins/sdk/mail", "plugins/sdk/provider", "store"}, tests: []string{"plugins/sdk/providertest/memory", "store/bolt", "store/bolt/bolttest"}},
+	"internal/submission": {floor: 4, imports: []string{"internal/event", "internal/guard", "internal/journal", "plugins/sdk/header", "plugins/sdk/mail", "plugins/sdk/provider", "store"}, tests: []string{"plugins/sdk/providertest/memory", "store/bolt", "store/bolt/bolttest"}},
 	"internal/webhook":    {floor: 4, imports: []string{"internal/event", "internal/outbox", "plugins/sdk/mail", "store"}, tests: []string{"internal/seal", "store/bolt"}},
 
 	"internal/mirrortest": {floor: 5, imports: []string{"internal/event", "internal/journal", "internal/mailbox", "plugins/sdk/provider", "plugins/sdk/providertest/memory", "store", "store/bolt/bolttest"}},

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/postern-mail/postern/internal/guard"
 	"github.com/postern-mail/postern/store"
 )
 
@@ -125,8 +126,20 @@ func (s *Service) due(ctx context.Context, busy *busy) (due []*store.Submission,
 }
 
 // work takes one submission as far as it goes now. One that is cut off stays
-// as it was noted, and is gone on with after the next start.
+// as it was noted, and is gone on with after the next start. One that something
+// panics over is put off: it must not keep the others, nor be tried at once for
+// ever.
 func (s *Service) work(ctx context.Context, sub *store.Submission) {
+	id := sub.ID
+	err := guard.Do(ctx, s.log, "work on a submission", func() error { s.workOn(ctx, sub); return nil }, "submission", id)
+	if err == nil {
+		return
+	}
+	// What is at hand may be half of a step. What is noted is not.
+	_ = guard.Do(ctx, s.log, "put off a submission", func() error { s.panicked(ctx, id, err); return nil }, "submission", id)
+}
+
+func (s *Service) workOn(ctx context.Context, sub *store.Submission) {
 	if sub.Ended() {
 		s.discard(ctx, sub)
 		s.report(ctx, sub)
@@ -138,9 +151,48 @@ func (s *Service) work(ctx context.Context, sub *store.Submission) {
 	if err == nil || ctx.Err() != nil {
 		return
 	}
+	s.putBack(ctx, sub, err)
+}
+
+func (s *Service) putBack(ctx context.Context, sub *store.Submission, cause error) {
 	ctx, done := context.WithTimeout(context.WithoutCancel(ctx), noteLimit)
 	defer done()
-	if err := s.setBack(ctx, sub, err); err != nil {
+	if err := s.setBack(ctx, sub, cause); err != nil {
 		s.log.ErrorContext(ctx, "submission not put back", "submission", sub.ID, "error", err)
 	}
+}
+
+// panicked puts off a submission that something has panicked over.
+func (s *Service) panicked(ctx context.Context, id string, cause error) {
+	ctx = context.WithoutCancel(ctx)
+	var sub *store.Submission
+	err := s.store.View(ctx, func(tx store.Tx) (err error) {
+		sub, err = tx.Submission(id)
+		return err
+	})
+	if err != nil {
+		s.log.ErrorContext(ctx, "submission not put back", "submission", id, "error", err)
+		return
+	}
+	sub.Attempts++
+	if !sub.Ended() {
+		s.putBack(ctx, sub, cause)
+		return
+	}
+	if sub.State != store.SubmissionSent {
+		s.verdicts.tell(id, verdict{refused: cause}) // whoever was promised an answer
+	}
+	if !sub.Waits() {
+		return
+	}
+	sub.NextAt = s.now().Add(backoff(sub.Attempts))
+	if s.now().Sub(sub.DoneAt) >= reportFor {
+		if sub.Step == store.StepDiscard {
+			sub.Step = stepLeft
+		}
+		if sub.Report != nil && sub.Report.State == store.ReportDue {
+			sub.Report.State = store.ReportLeft
+		}
+	}
+	s.noteEnded(ctx, sub)
 }
