@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/postern-mail/postern/internal/guard"
 	"github.com/postern-mail/postern/plugins/sdk/mail"
 	"github.com/postern-mail/postern/plugins/sdk/provider"
 	"github.com/postern-mail/postern/store"
@@ -44,10 +45,26 @@ func (s *Service) settleAll(ctx context.Context, w *work, chunk []*store.Message
 		all.Go(func() {
 			defer func() { <-free }()
 			defer begin() // it may not come to its turn
-			part.rs, part.overtaken = s.settle(ctx, w, part.chunk, answered, fields, part.results, local, begin)
+			err := guard.Do(ctx, s.log, "write what a provider has done", func() error {
+				part.rs, part.overtaken = s.settle(ctx, w, part.chunk, answered, fields, part.results, local, begin)
+				return nil
+			}, "account", w.acct.ID)
+			if err != nil {
+				part.rs, part.overtaken = failedAll(part.chunk, err), nil
+				s.Touch(context.WithoutCancel(ctx), w.acct.ID)
+			}
 		})
 		<-begun
 	}
 	all.Wait()
 	return parts
+}
+
+// failedAll gives every message the same error.
+func failedAll(messages []*store.Message, err error) []Result {
+	rs := make([]Result, len(messages))
+	for i, m := range messages {
+		rs[i] = Result{ID: m.ID, Err: err}
+	}
+	return rs
 }

@@ -1,45 +1,34 @@
 package mailbox
 
 import (
-	"fmt"
+	"slices"
 	"testing"
 
+	"github.com/postern-mail/postern/internal/guard"
+	"github.com/postern-mail/postern/plugins/sdk/mail"
 	"github.com/postern-mail/postern/plugins/sdk/providertest/memory"
+	"github.com/postern-mail/postern/store"
 )
 
-// TestManyAreSettledInOrder: what is written in several transactions at once
-// gets its UIDs in the order asked, and every message its own result.
-func TestManyAreSettledInOrder(t *testing.T) {
-	for name, opts := range map[string]memory.Options{"folders": folders(), "labels": labels()} {
-		t.Run(name, func(t *testing.T) {
-			w := newWorld(t, opts)
-			n := 4*itemsPerTx(1) + 3
-			var ids []string
-			for i := range n {
-				ids = append(ids, w.ours(w.deliver(fmt.Sprint(i), memory.Delivery{})))
-			}
-			w.rounds()
-			to, err := w.cloud.AddMailbox(ann, "", "Work")
-			w.must(err)
-			w.rounds()
-			for what, do := range map[string]func() ([]Result, error){
-				"copy": func() ([]Result, error) { return w.svc.Copy(w.ctx, ids, w.box(to)) },
-				"move": func() ([]Result, error) { return w.svc.MoveFrom(w.ctx, w.box("inbox"), w.box("archive"), ids) },
-			} {
-				into := map[string]string{"copy": w.box(to), "move": w.box("archive")}[what]
-				rs, err := do()
-				w.must(err)
-				var last uint32
-				for i, r := range rs {
-					w.must(r.Err)
-					uid := r.Message.UIDs[into]
-					if r.ID != ids[i] || r.Message.Subject != fmt.Sprint(i) || uid <= last {
-						t.Fatalf("%s %d: message %s (%q) has UID %d after %d", what, i, r.ID, r.Message.Subject, uid, last)
-					}
-					last = uid
-				}
-			}
-			w.inStep()
-		})
+// TestPanicWhileSettling ends neither the gateway nor what is done to the others.
+func TestPanicWhileSettling(t *testing.T) {
+	w := newWorld(t, folders())
+	var ids []string
+	for range itemsPerTx(1) + 1 {
+		ids = append(ids, w.ours(w.deliver("a", memory.Delivery{})))
 	}
+	w.rounds()
+	rs, err := w.svc.bulk(w.ctx, ids, func(wk *work) ([]Result, error) {
+		return w.svc.send(w.ctx, wk, 0, nil, func(m *store.Message) {
+			if m.ID == ids[0] {
+				panic("of all things")
+			}
+			m.Local = withKeyword(m.Local, "done", true)
+		})
+	})
+	w.must(err)
+	if last := rs[len(rs)-1]; !guard.Is(rs[0].Err) || last.Err != nil || !slices.Contains(last.Message.AllKeywords(), "done") {
+		t.Errorf("the first %v, the last %+v", rs[0].Err, last)
+	}
+	w.must(w.svc.Mark(w.ctx, ids[0], mail.Seen))
 }
