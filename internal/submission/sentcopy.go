@@ -3,7 +3,6 @@ package submission
 import (
 	"context"
 	"errors"
-	"sync"
 	"time"
 
 	"github.com/postern-mail/postern/store"
@@ -23,10 +22,6 @@ const (
 	sentFor = 24 * time.Hour
 	// sentLag is how long the provider's copy may take to show in the mirror.
 	sentLag = 10 * time.Minute
-	// earlyFor is how long after storing a copy a program may take to send it,
-	// earlyMax how many such copies are remembered.
-	earlyFor = 15 * time.Minute
-	earlyMax = 10_000
 	// removeLimit bounds the removal of a copy while its program waits.
 	removeLimit = 30 * time.Second
 )
@@ -110,16 +105,18 @@ func (s *Service) sentAs(ctx context.Context, account, messageID string, size in
 
 // Appended notes that a mail program has stored a message in Sent that no
 // submission had: some do so before they send. Once it is sent there are two,
-// and this one is removed; at once, where it was sent while it was stored. What is
-// noted does not outlive the process.
+// and this one is removed; at once, where it was sent while it was stored.
 func (s *Service) Appended(account, messageID, message string, size int64) {
 	if messageID == "" {
 		return
 	}
-	s.early.add(earlyKey{account, messageID}, earlyCopy{message, size, s.now()}, s.now())
 	ctx, cancel := context.WithTimeout(context.Background(), removeLimit)
 	defer cancel()
-	sub, err := s.sentAs(ctx, account, messageID, size)
+	err := s.addEarly(ctx, earlyCopy{Key: earlyKey(account, messageID), Message: message, Size: size, At: s.now()})
+	var sub *store.Submission
+	if err == nil {
+		sub, err = s.sentAs(ctx, account, messageID, size)
+	}
 	if err != nil {
 		s.log.WarnContext(ctx, "a second copy of what was sent may stay", "account", account, "message", message, "error", err)
 		return
@@ -135,51 +132,15 @@ func (s *Service) removeEarly(ctx context.Context, sub *store.Submission) {
 	if sub.GivenMessageID == "" || s.opts.Copies == nil || sub.SentMessageID == "" {
 		return // of a copy that is not known nobody can say that it is there
 	}
-	c, ok := s.early.take(earlyKey{sub.Account, sub.GivenMessageID})
-	if !ok || c.message == sub.SentMessageID || c.size > sub.Size+sizeSlack || sub.CreatedAt.Sub(c.at).Abs() > earlyFor {
+	c, err := s.takeEarly(ctx, earlyKey(sub.Account, sub.GivenMessageID))
+	if err != nil {
+		s.log.WarnContext(ctx, "a second copy of what was sent may stay", "submission", sub.ID, "error", err)
 		return
 	}
-	if err := s.opts.Copies.RemoveCopy(ctx, sub.Account, c.message); err != nil {
-		s.log.WarnContext(ctx, "a second copy of what was sent stays", "submission", sub.ID, "message", c.message, "error", err)
+	if c == nil || c.Message == sub.SentMessageID || c.Size > sub.Size+sizeSlack || sub.CreatedAt.Sub(c.At).Abs() > earlyFor {
+		return
 	}
-}
-
-// early are copies that were stored before their message was sent.
-type early struct {
-	mu sync.Mutex
-	of map[earlyKey]earlyCopy
-}
-
-type earlyKey struct{ account, messageID string }
-
-type earlyCopy struct {
-	message string
-	size    int64
-	at      time.Time
-}
-
-func (e *early) add(k earlyKey, c earlyCopy, now time.Time) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.of == nil {
-		e.of = map[earlyKey]earlyCopy{}
+	if err := s.opts.Copies.RemoveCopy(ctx, sub.Account, c.Message); err != nil {
+		s.log.WarnContext(ctx, "a second copy of what was sent stays", "submission", sub.ID, "message", c.Message, "error", err)
 	}
-	if len(e.of) >= earlyMax {
-		for old, c := range e.of {
-			if now.Sub(c.at) > earlyFor {
-				delete(e.of, old)
-			}
-		}
-	}
-	if len(e.of) < earlyMax {
-		e.of[k] = c
-	}
-}
-
-func (e *early) take(k earlyKey) (earlyCopy, bool) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	c, ok := e.of[k]
-	delete(e.of, k)
-	return c, ok
 }

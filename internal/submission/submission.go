@@ -20,7 +20,7 @@
 // a report to the inbox afterwards, never both.
 //
 // Where to start: Submit and Take, then run.go, step.go, end.go, discard.go and
-// report.go; sentcopy.go for the copy in Sent.
+// report.go; sentcopy.go and early.go for the copy in Sent.
 package submission
 
 import (
@@ -103,7 +103,6 @@ type Service struct {
 	bytes    sync.RWMutex
 	waiting  waiting
 	verdicts verdicts
-	early    early
 }
 
 // New makes a Service. Run must be called for anything to leave.
