@@ -102,7 +102,7 @@ func TestAppendToSent(t *testing.T) {
 	w.sync()
 	c := w.client()
 	sel := c.open("Sent")
-	got, err := c.append("Sent", "Subject: x\r\nMessage-ID:\r\n <1@example.org>\r\n\r\nx", time.Time{}, `\Seen`)
+	got, err := c.append("Sent", "Subject: x\r\nMessage-ID:\r\n <1@example.org>\r\n\r\nx", time.Time{}, `\Seen`, `\Draft`)
 	w.must(err)
 	if d := cmp.Diff(&AppendData{UIDValidity: sel.UIDValidity, UID: 1}, got); d != "" {
 		t.Errorf("APPENDUID (-want +got):\n%s", d)
