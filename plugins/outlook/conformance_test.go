@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/postern-mail/postern/internal/plugintest"
 	"github.com/postern-mail/postern/internal/sandbox"
 	"github.com/postern-mail/postern/internal/sandbox/cloud"
 	"github.com/postern-mail/postern/internal/sandbox/traffic"
@@ -138,26 +139,9 @@ func (w *sandboxWorld) decide(ctx context.Context, authorize, decision string) (
 
 // post sends a page's form and gives what the browser is sent back with.
 func (w *sandboxWorld) post(ctx context.Context, page string, form url.Values) (url.Values, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, page, strings.NewReader(form.Encode()))
-	if err != nil {
-		return nil, err
-	}
-	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	client := &http.Client{
-		Transport:     &http.Transport{TLSClientConfig: w.sandbox.TLS()},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: w.sandbox.TLS()}}
 	defer client.CloseIdleConnections()
-	resp, err := client.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	to, err := resp.Location()
-	if err != nil {
-		return nil, fmt.Errorf("sign-in page: %s: %w", resp.Status, err)
-	}
-	return to.Query(), nil
+	return plugintest.SignIn(ctx, client, page, form)
 }
 
 func (w *sandboxWorld) Deliver(ctx context.Context, address, mailbox string, raw []byte) error {

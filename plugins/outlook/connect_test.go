@@ -138,7 +138,7 @@ func TestWrongSecretIsTheOperators(t *testing.T) {
 	}
 	// The same for an account in use; its grant is not declared dead, and
 	// lives again with the right secret.
-	w.clock.forward(2 * time.Hour)
+	w.clock.Forward(2 * time.Hour)
 	_, err = w.p.Mailboxes(t.Context(), &provider.MailboxesRequest{Call: w.call()})
 	wantKind(t, err, mail.KindMisconfigured)
 	if reason := <-w.host.refused; mail.KindOf(reason) != mail.KindMisconfigured {
@@ -208,17 +208,17 @@ func TestBlipIsNotDeath(t *testing.T) {
 	if err := w.sandbox.Faults().Put(traffic.Fault{Match: "token", AADSTS: 70000, Times: 2}); err != nil {
 		t.Fatal(err)
 	}
-	w.clock.forward(2 * time.Hour)
+	w.clock.Forward(2 * time.Hour)
 	for range 2 {
 		_, err := w.p.Mailboxes(t.Context(), &provider.MailboxesRequest{Call: w.call()})
 		wantKind(t, err, mail.KindUnavailable)
-		w.clock.forward(time.Minute)
+		w.clock.Forward(time.Minute)
 	}
 	w.mailboxes()
 	if err := w.sandbox.Faults().Put(traffic.Fault{Match: "token", AADSTS: 70000}); err != nil {
 		t.Fatal(err)
 	}
-	w.clock.forward(2 * time.Hour)
+	w.clock.Forward(2 * time.Hour)
 	for i := range 3 {
 		_, err := w.p.Mailboxes(t.Context(), &provider.MailboxesRequest{Call: w.call()})
 		want := mail.KindUnavailable
@@ -226,7 +226,7 @@ func TestBlipIsNotDeath(t *testing.T) {
 			want = mail.KindGrantExpired
 		}
 		wantKind(t, err, want)
-		w.clock.forward(time.Minute)
+		w.clock.Forward(time.Minute)
 	}
 }
 
@@ -297,7 +297,7 @@ func TestEndOfSessionCancelsCalls(t *testing.T) {
 				called <- err
 				return
 			}
-			w.clock.forward(time.Minute)
+			w.clock.Forward(time.Minute)
 		}
 	}()
 	<-host.saving

@@ -221,7 +221,7 @@ func TestCutCopyIsFound(t *testing.T) {
 	if slices.Sort(made); len(slices.Compact(made)) != len(ids) {
 		t.Errorf("copied to %v", made)
 	}
-	w.clock.forward(time.Minute)
+	w.clock.Forward(time.Minute)
 	for _, r := range copied(traffic.Fault{Match: "POST /me/messages/{id}/copy", Status: 504}) {
 		wantKind(t, r.Err, mail.KindOutcomeUnknown)
 	}

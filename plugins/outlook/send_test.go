@@ -396,7 +396,7 @@ func TestAppend(t *testing.T) {
 		for range 2 { // the second time it is found
 			resp, err := w.p.Append(t.Context(), &provider.AppendRequest{
 				Call: w.call(), OperationID: "op " + tc.name, Mailbox: tc.box, Keywords: tc.keywords,
-				ReceivedAt: w.clock.now().AddDate(-1, 0, 0), Size: int64(len(tc.raw)),
+				ReceivedAt: w.clock.Now().AddDate(-1, 0, 0), Size: int64(len(tc.raw)),
 			}, strings.NewReader(tc.raw))
 			if err != nil {
 				t.Fatalf("%s: %v", tc.name, err)
@@ -411,7 +411,7 @@ func TestAppend(t *testing.T) {
 			if diff := cmp.Diff(tc.want, m.Keywords); diff != "" || !slices.Equal(m.Mailboxes, []string{tc.box}) || m.Subject != "Notes" || m.MessageID != "notes@contoso.example" {
 				t.Errorf("%s: %s %+v", tc.name, diff, m)
 			}
-			if !slices.Contains(tc.keywords, mail.Draft) && m.ReceivedAt.Unix() != w.clock.now().AddDate(-1, 0, 0).Unix() && w.clock.now().Sub(m.ReceivedAt).Hours() < 300*24 {
+			if !slices.Contains(tc.keywords, mail.Draft) && m.ReceivedAt.Unix() != w.clock.Now().AddDate(-1, 0, 0).Unix() && w.clock.Now().Sub(m.ReceivedAt).Hours() < 300*24 {
 				t.Errorf("%s: received at %v", tc.name, m.ReceivedAt)
 			}
 		}

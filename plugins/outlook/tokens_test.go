@@ -50,7 +50,7 @@ func TestHundredCallsOnAnExpiredToken(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			w := connected(t, func(o *sandbox.Options) { o.Settings.Identity.StrictRotation = true })
 			w.mailboxes()
-			w.clock.forward(2 * time.Hour)
+			w.clock.Forward(2 * time.Hour)
 			w.sandbox.Counters().Reset()
 			if tc.fault.Match != "" {
 				if err := w.sandbox.Faults().Put(tc.fault); err != nil {
@@ -79,7 +79,7 @@ func isGraph(path string) bool { return len(path) > 3 && (path[:4] == "/me/" || 
 func TestTokenIsUsedOnlyWhenItsGrantIsStored(t *testing.T) {
 	w := connected(t, func(o *sandbox.Options) { o.Settings.Identity.StrictRotation = true })
 	w.mailboxes()
-	w.clock.forward(2 * time.Hour)
+	w.clock.Forward(2 * time.Hour)
 	w.host.fail(errors.New("disk full"))
 	w.sandbox.Counters().Reset()
 	_, err := w.p.Mailboxes(t.Context(), &provider.MailboxesRequest{Call: w.call()})
@@ -90,7 +90,7 @@ func TestTokenIsUsedOnlyWhenItsGrantIsStored(t *testing.T) {
 	}
 	// The rotated refresh token is the only good one: it was not forgotten.
 	w.host.fail(nil)
-	w.clock.forward(time.Minute)
+	w.clock.Forward(time.Minute)
 	w.mailboxes()
 	if len(w.host.refused) != 0 {
 		t.Error("the grant was declared dead")
@@ -119,7 +119,7 @@ func TestShortLivedTokensAreNotRenewedAtEveryCall(t *testing.T) {
 	if n := w.report().Tokens["refresh_token"]["ok"]; n != 1 {
 		t.Errorf("%d renewals for five calls", n)
 	}
-	w.clock.forward(4 * time.Minute)
+	w.clock.Forward(4 * time.Minute)
 	w.mailboxes()
 	if n := w.report().Tokens["refresh_token"]["ok"]; n != 2 {
 		t.Errorf("%d renewals after its end", n)
@@ -130,7 +130,7 @@ func TestDiscoveryIsRemembered(t *testing.T) {
 	w := connected(t)
 	w.mailboxes()
 	for range 3 {
-		w.clock.forward(2 * time.Hour)
+		w.clock.Forward(2 * time.Hour)
 		w.mailboxes()
 	}
 	r := w.report()
@@ -198,7 +198,7 @@ func (h *slowHost) SaveGrant(context.Context, string, []byte) error {
 func TestReconnectingDuringARenewal(t *testing.T) {
 	w := connected(t)
 	w.mailboxes()
-	w.clock.forward(2 * time.Hour)
+	w.clock.Forward(2 * time.Hour)
 	slow := &slowHost{testHost: w.host, saving: make(chan struct{}), goOn: make(chan struct{})}
 	w.slow.Store(slow)
 	old := make(chan error, 1)
@@ -221,7 +221,7 @@ func TestClockJumps(t *testing.T) {
 	w := connected(t)
 	for _, jump := range []time.Duration{-time.Hour, time.Hour, -2 * time.Hour, 3 * time.Hour} {
 		w.mailboxes()
-		w.clock.forward(jump)
+		w.clock.Forward(jump)
 		if err := w.sandbox.Faults().Put(traffic.Fault{User: ada, Match: "/v1.0/", Status: http.StatusUnauthorized, Times: 1}); err != nil {
 			t.Fatal(err)
 		}

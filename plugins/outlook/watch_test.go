@@ -31,7 +31,7 @@ func TestWatch(t *testing.T) {
 		t.Errorf("hint %+v", h)
 	}
 	// Renewing keeps the channel.
-	w.clock.forward(time.Minute)
+	w.clock.Forward(time.Minute)
 	renewed := w.watch(sub.ID, sub.State)
 	if renewed.ID != sub.ID || renewed.Expires.Before(sub.Expires) {
 		t.Errorf("renewed: %+v", renewed)

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/postern-mail/postern/internal/plugintest"
 	"github.com/postern-mail/postern/internal/sandbox"
 	"github.com/postern-mail/postern/internal/sandbox/cloud"
 	"github.com/postern-mail/postern/internal/sandbox/traffic"
@@ -38,7 +39,7 @@ type world struct {
 	sandbox *sandbox.Sandbox
 	p       *outlook.Provider
 	host    *testHost
-	clock   *clock
+	clock   *plugintest.Clock
 	conf    *provider.ConfigureRequest
 	account string
 	// notify is where the sandbox posts notifications to; they are handed to
@@ -52,8 +53,8 @@ type world struct {
 func newWorld(t *testing.T, change ...func(*sandbox.Options)) *world {
 	t.Helper()
 	t.Parallel()
-	w := &world{t: t, host: newTestHost(), clock: &clock{}, hints: make(chan provider.Hint, 1000)}
-	w.p = outlook.New(outlook.Options{Now: w.clock.now, MaxAnswer: 8 << 20})
+	w := &world{t: t, host: newTestHost(), clock: &plugintest.Clock{}, hints: make(chan provider.Hint, 1000)}
+	w.p = outlook.New(outlook.Options{Now: w.clock.Now, MaxAnswer: 8 << 20})
 	w.notify = httptest.NewTLSServer(http.HandlerFunc(w.serveNotify))
 	t.Cleanup(w.notify.Close)
 	opts := sandbox.Options{NoSeed: true, Key: worldtest.Key(t)}
@@ -143,22 +144,13 @@ func (w *world) approve(address, decision string) ([]byte, url.Values) {
 	if decision == "" {
 		decision = "approve"
 	}
-	client := &http.Client{
-		Transport:     &http.Transport{TLSClientConfig: w.sandbox.TLS()},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
-	resp, err := client.PostForm(begin.URL, url.Values{"user": {address}, "decision": {decision}})
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: w.sandbox.TLS()}}
+	defer client.CloseIdleConnections()
+	params, err := plugintest.SignIn(w.t.Context(), client, begin.URL, url.Values{"user": {address}, "decision": {decision}})
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	defer client.CloseIdleConnections()
-	defer resp.Body.Close()
-	to, err := resp.Location()
-	if err != nil {
-		page, _ := io.ReadAll(resp.Body)
-		w.t.Fatalf("sign-in page did not redirect: %s\n%s", resp.Status, page)
-	}
-	return begin.Pending, to.Query()
+	return begin.Pending, params
 }
 
 func (w *world) finish(pending []byte, params url.Values) (*provider.FinishConnectResponse, error) {
@@ -407,21 +399,3 @@ func (h *testHost) GrantRefused(_ context.Context, account string, reason error)
 }
 
 func (h *testHost) Hint(context.Context, *provider.Hint) error { return nil }
-
-// clock runs with real time plus an offset.
-type clock struct {
-	mu     sync.Mutex
-	offset time.Duration
-}
-
-func (c *clock) now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return time.Now().Add(c.offset)
-}
-
-func (c *clock) forward(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.offset += d
-}
