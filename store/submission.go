@@ -116,7 +116,8 @@ type Submissions interface {
 	SubmissionByMessageID(account, messageID string) (*Submission, error)
 	// SubmissionByDraft finds a submission by its draft at the provider.
 	SubmissionByDraft(account, draftID string) (*Submission, error)
-	// DueSubmissions lists those due at or before t, earliest first.
+	// DueSubmissions lists those due at or before t, earliest first. Of those that
+	// cannot be read its error tells, beside the list of the others.
 	DueSubmissions(t time.Time, limit int) ([]*Submission, error)
 	NextSubmission() (time.Time, error)
 	// TrimSubmissions drops those done before t that wait for nothing.

@@ -1,8 +1,10 @@
 package submission
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -140,5 +142,40 @@ func TestDueBesideBusy(t *testing.T) {
 	due, wait, err := w.svc.due(w.ctx, b)
 	if err != nil || len(due) != 0 || wait > 3*time.Second || wait <= 0 {
 		t.Errorf("%d due, next in %s, %v", len(due), wait, err)
+	}
+}
+
+// unreadable is a store that has a submission which cannot be read, if it is the
+// only one or not.
+type unreadable struct{ store.Store }
+
+type unreadableTx struct{ store.Tx }
+
+func (u unreadable) View(ctx context.Context, fn func(store.Tx) error) error {
+	return u.Store.View(ctx, func(tx store.Tx) error { return fn(unreadableTx{tx}) })
+}
+
+func (u unreadableTx) DueSubmissions(t time.Time, limit int) ([]*store.Submission, error) {
+	list, err := u.Tx.DueSubmissions(t, limit)
+	return list, errors.Join(err, errors.New("submission s0: damaged"))
+}
+
+// TestOneThatCannotBeReadKeepsNoOther: the others are due, and it is told, once.
+func TestOneThatCannotBeReadKeepsNoOther(t *testing.T) {
+	w := newWorld(t)
+	var said bytes.Buffer
+	w.svc.store, w.svc.log = unreadable{w.store}, slog.New(slog.NewTextHandler(&said, nil))
+	busy := &busy{ids: map[string]bool{}}
+	if _, _, err := w.svc.due(w.ctx, busy); err == nil {
+		t.Error("alone it is no error")
+	}
+	s := w.take(letterOf(numbered(1), 0))
+	for range 3 {
+		if due, _, err := w.svc.due(w.ctx, busy); err != nil || len(due) != 1 || due[0].ID != s.ID {
+			t.Errorf("due: %v, %v", due, err)
+		}
+	}
+	if n := strings.Count(said.String(), "s0: damaged"); n != 1 {
+		t.Errorf("told %d times:\n%s", n, &said)
 	}
 }

@@ -76,6 +76,21 @@ func (s *Service) Run(ctx context.Context) error {
 type busy struct {
 	mu  sync.Mutex
 	ids map[string]bool
+	// told is when it was last told of those that cannot be read.
+	told time.Time
+}
+
+// tellEvery is how often it is told of submissions that cannot be read.
+const tellEvery = time.Hour
+
+func (b *busy) tell(now time.Time) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.told.IsZero() && now.Sub(b.told).Abs() < tellEvery {
+		return false
+	}
+	b.told = now
+	return true
 }
 
 func (b *busy) add(id string) {
@@ -103,12 +118,14 @@ func (s *Service) due(ctx context.Context, busy *busy) (due []*store.Submission,
 	// Looked at before the store is: one that is let go of while the store is
 	// read may be read as it was before.
 	working := busy.all()
+	var unread error
 	err = s.store.View(ctx, func(tx store.Tx) error {
 		now := s.now()
 		list, err := tx.DueSubmissions(now.Add(horizon), 100+s.opts.Workers)
-		if err != nil {
+		if err != nil && len(list) == 0 {
 			return err
 		}
+		unread = err // the others go on
 		due = due[:0]
 		for _, sub := range list {
 			switch left := sub.NextAt.Sub(now); {
@@ -122,6 +139,9 @@ func (s *Service) due(ctx context.Context, busy *busy) (due []*store.Submission,
 		}
 		return nil
 	})
+	if unread != nil && busy.tell(s.now()) {
+		s.log.ErrorContext(ctx, "due submissions that cannot be read are not sent", "error", unread)
+	}
 	return due, wait, err
 }
 

@@ -2,6 +2,7 @@ package table
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"time"
 
@@ -185,14 +186,17 @@ func (tx *Tx) DueSubmissions(t time.Time, limit int) ([]*store.Submission, error
 		return nil, err
 	}
 	var out []*store.Submission
+	var unread []error
 	for _, p := range pairs {
-		s, err := tx.Submission(string(p.Key[timeSize:]))
+		id := string(p.Key[timeSize:])
+		s, err := tx.Submission(id)
 		if err != nil {
-			return nil, err
+			unread = append(unread, fmt.Errorf("submission %s: %w", id, err))
+			continue
 		}
 		out = append(out, s)
 	}
-	return out, nil
+	return out, errors.Join(unread...)
 }
 
 // NextSubmission is the earliest due time, zero where none waits.
