@@ -99,7 +99,7 @@ var packages = map[string]pkg{
 		tests: []string{"internal/plugintest", "internal/sandbox", "internal/sandbox/cloud", "internal/sandbox/microsoft/graph", "internal/sandbox/microsoft/identity", "internal/sandbox/traffic", "internal/sandbox/worldtest", "plugins/sdk/providertest"}},
 	"plugins/outlook/msgraph": {floor: 7, imports: []string{"plugins/sdk/mail", "plugins/sdk/pace"}},
 
-	"internal/sandbox": {floor: 7, imports: []string{"internal/sandbox/certs", "internal/sandbox/cloud", "internal/sandbox/directory", "internal/sandbox/google", "internal/sandbox/google/oauth", "internal/sandbox/mailfile", "internal/sandbox/microsoft",
+	"internal/sandbox": {floor: 7, imports: []string{"internal/sandbox/certs", "internal/sandbox/cloud", "internal/sandbox/directory", "internal/sandbox/front", "internal/sandbox/google", "internal/sandbox/google/oauth", "internal/sandbox/mailfile", "internal/sandbox/microsoft",
 		"internal/sandbox/microsoft/identity", "internal/sandbox/seed", "internal/sandbox/traffic"}, tests: []string{"internal/sandbox/worldtest"}},
 	"internal/sandbox/certs":              {floor: 7},
 	"internal/sandbox/cloud":              {floor: 7},
