@@ -268,6 +268,18 @@ func TestSearchRenewed(t *testing.T) {
 	}
 }
 
+// What size a message has whose bytes are not here nobody knows: it is neither
+// larger nor smaller than anything.
+func TestSearchUnsized(t *testing.T) {
+	e := &searcher{ctx: t.Context(), messages: make([]message, 2)}
+	e.messages[1].row.Size = 100
+	for _, c := range []*criterion{{op: searchSmaller, size: 101}, {op: searchLarger, size: 99}} {
+		if got, err := e.eval(c, []int32{0, 1}); err != nil || !slices.Equal(got, []int32{1}) {
+			t.Errorf("%d: found %v, %v", c.op, got, err)
+		}
+	}
+}
+
 func TestSearchEmptyMailbox(t *testing.T) {
 	c := searchClient(t, nil)
 	c.answers(`

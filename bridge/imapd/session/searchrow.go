@@ -58,7 +58,8 @@ func (e *searcher) row(c *criterion) (func(*message) bool, error) {
 	case searchLarger:
 		return func(m *message) bool { return m.row.Size > c.size }, nil
 	case searchSmaller:
-		return func(m *message) bool { return m.row.Size < c.size }, nil
+		// 0 is a size that only the bytes could tell.
+		return func(m *message) bool { return m.row.Size != 0 && m.row.Size < c.size }, nil
 	}
 	return func(*message) bool { return true }, nil
 }
