@@ -119,3 +119,30 @@ kills:
 	})
 	t.Logf("tried again %v times", again)
 }
+
+// TestOneSentCopyThroughAKill: a program that stores its copy in Sent before it
+// sends has one there, though the gateway is killed between the two.
+func TestOneSentCopyThroughAKill(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, nil)
+	programs := []*submitter{s.submitter(ada), s.submitter(alanAtGmail)}
+	const subject = "stored before a kill"
+	before := make([]int, len(programs))
+	for i, p := range programs {
+		before[i] = p.upstream()
+		p.keep(p.letter(grace, subject))
+	}
+	s.halt()
+	s.start()
+	for i, p := range programs {
+		p = s.submitterOf(p)
+		if err := p.send(p.letter(grace, subject), grace); err != nil {
+			t.Fatal(err)
+		}
+		p.eventually("what "+p.address+" has sent is in Sent once", func() bool {
+			here, there := len(p.find(p.sent, subject)), p.upstream()-before[i]
+			p.lastDiff = fmt.Sprintf("%d in %s, %d messages more at the provider", here, p.sent, there)
+			return here == 1 && there == 1
+		})
+	}
+}
