@@ -19,6 +19,20 @@ type Scope struct {
 	Comparing bool
 	// Asked is when the last complete round began.
 	Asked time.Time
+	// Unreadable are messages that the feed told of and that cannot be read.
+	Unreadable []Unreadable
+}
+
+// Unreadable is a message that its provider tells of and does not give.
+type Unreadable struct {
+	// Message is the provider's id.
+	Message string
+	// Tries is how often it was tried in vain since the feed went past it.
+	Tries int
+	// Next is when it is tried again.
+	Next time.Time
+	// Reason says what the last try met.
+	Reason string
 }
 
 // Absence is a message that would be in no mailbox any more, held back until

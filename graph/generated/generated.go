@@ -3440,7 +3440,7 @@ type Account {
   externalId: String
   "Where the account stands."
   state: AccountState!
-  "Why, in words, where the state is not a good one; while it is good, that the consent will end, and when, if the provider says so."
+  "Why, in words, where the state is not a good one; while it is good, that messages cannot be read at the provider, or that the consent will end, and when, if the provider says so."
   stateReason: String
   "The addresses that the account may send from. Its own is the first where the provider tells no list."
   identities: [Identity!]!

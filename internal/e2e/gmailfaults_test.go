@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -99,6 +100,37 @@ func TestGmailFaults(t *testing.T) {
 		t.Errorf("connected again it has %d watches", n)
 	}
 	s.whileDown(account)
+}
+
+// TestAMessageThatIsNeverGiven: what comes behind it is told, and the account
+// says what is missing.
+func TestAMessageThatIsNeverGiven(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, nil, "gmail")
+	s.cfg["sync"] = settings{"poll_watched": "1s", "poll": "1s", "poll_listened": "1s"}
+	s.reload(s.cfg)
+	account := s.join(alanAtGmail)
+	s.inStep(alanAtGmail)
+	pause := func(yes bool) {
+		s.query(`mutation($id: ID!, $p: Boolean!) { updateAccount(input: {id: $id, paused: $p}) { id } }`, map[string]any{"id": account, "p": yes}, nil)
+	}
+	pause(true)
+	var bad struct{ ID string }
+	s.control("POST", "/control/users/"+alanAtGmail+"/messages", letter(alanAtGmail, "never given"), &bad)
+	s.deliver(alanAtGmail, "behind it")
+	s.control("PUT", "/control/faults", `{"match":"/messages/`+bad.ID+`","status":409}`, nil)
+	pause(false)
+	s.eventually("what is behind it is told", func() bool { return s.subjects(account)["behind it"] != "" })
+	s.eventually("the account says so", func() bool {
+		var got struct {
+			Account struct{ State, StateReason string }
+		}
+		s.query(`query($id: ID!) { account(id: $id) { state stateReason } }`, map[string]any{"id": account}, &got)
+		return got.Account.State == "READY" && strings.Contains(got.Account.StateReason, "cannot be read, and is tried again")
+	})
+	if _, there := s.subjects(account)["never given"]; there || s.metric("postern_messages_unreadable") != 1 {
+		t.Errorf("it is there: %v; %v are counted", there, s.metric("postern_messages_unreadable"))
+	}
 }
 
 // providerID is what the provider calls a message.

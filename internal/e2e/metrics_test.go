@@ -90,6 +90,8 @@ var movedElsewhere = map[string]string{
 	// failed after it had written something. Every update of ours checks before
 	// it writes.
 	"postern_store_reruns_total": "TestRerunsAreCounted in internal/gateway",
+	// It takes a provider that tells of a message and does not give it.
+	"postern_messages_unreadable": "TestAMessageThatCannotBeReadHoldsNothingUp in internal/mailbox",
 	// It takes a mailbox that is read for longer than a turn of ten seconds.
 	"postern_sync_turns_total": "TestALongSyncTakesManyTurns in internal/mailbox",
 }

@@ -123,6 +123,10 @@ func (a *applier) present(it *mail.Item) error {
 	if err != nil {
 		return err
 	}
+	if it.Fields == 0 {
+		a.refetch[it.Message.ProviderID] = struct{}{}
+		return nil
+	}
 	if it.Message.Version != 0 && it.Message.Version < old.Version {
 		return nil
 	}

@@ -54,6 +54,10 @@ type feed struct {
 	hidden map[string]bool
 	// since is when doubts began that are being settled, by our ids.
 	since map[string]time.Time
+	// tracked: state is the feed's own, as it is stored.
+	tracked bool
+	// late: what is read was told long before, and counts from then.
+	late bool
 }
 
 // read asks the feed for everything since its cursor and applies it. A cursor
@@ -71,6 +75,9 @@ func (f *feed) read(ctx context.Context) error {
 		if err = f.save(ctx); err == nil {
 			err = f.ask(ctx)
 		}
+	}
+	if err == nil {
+		err = f.retryUnreadable(ctx)
 	}
 	return err
 }
@@ -221,7 +228,7 @@ func (f *feed) applyAs(ctx context.Context, items []mail.Item, asOf time.Time, d
 	defer f.s.ahead.drop(content)
 	err := f.s.journal.Update(ctx, func(tx store.Tx, b *journal.Batch) error {
 		a := f.s.applier(tx, b, f.acct, asOf)
-		a.first, a.bodies, a.purges, a.direct, a.started = f.first(), bodies, &f.s.purges, direct, f.s.started
+		a.first, a.bodies, a.purges, a.direct, a.started = f.first() || f.late, bodies, &f.s.purges, direct, f.s.started
 		a.since, a.listed = f.since, f.seen != nil || !f.state.Complete
 		for i := range items {
 			if err := a.apply(&items[i]); err != nil {
@@ -354,8 +361,11 @@ func (f *feed) fetch(ctx context.Context, ids []string, verify bool) error {
 		if err := f.applyAs(ctx, items, asOf, true); err != nil {
 			return err
 		}
-		if sink.err != nil {
-			return sink.err
+		if err := f.wereRead(ctx, sink); err != nil {
+			return err
+		}
+		if err := f.goPast(ctx, sink.failed, len(sink.items) > 0, verify); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -388,9 +398,9 @@ func (f *feed) nowhere(ctx context.Context, items []mail.Item) ([]mail.Item, err
 
 // itemSink collects fetched metadata as full items.
 type itemSink struct {
-	items []mail.Item
-	gone  []string
-	err   error
+	items  []mail.Item
+	gone   []string
+	failed []failure
 }
 
 const allFields = mail.FieldEnvelope | mail.FieldKeywords | mail.FieldMailboxes
@@ -405,7 +415,7 @@ func (k *itemSink) Failed(id string, err error) error {
 		k.gone = append(k.gone, id)
 		return nil
 	}
-	k.err = errors.Join(k.err, err)
+	k.failed = append(k.failed, failure{id, err})
 	return nil
 }
 

@@ -68,7 +68,7 @@ func (s *Service) glance(ctx context.Context, account string) (gap time.Duration
 		if m.Role != mail.RoleInbox {
 			continue
 		}
-		f := &feed{s: s, acct: acct, p: p, info: info, scope: m.ProviderID, turn: s.turn()}
+		f := &feed{s: s, acct: acct, p: p, info: info, scope: m.ProviderID, turn: s.turn(), tracked: true}
 		err := f.read(ctx)
 		if errors.Is(err, errTurnOver) {
 			return 0, err

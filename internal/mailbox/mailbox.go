@@ -129,22 +129,23 @@ func (o *Options) setDefaults() {
 
 // Service is the mirror of all accounts.
 type Service struct {
-	store     store.Store
-	journal   *journal.Journal
-	providers Providers
-	grants    GrantErrors
-	opts      Options
-	log       *slog.Logger
-	metrics   *metrics
-	schedule  *schedule
-	landings  landings
-	flights   flights
-	fill      *fill
-	ahead     ahead
-	purges    purges
-	pauses    pauses
-	appends   openAppends
-	started   time.Time
+	store      store.Store
+	journal    *journal.Journal
+	providers  Providers
+	grants     GrantErrors
+	opts       Options
+	log        *slog.Logger
+	metrics    *metrics
+	schedule   *schedule
+	landings   landings
+	flights    flights
+	fill       *fill
+	ahead      ahead
+	purges     purges
+	pauses     pauses
+	appends    openAppends
+	unreadable unreadables
+	started    time.Time
 	// listing is held from asking for an account's mailboxes until the answer
 	// is written, and from changing one until that is: a list that was made
 	// before a change must not be written after it.

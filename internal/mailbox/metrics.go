@@ -15,6 +15,7 @@ type metrics struct {
 	lag         prometheus.Histogram
 	bodies      prometheus.Counter
 	missing     prometheus.Gauge
+	unreadable  prometheus.Gauge
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -37,13 +38,15 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Name: "postern_bodies_ahead_total", Help: "Messages whose bytes were brought ahead, or looked through anew."}),
 		missing: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "postern_bodies_missing", Help: "Messages whose bytes are still to be brought ahead."}),
+		unreadable: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "postern_messages_unreadable", Help: "Messages that their provider tells of and does not give, and that are tried again."}),
 	}
 	// Those that pass, and those that end an account's rounds, are looked out for.
 	for _, kind := range []mail.Kind{mail.KindThrottled, mail.KindUnavailable, mail.KindMisconfigured, mail.KindGrantExpired, mail.KindInternal} {
 		m.failures.WithLabelValues(string(kind))
 	}
 	if r != nil {
-		r.MustRegister(m.rounds, m.failures, m.items, m.comparisons, m.turns, m.lag, m.bodies, m.missing)
+		r.MustRegister(m.rounds, m.failures, m.items, m.comparisons, m.turns, m.lag, m.bodies, m.missing, m.unreadable)
 	}
 	return m
 }

@@ -104,8 +104,10 @@ func (s *Service) readFeeds(ctx context.Context, acct *store.Account, p provider
 	}
 	var g errgroup.Group
 	g.SetLimit(s.opts.Feeds)
+	feeds := make([]*feed, 0, len(scopes))
 	for _, name := range scopes {
-		f := &feed{s: s, acct: acct, p: p, info: info, scope: name, turn: turn}
+		f := &feed{s: s, acct: acct, p: p, info: info, scope: name, turn: turn, tracked: true}
+		feeds = append(feeds, f)
 		g.Go(func() error {
 			err := guard.Do(ctx, s.log, "read a feed", func() error { return f.read(ctx) }, "account", acct.ID)
 			if errors.Is(err, errTurnOver) {
@@ -128,7 +130,9 @@ func (s *Service) readFeeds(ctx context.Context, acct *store.Account, p provider
 			return err
 		})
 	}
-	return asked, g.Wait()
+	err = g.Wait()
+	s.noteUnreadable(acct.ID, feeds)
+	return asked, err
 }
 
 // settleAbsences ends the waiting of messages that were in no mailbox any
@@ -206,7 +210,8 @@ func (s *Service) giveUIDs(ctx context.Context, mailboxes []*store.Mailbox) erro
 
 // finishRound notes that the account is in step, and tells so the first time.
 func (s *Service) finishRound(ctx context.Context, account string, begun time.Time) error {
-	if acct, err := s.account(ctx, account); err != nil || (acct.State == store.AccountReady && acct.StateReason == "" && begun.Sub(acct.LastSyncAt).Abs() < time.Minute) {
+	reason := s.unreadable.words(account)
+	if acct, err := s.account(ctx, account); err != nil || (acct.State == store.AccountReady && acct.StateReason == reason && begun.Sub(acct.LastSyncAt).Abs() < time.Minute) {
 		return err // nothing to tell, and the time is near enough
 	}
 	return s.journal.Update(ctx, func(tx store.Tx, b *journal.Batch) error {
@@ -217,7 +222,7 @@ func (s *Service) finishRound(ctx context.Context, account string, begun time.Ti
 		acct.LastSyncAt = s.now()
 		switch acct.State {
 		case store.AccountConnecting, store.AccountSyncing, store.AccountError, store.AccountReady:
-			acct.State, acct.StateReason = store.AccountReady, ""
+			acct.State, acct.StateReason = store.AccountReady, reason
 		}
 		if acct.SyncedAt.IsZero() {
 			acct.SyncedAt = s.now()

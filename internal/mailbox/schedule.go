@@ -481,6 +481,7 @@ func (s *Service) Forget(account string) {
 	s.schedule.forget(account)
 	s.pauses.forget(account)
 	s.fill.forget(account)
+	s.noteUnreadable(account, nil)
 }
 
 // Listen tells that somebody waits for changes of accounts, of all where none

@@ -99,20 +99,30 @@ func (c *call) list(ctx context.Context, cur *cursor, each func(*mail.Batch) err
 }
 
 // present reads messages whole, in the given order. Those that are gone by now
-// are left out.
+// are left out, and of those that Gmail cannot give it is told that they are
+// there.
 func (c *call) present(ctx context.Context, ids []string) ([]mail.Item, error) {
 	items := make([]mail.Item, 0, len(ids))
-	err := c.read(ctx, ids, metadataFields, func(_ int, g *gmailapi.Message, err error) error {
-		if mail.KindOf(err) == mail.KindNotFound {
+	err := c.read(ctx, ids, metadataFields, func(i int, g *gmailapi.Message, err error) error {
+		switch {
+		case mail.KindOf(err) == mail.KindNotFound:
 			return nil
-		}
-		if err != nil {
+		case err != nil && endsCall(err):
 			return err
+		case err != nil:
+			items = append(items, untold(ids[i]))
+		default:
+			items = append(items, mail.Item{Kind: mail.ItemPresent, Fields: allFields, Message: c.conf.message(g)})
 		}
-		items = append(items, mail.Item{Kind: mail.ItemPresent, Fields: allFields, Message: c.conf.message(g)})
 		return nil
 	})
 	return items, err
+}
+
+// untold is the item of a message that Gmail could not give just now: one that
+// it never gives must not keep everything behind it from being told.
+func untold(id string) mail.Item {
+	return mail.Item{Kind: mail.ItemPresent, Message: mail.Message{ProviderID: id}}
 }
 
 // history tells what has changed since the cursor. Its own cursor moves from

@@ -56,8 +56,10 @@ func (c *call) told(ctx context.Context, records []*gmailapi.History) ([]mail.It
 			switch {
 			case mail.KindOf(err) == mail.KindNotFound:
 				items = append(items, mail.Item{Kind: mail.ItemGone, Message: mail.Message{ProviderID: ask.ids[i]}})
-			case err != nil:
+			case err != nil && endsCall(err):
 				return err
+			case err != nil:
+				items = append(items, untold(ask.ids[i]))
 			case ask.fields == metadataFields:
 				items = append(items, mail.Item{Kind: mail.ItemPresent, Fields: allFields, Message: c.conf.message(g)})
 			default:

@@ -301,3 +301,38 @@ func TestCancelledCallsEnd(t *testing.T) {
 	err := w.p.Changes(ctx, &provider.ChangesRequest{Call: w.call()}, func(*mail.Batch) error { cancel(); return nil })
 	wantError(t, err, mail.KindUnavailable)
 }
+
+// TestAMessageThatGmailNeverGivesHoldsNothingUp: listings and history tell that
+// it is there, and everything else; asked for, it fails alone.
+func TestAMessageThatGmailNeverGivesHoldsNothingUp(t *testing.T) {
+	w := connected(t)
+	w.fill(5)
+	old := w.deliver(alan, "old")
+	broken := func(id string) { w.fault(traffic.Fault{Match: "/messages/" + id, Status: 409}) } // which is not tried again within the call
+	broken(old)
+	listed, cur := w.mustChanges(nil)
+	fresh := w.deliver(alan, "fresh")
+	w.deliver(alan, "good")
+	broken(fresh)
+	if err := w.sandbox.Google().Edit(alan, old, cloud.Edit{Mailbox: "TRASH"}); err != nil {
+		t.Fatal(err)
+	}
+	told, _ := w.mustChanges(cur)
+	for _, tc := range []struct {
+		items  []mail.Item
+		bad    []string
+		others int
+	}{{listed, []string{old}, 5}, {told, []string{old, fresh}, 1}} {
+		others := 0
+		for _, it := range tc.items {
+			if bad := slices.Contains(tc.bad, it.Message.ProviderID); bad != (it.Fields == 0) || it.Kind != mail.ItemPresent {
+				t.Errorf("%s: kind %s, fields %b", it.Message.ProviderID, it.Kind, it.Fields)
+			} else if !bad {
+				others++
+			}
+		}
+		if others != tc.others || len(tc.items) != others+len(tc.bad) {
+			t.Errorf("%d items, %d of them whole", len(tc.items), others)
+		}
+	}
+}

@@ -7,9 +7,13 @@ import (
 
 // EncodeScope encodes all of a scope but its account.
 func EncodeScope(s *store.Scope) ([]byte, error) {
-	return encode(&recordpb.Scope{
+	r := &recordpb.Scope{
 		Name: text(s.Name), Cursor: s.Cursor, Complete: s.Complete, Comparing: s.Comparing, Asked: putTime(s.Asked),
-	})
+	}
+	for _, u := range s.Unreadable {
+		r.Unreadable = append(r.Unreadable, &recordpb.Unreadable{Message: text(u.Message), Tries: int64(u.Tries), Next: putTime(u.Next), Reason: text(u.Reason)})
+	}
+	return encode(r)
 }
 
 // DecodeScope decodes what EncodeScope gave.
@@ -18,9 +22,13 @@ func DecodeScope(account string, b []byte) (*store.Scope, error) {
 	if err := decode(b, &r); err != nil {
 		return nil, err
 	}
-	return &store.Scope{
+	s := &store.Scope{
 		Account: account, Name: r.Name, Cursor: r.Cursor, Complete: r.Complete, Comparing: r.Comparing, Asked: getTime(r.Asked),
-	}, nil
+	}
+	for _, u := range r.Unreadable {
+		s.Unreadable = append(s.Unreadable, store.Unreadable{Message: u.Message, Tries: int(u.Tries), Next: getTime(u.Next), Reason: u.Reason})
+	}
+	return s, nil
 }
 
 // EncodeKey encodes a wrapped data key and whose it is.

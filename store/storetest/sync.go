@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"errors"
+	"time"
 
 	"github.com/postern-mail/postern/plugins/sdk/mail"
 	"github.com/postern-mail/postern/store"
@@ -17,7 +18,8 @@ func syncCases() []Case {
 func scopes(w *World) {
 	w.settle("a1")
 	w.settle("a2")
-	whole := &store.Scope{Account: "a1", Cursor: mail.Cursor("c"), Complete: true, Comparing: true, Asked: Start}
+	whole := &store.Scope{Account: "a1", Cursor: mail.Cursor("c"), Complete: true, Comparing: true, Asked: Start,
+		Unreadable: []store.Unreadable{{Message: "m1", Tries: 3, Next: Start.Add(time.Hour), Reason: "it stumbles"}, {Message: "m2"}}}
 	box := &store.Scope{Account: "a1", Name: "pf1", Cursor: mail.Cursor{0, 255}}
 	other := &store.Scope{Account: "a2", Name: "pf1"}
 	w.view(func(tx store.Tx) error {

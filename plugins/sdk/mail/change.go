@@ -47,7 +47,9 @@ type Item struct {
 	// Mailbox is the provider's id of the mailbox that the item is about, for
 	// absent and for feeds whose scope is a mailbox.
 	Mailbox string
-	Fields  Fields
+	// Fields is what is told of a present message. With none, something about it
+	// has changed and could not be told: it is asked for by Fetch.
+	Fields Fields
 	// Message carries ProviderID always, Version and ContentTag where known,
 	// and what Fields names.
 	Message Message

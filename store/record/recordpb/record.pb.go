@@ -1859,6 +1859,7 @@ type Scope struct {
 	Complete      bool                   `protobuf:"varint,3,opt,name=complete,proto3" json:"complete,omitempty"`
 	Comparing     bool                   `protobuf:"varint,4,opt,name=comparing,proto3" json:"comparing,omitempty"`
 	Asked         *Time                  `protobuf:"bytes,5,opt,name=asked,proto3" json:"asked,omitempty"`
+	Unreadable    []*Unreadable          `protobuf:"bytes,6,rep,name=unreadable,proto3" json:"unreadable,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1928,6 +1929,81 @@ func (x *Scope) GetAsked() *Time {
 	return nil
 }
 
+func (x *Scope) GetUnreadable() []*Unreadable {
+	if x != nil {
+		return x.Unreadable
+	}
+	return nil
+}
+
+type Unreadable struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Message       string                 `protobuf:"bytes,1,opt,name=message,proto3" json:"message,omitempty"`
+	Tries         int64                  `protobuf:"varint,2,opt,name=tries,proto3" json:"tries,omitempty"`
+	Next          *Time                  `protobuf:"bytes,3,opt,name=next,proto3" json:"next,omitempty"`
+	Reason        string                 `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Unreadable) Reset() {
+	*x = Unreadable{}
+	mi := &file_store_record_recordpb_record_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Unreadable) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Unreadable) ProtoMessage() {}
+
+func (x *Unreadable) ProtoReflect() protoreflect.Message {
+	mi := &file_store_record_recordpb_record_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Unreadable.ProtoReflect.Descriptor instead.
+func (*Unreadable) Descriptor() ([]byte, []int) {
+	return file_store_record_recordpb_record_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *Unreadable) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *Unreadable) GetTries() int64 {
+	if x != nil {
+		return x.Tries
+	}
+	return 0
+}
+
+func (x *Unreadable) GetNext() *Time {
+	if x != nil {
+		return x.Next
+	}
+	return nil
+}
+
+func (x *Unreadable) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 type Endpoint struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
 	Config      []byte                 `protobuf:"bytes,1,opt,name=config,proto3" json:"config,omitempty"`
@@ -1949,7 +2025,7 @@ type Endpoint struct {
 
 func (x *Endpoint) Reset() {
 	*x = Endpoint{}
-	mi := &file_store_record_recordpb_record_proto_msgTypes[17]
+	mi := &file_store_record_recordpb_record_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1961,7 +2037,7 @@ func (x *Endpoint) String() string {
 func (*Endpoint) ProtoMessage() {}
 
 func (x *Endpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_store_record_recordpb_record_proto_msgTypes[17]
+	mi := &file_store_record_recordpb_record_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1974,7 +2050,7 @@ func (x *Endpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Endpoint.ProtoReflect.Descriptor instead.
 func (*Endpoint) Descriptor() ([]byte, []int) {
-	return file_store_record_recordpb_record_proto_rawDescGZIP(), []int{17}
+	return file_store_record_recordpb_record_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Endpoint) GetConfig() []byte {
@@ -2071,7 +2147,7 @@ type Body struct {
 
 func (x *Body) Reset() {
 	*x = Body{}
-	mi := &file_store_record_recordpb_record_proto_msgTypes[18]
+	mi := &file_store_record_recordpb_record_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2083,7 +2159,7 @@ func (x *Body) String() string {
 func (*Body) ProtoMessage() {}
 
 func (x *Body) ProtoReflect() protoreflect.Message {
-	mi := &file_store_record_recordpb_record_proto_msgTypes[18]
+	mi := &file_store_record_recordpb_record_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2096,7 +2172,7 @@ func (x *Body) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Body.ProtoReflect.Descriptor instead.
 func (*Body) Descriptor() ([]byte, []int) {
-	return file_store_record_recordpb_record_proto_rawDescGZIP(), []int{18}
+	return file_store_record_recordpb_record_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Body) GetAccount() string {
@@ -2152,7 +2228,7 @@ type Delivery struct {
 
 func (x *Delivery) Reset() {
 	*x = Delivery{}
-	mi := &file_store_record_recordpb_record_proto_msgTypes[19]
+	mi := &file_store_record_recordpb_record_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2164,7 +2240,7 @@ func (x *Delivery) String() string {
 func (*Delivery) ProtoMessage() {}
 
 func (x *Delivery) ProtoReflect() protoreflect.Message {
-	mi := &file_store_record_recordpb_record_proto_msgTypes[19]
+	mi := &file_store_record_recordpb_record_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2177,7 +2253,7 @@ func (x *Delivery) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Delivery.ProtoReflect.Descriptor instead.
 func (*Delivery) Descriptor() ([]byte, []int) {
-	return file_store_record_recordpb_record_proto_rawDescGZIP(), []int{19}
+	return file_store_record_recordpb_record_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Delivery) GetEndpoint() string {
@@ -2370,7 +2446,7 @@ type Attempt struct {
 
 func (x *Attempt) Reset() {
 	*x = Attempt{}
-	mi := &file_store_record_recordpb_record_proto_msgTypes[20]
+	mi := &file_store_record_recordpb_record_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2382,7 +2458,7 @@ func (x *Attempt) String() string {
 func (*Attempt) ProtoMessage() {}
 
 func (x *Attempt) ProtoReflect() protoreflect.Message {
-	mi := &file_store_record_recordpb_record_proto_msgTypes[20]
+	mi := &file_store_record_recordpb_record_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2395,7 +2471,7 @@ func (x *Attempt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attempt.ProtoReflect.Descriptor instead.
 func (*Attempt) Descriptor() ([]byte, []int) {
-	return file_store_record_recordpb_record_proto_rawDescGZIP(), []int{20}
+	return file_store_record_recordpb_record_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Attempt) GetNumber() int64 {
@@ -2530,7 +2606,7 @@ type Submission struct {
 
 func (x *Submission) Reset() {
 	*x = Submission{}
-	mi := &file_store_record_recordpb_record_proto_msgTypes[21]
+	mi := &file_store_record_recordpb_record_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2542,7 +2618,7 @@ func (x *Submission) String() string {
 func (*Submission) ProtoMessage() {}
 
 func (x *Submission) ProtoReflect() protoreflect.Message {
-	mi := &file_store_record_recordpb_record_proto_msgTypes[21]
+	mi := &file_store_record_recordpb_record_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2555,7 +2631,7 @@ func (x *Submission) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Submission.ProtoReflect.Descriptor instead.
 func (*Submission) Descriptor() ([]byte, []int) {
-	return file_store_record_recordpb_record_proto_rawDescGZIP(), []int{21}
+	return file_store_record_recordpb_record_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Submission) GetAccount() string {
@@ -2752,7 +2828,7 @@ type Report struct {
 
 func (x *Report) Reset() {
 	*x = Report{}
-	mi := &file_store_record_recordpb_record_proto_msgTypes[22]
+	mi := &file_store_record_recordpb_record_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2764,7 +2840,7 @@ func (x *Report) String() string {
 func (*Report) ProtoMessage() {}
 
 func (x *Report) ProtoReflect() protoreflect.Message {
-	mi := &file_store_record_recordpb_record_proto_msgTypes[22]
+	mi := &file_store_record_recordpb_record_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2777,7 +2853,7 @@ func (x *Report) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Report.ProtoReflect.Descriptor instead.
 func (*Report) Descriptor() ([]byte, []int) {
-	return file_store_record_recordpb_record_proto_rawDescGZIP(), []int{22}
+	return file_store_record_recordpb_record_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Report) GetState() string {
@@ -2820,7 +2896,7 @@ type ReportRecipient struct {
 
 func (x *ReportRecipient) Reset() {
 	*x = ReportRecipient{}
-	mi := &file_store_record_recordpb_record_proto_msgTypes[23]
+	mi := &file_store_record_recordpb_record_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2832,7 +2908,7 @@ func (x *ReportRecipient) String() string {
 func (*ReportRecipient) ProtoMessage() {}
 
 func (x *ReportRecipient) ProtoReflect() protoreflect.Message {
-	mi := &file_store_record_recordpb_record_proto_msgTypes[23]
+	mi := &file_store_record_recordpb_record_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2845,7 +2921,7 @@ func (x *ReportRecipient) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportRecipient.ProtoReflect.Descriptor instead.
 func (*ReportRecipient) Descriptor() ([]byte, []int) {
-	return file_store_record_recordpb_record_proto_rawDescGZIP(), []int{23}
+	return file_store_record_recordpb_record_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ReportRecipient) GetAddress() string {
@@ -2905,7 +2981,7 @@ type Job struct {
 
 func (x *Job) Reset() {
 	*x = Job{}
-	mi := &file_store_record_recordpb_record_proto_msgTypes[24]
+	mi := &file_store_record_recordpb_record_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2917,7 +2993,7 @@ func (x *Job) String() string {
 func (*Job) ProtoMessage() {}
 
 func (x *Job) ProtoReflect() protoreflect.Message {
-	mi := &file_store_record_recordpb_record_proto_msgTypes[24]
+	mi := &file_store_record_recordpb_record_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2930,7 +3006,7 @@ func (x *Job) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Job.ProtoReflect.Descriptor instead.
 func (*Job) Descriptor() ([]byte, []int) {
-	return file_store_record_recordpb_record_proto_rawDescGZIP(), []int{24}
+	return file_store_record_recordpb_record_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Job) GetState() string {
@@ -3293,13 +3369,22 @@ const file_store_record_recordpb_record_proto_rawDesc = "" +
 	"receivedAt\x12\x18\n" +
 	"\apreview\x18\f \x01(\tR\apreview\x12'\n" +
 	"\x0fhas_attachments\x18\r \x01(\bR\x0ehasAttachments\x12\x12\n" +
-	"\x04size\x18\x0e \x01(\x03R\x04size\"\x9c\x01\n" +
+	"\x04size\x18\x0e \x01(\x03R\x04size\"\xdb\x01\n" +
 	"\x05Scope\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06cursor\x18\x02 \x01(\fR\x06cursor\x12\x1a\n" +
 	"\bcomplete\x18\x03 \x01(\bR\bcomplete\x12\x1c\n" +
 	"\tcomparing\x18\x04 \x01(\bR\tcomparing\x12-\n" +
-	"\x05asked\x18\x05 \x01(\v2\x17.postern.record.v1.TimeR\x05asked\"\xb5\x03\n" +
+	"\x05asked\x18\x05 \x01(\v2\x17.postern.record.v1.TimeR\x05asked\x12=\n" +
+	"\n" +
+	"unreadable\x18\x06 \x03(\v2\x1d.postern.record.v1.UnreadableR\n" +
+	"unreadable\"\x81\x01\n" +
+	"\n" +
+	"Unreadable\x12\x18\n" +
+	"\amessage\x18\x01 \x01(\tR\amessage\x12\x14\n" +
+	"\x05tries\x18\x02 \x01(\x03R\x05tries\x12+\n" +
+	"\x04next\x18\x03 \x01(\v2\x17.postern.record.v1.TimeR\x04next\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\"\xb5\x03\n" +
 	"\bEndpoint\x12\x16\n" +
 	"\x06config\x18\x01 \x01(\fR\x06config\x12\x18\n" +
 	"\aordered\x18\x02 \x01(\bR\aordered\x12\x1a\n" +
@@ -3452,7 +3537,7 @@ func file_store_record_recordpb_record_proto_rawDescGZIP() []byte {
 	return file_store_record_recordpb_record_proto_rawDescData
 }
 
-var file_store_record_recordpb_record_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
+var file_store_record_recordpb_record_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_store_record_recordpb_record_proto_goTypes = []any{
 	(*Time)(nil),            // 0: postern.record.v1.Time
 	(*Address)(nil),         // 1: postern.record.v1.Address
@@ -3471,14 +3556,15 @@ var file_store_record_recordpb_record_proto_goTypes = []any{
 	(*EventContent)(nil),    // 14: postern.record.v1.EventContent
 	(*Snapshot)(nil),        // 15: postern.record.v1.Snapshot
 	(*Scope)(nil),           // 16: postern.record.v1.Scope
-	(*Endpoint)(nil),        // 17: postern.record.v1.Endpoint
-	(*Body)(nil),            // 18: postern.record.v1.Body
-	(*Delivery)(nil),        // 19: postern.record.v1.Delivery
-	(*Attempt)(nil),         // 20: postern.record.v1.Attempt
-	(*Submission)(nil),      // 21: postern.record.v1.Submission
-	(*Report)(nil),          // 22: postern.record.v1.Report
-	(*ReportRecipient)(nil), // 23: postern.record.v1.ReportRecipient
-	(*Job)(nil),             // 24: postern.record.v1.Job
+	(*Unreadable)(nil),      // 17: postern.record.v1.Unreadable
+	(*Endpoint)(nil),        // 18: postern.record.v1.Endpoint
+	(*Body)(nil),            // 19: postern.record.v1.Body
+	(*Delivery)(nil),        // 20: postern.record.v1.Delivery
+	(*Attempt)(nil),         // 21: postern.record.v1.Attempt
+	(*Submission)(nil),      // 22: postern.record.v1.Submission
+	(*Report)(nil),          // 23: postern.record.v1.Report
+	(*ReportRecipient)(nil), // 24: postern.record.v1.ReportRecipient
+	(*Job)(nil),             // 25: postern.record.v1.Job
 }
 var file_store_record_recordpb_record_proto_depIdxs = []int32{
 	0,  // 0: postern.record.v1.Account.created_at:type_name -> postern.record.v1.Time
@@ -3515,26 +3601,28 @@ var file_store_record_recordpb_record_proto_depIdxs = []int32{
 	0,  // 31: postern.record.v1.Snapshot.sent_at:type_name -> postern.record.v1.Time
 	0,  // 32: postern.record.v1.Snapshot.received_at:type_name -> postern.record.v1.Time
 	0,  // 33: postern.record.v1.Scope.asked:type_name -> postern.record.v1.Time
-	0,  // 34: postern.record.v1.Endpoint.paused_until:type_name -> postern.record.v1.Time
-	0,  // 35: postern.record.v1.Endpoint.failing:type_name -> postern.record.v1.Time
-	0,  // 36: postern.record.v1.Endpoint.last_ok_at:type_name -> postern.record.v1.Time
-	0,  // 37: postern.record.v1.Endpoint.created_at:type_name -> postern.record.v1.Time
-	0,  // 38: postern.record.v1.Submission.send_at:type_name -> postern.record.v1.Time
-	0,  // 39: postern.record.v1.Submission.next_at:type_name -> postern.record.v1.Time
-	0,  // 40: postern.record.v1.Submission.created_at:type_name -> postern.record.v1.Time
-	0,  // 41: postern.record.v1.Submission.done_at:type_name -> postern.record.v1.Time
-	22, // 42: postern.record.v1.Submission.report:type_name -> postern.record.v1.Report
-	23, // 43: postern.record.v1.Report.recipients:type_name -> postern.record.v1.ReportRecipient
-	0,  // 44: postern.record.v1.Job.since:type_name -> postern.record.v1.Time
-	0,  // 45: postern.record.v1.Job.until:type_name -> postern.record.v1.Time
-	0,  // 46: postern.record.v1.Job.created_at:type_name -> postern.record.v1.Time
-	0,  // 47: postern.record.v1.Job.done_at:type_name -> postern.record.v1.Time
-	0,  // 48: postern.record.v1.Job.last_at:type_name -> postern.record.v1.Time
-	49, // [49:49] is the sub-list for method output_type
-	49, // [49:49] is the sub-list for method input_type
-	49, // [49:49] is the sub-list for extension type_name
-	49, // [49:49] is the sub-list for extension extendee
-	0,  // [0:49] is the sub-list for field type_name
+	17, // 34: postern.record.v1.Scope.unreadable:type_name -> postern.record.v1.Unreadable
+	0,  // 35: postern.record.v1.Unreadable.next:type_name -> postern.record.v1.Time
+	0,  // 36: postern.record.v1.Endpoint.paused_until:type_name -> postern.record.v1.Time
+	0,  // 37: postern.record.v1.Endpoint.failing:type_name -> postern.record.v1.Time
+	0,  // 38: postern.record.v1.Endpoint.last_ok_at:type_name -> postern.record.v1.Time
+	0,  // 39: postern.record.v1.Endpoint.created_at:type_name -> postern.record.v1.Time
+	0,  // 40: postern.record.v1.Submission.send_at:type_name -> postern.record.v1.Time
+	0,  // 41: postern.record.v1.Submission.next_at:type_name -> postern.record.v1.Time
+	0,  // 42: postern.record.v1.Submission.created_at:type_name -> postern.record.v1.Time
+	0,  // 43: postern.record.v1.Submission.done_at:type_name -> postern.record.v1.Time
+	23, // 44: postern.record.v1.Submission.report:type_name -> postern.record.v1.Report
+	24, // 45: postern.record.v1.Report.recipients:type_name -> postern.record.v1.ReportRecipient
+	0,  // 46: postern.record.v1.Job.since:type_name -> postern.record.v1.Time
+	0,  // 47: postern.record.v1.Job.until:type_name -> postern.record.v1.Time
+	0,  // 48: postern.record.v1.Job.created_at:type_name -> postern.record.v1.Time
+	0,  // 49: postern.record.v1.Job.done_at:type_name -> postern.record.v1.Time
+	0,  // 50: postern.record.v1.Job.last_at:type_name -> postern.record.v1.Time
+	51, // [51:51] is the sub-list for method output_type
+	51, // [51:51] is the sub-list for method input_type
+	51, // [51:51] is the sub-list for extension type_name
+	51, // [51:51] is the sub-list for extension extendee
+	0,  // [0:51] is the sub-list for field type_name
 }
 
 func init() { file_store_record_recordpb_record_proto_init() }
@@ -3548,7 +3636,7 @@ func file_store_record_recordpb_record_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_store_record_recordpb_record_proto_rawDesc), len(file_store_record_recordpb_record_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   25,
+			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
