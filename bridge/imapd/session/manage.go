@@ -44,18 +44,13 @@ func (s *Session) Create(ctx context.Context, name string) error {
 // have it.
 func (s *Session) above(ctx context.Context, t *tree, name string) (parent, leaf string, err error) {
 	levels := strings.Split(name, string(Delimiter))
+	if err := checkLevels(levels); err != nil {
+		return "", "", err
+	}
 	hollow := "" // levels above that are none of the provider's: the leaf's name begins with them
 	for i, level := range levels {
 		leaf = decodeName(level)
-		switch {
-		case strings.TrimSpace(leaf) == "":
-			return "", "", mail.Errorf(mail.KindInvalid, "create mailbox", "A mailbox's name has no empty level")
-		case leaf != strings.TrimSpace(leaf):
-			// Providers drop it, and what is made must have the name that was asked for.
-			return "", "", mail.Errorf(mail.KindInvalid, "create mailbox", "A mailbox's name neither begins nor ends with a space")
-		case strings.ContainsFunc(level, unicode.IsControl):
-			return "", "", mail.Errorf(mail.KindInvalid, "create mailbox", "A mailbox's name holds no control characters")
-		case t.labels && strings.ContainsRune(leaf, Delimiter) && (hollow != "" || encodeLabel(leaf) != level):
+		if t.labels && strings.ContainsRune(leaf, Delimiter) && (hollow != "" || encodeLabel(leaf) != level) {
 			return "", "", mail.Errorf(mail.KindInvalid, "create mailbox", "A label's name cannot hold its delimiter")
 		}
 		leaf = hollow + leaf
@@ -79,6 +74,30 @@ func (s *Session) above(ctx context.Context, t *tree, name string) (parent, leaf
 		parent = m.ID
 	}
 	return "", "", errors.New("a name without a level") // Split gives one at least
+}
+
+// maxLevels is how deep a mailbox may be: each level that is missing is a call of
+// the provider.
+const maxLevels = 100
+
+// checkLevels refuses a name before anything is made for it.
+func checkLevels(levels []string) error {
+	if len(levels) > maxLevels {
+		return mail.Errorf(mail.KindInvalid, "create mailbox", "A mailbox's name has at most %d levels", maxLevels)
+	}
+	for _, level := range levels {
+		leaf := decodeName(level)
+		switch {
+		case strings.TrimSpace(leaf) == "":
+			return mail.Errorf(mail.KindInvalid, "create mailbox", "A mailbox's name has no empty level")
+		case leaf != strings.TrimSpace(leaf):
+			// Providers drop it, and what is made must have the name that was asked for.
+			return mail.Errorf(mail.KindInvalid, "create mailbox", "A mailbox's name neither begins nor ends with a space")
+		case strings.ContainsFunc(level, unicode.IsControl):
+			return mail.Errorf(mail.KindInvalid, "create mailbox", "A mailbox's name holds no control characters")
+		}
+	}
+	return nil
 }
 
 // made waits until a new mailbox can be selected, and takes over a
