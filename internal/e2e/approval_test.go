@@ -28,6 +28,7 @@ func found(t *testing.T, re *regexp.Regexp, page string) string {
 // gives a link for an administrator, who returns to a page of ours from another
 // browser, and the user's next try succeeds.
 func TestAdministratorConsents(t *testing.T) {
+	t.Parallel()
 	const mary = "mary@contoso.example"
 	d := startDemo(t)
 	d.control("POST", "/control/users", `{"cloud": "microsoft", "address": "`+mary+`", "name": "Mary Somerville"}`, nil)

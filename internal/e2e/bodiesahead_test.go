@@ -50,3 +50,17 @@ func TestBodiesAhead(t *testing.T) {
 		t.Errorf("what a mail program reads (-provider +program):\n%s", d)
 	}
 }
+
+// onlyWhenAsked has no bodies of an account brought ahead any more: what arrives
+// from now on is not here before somebody asks for it.
+func (d *demo) onlyWhenAsked(account string) {
+	d.t.Helper()
+	var got struct {
+		Account struct{ AppPasswords []struct{ ID string } }
+	}
+	d.query(`query($id: ID!) { account(id: $id) { appPasswords { id } } }`, map[string]any{"id": account}, &got)
+	for _, p := range got.Account.AppPasswords {
+		d.query(`mutation($id: ID!) { revokeAppPassword(id: $id) }`, map[string]any{"id": p.ID}, nil)
+	}
+	d.query(`mutation($id: ID!) { updateAccount(input: {id: $id, mirror: METADATA}) { id } }`, map[string]any{"id": account}, nil)
+}

@@ -24,6 +24,7 @@ func exitCode(err error) int {
 // TestCheckConfig: what to register is printed ready to be pasted, each check
 // has a line, and one that fails says what to do and makes the exit code 1.
 func TestCheckConfig(t *testing.T) {
+	t.Parallel()
 	d := startDemo(t)
 	g, p, s := d.own(t, func(string, settings) {})
 	public := s["public_url"].(string)

@@ -33,6 +33,7 @@ func (d *demo) testing(yes bool) {
 // account says so while all is well, with the date, and so does the list of
 // accounts; connected again through a published app it has nothing to say.
 func TestConsentThatEnds(t *testing.T) {
+	t.Parallel()
 	d := startDemo(t)
 	account := d.account(alanAtGmail)
 	reason := func() string {

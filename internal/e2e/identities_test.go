@@ -6,6 +6,7 @@ import "testing"
 // from is refused another one before anything is taken; where it does not, the
 // provider judges.
 func TestIdentities(t *testing.T) {
+	t.Parallel()
 	d := startDemo(t)
 	for address, known := range map[string]bool{alanAtGmail: true, ada: false} {
 		account := d.account(address)

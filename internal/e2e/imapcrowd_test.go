@@ -22,6 +22,7 @@ import (
 // told it. In the end all of them see the same, which is what the mirror holds:
 // by UID, flags and bytes.
 func TestCrowd(t *testing.T) {
+	t.Parallel()
 	const programs, operations, outside = 20, 200, 500
 	for _, address := range []string{ada, alanAtGmail} {
 		t.Run(address, func(t *testing.T) {
@@ -44,7 +45,7 @@ func TestCrowd(t *testing.T) {
 
 var buildRaced = sync.OnceValues(func() (string, error) {
 	name := filepath.Join(bin, "postern-raced")
-	cmd := exec.Command("go", "build", "-race", "-o", name, "./cmd/postern")
+	cmd := exec.Command("go", "build", "-race", "-ldflags=-s -w", "-o", name, "./cmd/postern")
 	cmd.Dir = root()
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=1")
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -53,10 +54,11 @@ var buildRaced = sync.OnceValues(func() (string, error) {
 	return name, nil
 })
 
-// raced gives a gateway with the race detector, where the tests have it.
+// raced gives a gateway with the race detector, where the tests have it, or where
+// whoever runs them wants it of the gateway alone.
 func raced(t *testing.T) string {
 	t.Helper()
-	if !raceEnabled {
+	if !raceEnabled && os.Getenv("POSTERN_TEST_RACED") == "" {
 		return ""
 	}
 	name, err := buildRaced()
@@ -217,8 +219,8 @@ func (c *crowd) outside(rng *rand.Rand, n int) error {
 		Mailboxes []string
 	}
 	var known []item
-	ctx := c.ctx()
 	for i := range n {
+		ctx := c.ctx()
 		if i%50 == 0 {
 			if err := c.controlTry(ctx, http.MethodGet, "/control/users/"+c.address+"/messages", "", &known); err != nil {
 				return err

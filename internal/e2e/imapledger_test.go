@@ -21,6 +21,7 @@ import (
 //
 // `make test` kills a few times; SOAK=1 kills fifty times.
 func TestLedger(t *testing.T) {
+	t.Parallel()
 	kills := 8
 	if os.Getenv("SOAK") != "" {
 		kills = 50

@@ -21,6 +21,7 @@ import (
 //
 // `make test` takes some hundred messages; SOAK=1 takes 10,000.
 func TestSearchEqualsScan(t *testing.T) {
+	t.Parallel()
 	messages := map[string]int{ada: 320, alanAtGmail: 60} // more than wait for the index, and fewer
 	if os.Getenv("SOAK") != "" {
 		messages[ada] = 10_000

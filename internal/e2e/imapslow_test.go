@@ -11,6 +11,7 @@ import (
 // that writes is answered OK before the provider has done it, and other
 // connections are answered as ever.
 func TestNoEarlyOK(t *testing.T) {
+	t.Parallel()
 	for _, address := range []string{ada, alanAtGmail} {
 		t.Run(address, func(t *testing.T) {
 			t.Parallel()

@@ -8,6 +8,7 @@ import (
 // TestKeptAfterNothing: where the last demo kept no world, the next begins anew
 // with the gateway, too, instead of finding all mail deleted.
 func TestKeptAfterNothing(t *testing.T) {
+	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "demo")
 	d := launchDemo(t, dir)
 	d.waitReady()
@@ -31,6 +32,7 @@ func TestKeptAfterNothing(t *testing.T) {
 // TestKeptDemo: a demo that goes on with what a former one left has one
 // endpoint, which reaches the new receiver.
 func TestKeptDemo(t *testing.T) {
+	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "demo")
 	for range 2 {
 		d := launchDemo(t, dir, "--keep")

@@ -59,6 +59,7 @@ func (d *demo) gone(name string, pid int) {
 }
 
 func TestNothingOutlivesTheDemo(t *testing.T) {
+	t.Parallel()
 	d := startDemo(t)
 	plugins := d.plugins("outlook", "gmail")
 	if err := d.cmd.Process.Kill(); err != nil {
@@ -74,6 +75,7 @@ func TestNothingOutlivesTheDemo(t *testing.T) {
 }
 
 func TestNoPluginOutlivesItsGateway(t *testing.T) {
+	t.Parallel()
 	d := startDemo(t)
 	plugins := d.plugins("outlook", "gmail")
 	d.kill(d.info.Processes["gateway"])
@@ -92,6 +94,7 @@ func TestNoPluginOutlivesItsGateway(t *testing.T) {
 // TestPluginKilledInMidSync kills the plugin again and again while it reads
 // what has arrived: nothing is lost, nothing is told twice.
 func TestPluginKilledInMidSync(t *testing.T) {
+	t.Parallel()
 	d := startDemo(t)
 	const messages = 120
 	for i := range messages {

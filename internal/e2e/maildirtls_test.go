@@ -43,6 +43,7 @@ func newIdentity(t *testing.T) (tls.Certificate, []byte) {
 
 // TestPluginInPythonLetsInItsHostAlone: go-plugin's AutoMTLS, from both sides.
 func TestPluginInPythonLetsInItsHostAlone(t *testing.T) {
+	t.Parallel()
 	s := newSample(t)
 	host, hostPEM := newIdentity(t)
 	stranger, _ := newIdentity(t)

@@ -167,6 +167,7 @@ func (d *demo) commands() {
 
 // TestSecondDemoSaysSo: one demo per folder.
 func TestSecondDemoSaysSo(t *testing.T) {
+	t.Parallel()
 	d := startDemo(t)
 	second := launchDemo(t, d.dir)
 	<-second.done

@@ -126,6 +126,7 @@ func contains(text string, parts ...string) bool {
 
 // TestDemoWithoutMail: a folder that holds no mail is said to hold none.
 func TestDemoWithoutMail(t *testing.T) {
+	t.Parallel()
 	empty := t.TempDir()
 	d := launchDemo(t, filepath.Join(t.TempDir(), "demo"), "--mail", empty)
 	<-d.done

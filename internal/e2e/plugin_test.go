@@ -139,6 +139,7 @@ func (d *demo) consent(link, page string, answer url.Values) url.Values {
 // TestInventedProvider: everything works with a provider whose name nothing
 // in the gateway can know. Its page is size 3, so that listing takes several.
 func TestInventedProvider(t *testing.T) {
+	t.Parallel()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)

@@ -26,6 +26,7 @@ func TestOneRenewal(t *testing.T) {
 		{"succeeds elsewhere", alanAtGmail, `{"user": "` + alanAtGmail + `", "match": "POST token", "delay_ms": 500}`, "ok", "", 50},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
+			d.onlyWhenAsked(d.account(tc.address))
 			for i := range tc.calls {
 				d.deliver(tc.address, fmt.Sprintf("%s %d", tc.name, i))
 			}
