@@ -3,8 +3,10 @@
 // a C compiler are there, and says which it was. It installs nothing.
 //
 // The packages that take longest begin first, so that the last to end is not one
-// alone, and one more runs at a time than there are processors, since most wait
-// for something now and then. vet is left to `make lint`, which runs all of it.
+// alone, and more run at a time than there are processors, since most wait for
+// something now and then. What the race detector has nothing to see in runs
+// without it, beside the rest (plan.go); `make race` runs everything with it. vet
+// is left to `make lint`, which runs all of it.
 //
 // usage: testrun [-no-skip] [packages...]
 package main
@@ -20,9 +22,9 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"runtime"
 	"slices"
 	"strings"
+	"sync"
 )
 
 func main() {
@@ -42,15 +44,6 @@ type event struct {
 }
 
 type key struct{ pkg, test string }
-
-// slow are the packages that take longest, the slowest first.
-func slow() []string {
-	return []string{
-		"internal/e2e", "plugins/outlook", "plugins/gmail", "store/bolt", "internal/bench", "internal/sandbox/microsoft/graph",
-		"internal/outbox", "plugins/sdk/providertest", "cmd/postern", "internal/webhook", "internal/submission",
-		"internal/pluginhost", "internal/sandbox/google/gmail", "graph", "internal/mailbox",
-	}
-}
 
 // ordered puts the slow packages first. The go command keeps the order.
 func ordered(packages []string) []string {
@@ -78,6 +71,7 @@ func list(patterns []string) ([]string, error) {
 
 // tally is what has been seen.
 type tally struct {
+	mu             sync.Mutex
 	w              io.Writer
 	passed, failed int
 	skips          []string
@@ -91,35 +85,25 @@ func run(packages []string, noSkip bool) int {
 		fmt.Fprintln(os.Stderr, "testrun:", err)
 		return 1
 	}
-	args := []string{"test", "-json", "-timeout", "9m", "-vet=off", fmt.Sprintf("-p=%d", runtime.NumCPU()+1)}
 	race, why := raceable()
-	env := os.Environ()
-	if race {
-		args, env = append(args, "-race"), append(env, "CGO_ENABLED=1", "GORACE="+raceOptions(os.Getenv("GORACE")))
-	}
 	fmt.Printf("race detector: %s\n", why)
-	cmd := exec.Command("go", append(args, ordered(packages)...)...)
-	cmd.Env = env
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.StdoutPipe()
-	if err == nil {
-		err = cmd.Start()
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "testrun:", err)
-		return 1
-	}
 	t := &tally{w: os.Stdout, output: map[key][]string{}}
-	readErr := t.read(out)
-	err = errors.Join(readErr, cmd.Wait())
-	if stderr.Len() > 0 {
-		fmt.Print(stderr.String())
+	chains := plan(packages, race)
+	errs := make([]error, len(chains))
+	var group sync.WaitGroup
+	for i, jobs := range chains {
+		group.Go(func() {
+			for _, j := range jobs {
+				errs[i] = errors.Join(errs[i], t.test(j.args(), append(os.Environ(), j.env(race, os.Getenv("GORACE"))...)))
+			}
+		})
 	}
+	group.Wait()
+	err = errors.Join(errs...)
 	t.report()
 	switch {
 	case err != nil:
-		fmt.Println("go test:", err)
+		fmt.Println(err)
 		return 1
 	case len(t.failures) > 0:
 		return 1
@@ -130,6 +114,35 @@ func run(packages []string, noSkip bool) int {
 	return 0
 }
 
+// test runs the go command.
+func (t *tally) test(args, env []string) error {
+	cmd := exec.Command("go", args...)
+	cmd.Env = env
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		return fmt.Errorf("go test: %w", err)
+	}
+	err = errors.Join(t.read(out), cmd.Wait())
+	if stderr.Len() > 0 {
+		t.print(stderr.String())
+	}
+	if err != nil {
+		return fmt.Errorf("go test: %w", err)
+	}
+	return nil
+}
+
+func (t *tally) print(text string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	fmt.Fprint(t.w, text)
+}
+
 // read takes the lines of `go test -json` until they end.
 func (t *tally) read(r io.Reader) error {
 	lines := bufio.NewScanner(r)
@@ -137,7 +150,7 @@ func (t *tally) read(r io.Reader) error {
 	for lines.Scan() {
 		var e event
 		if json.Unmarshal(lines.Bytes(), &e) != nil {
-			fmt.Fprintln(t.w, lines.Text())
+			t.print(lines.Text() + "\n")
 			continue
 		}
 		t.add(e)
@@ -146,6 +159,8 @@ func (t *tally) read(r io.Reader) error {
 }
 
 func (t *tally) add(e event) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	k := key{e.Package, e.Test}
 	if e.Package == "" {
 		k.pkg = e.ImportPath // a build that failed has no test yet
