@@ -123,9 +123,17 @@ func TestRenewed(t *testing.T) {
 		if err := Put(tx, acct, "m00200", all["m00200"].Encode()); err != nil {
 			return err
 		}
-		return tx.DeleteDerived(acct, store.DerivedText, "m00200")
+		if err := tx.DeleteDerived(acct, store.DerivedText, "m00200"); err != nil {
+			return err
+		}
+		// As of a message whose content changed at the provider.
+		if err := tx.DeleteDerived(acct, store.DerivedText, "m00250"); err != nil {
+			return err
+		}
+		return Drop(tx, acct, "m00250")
 	})
-	all["m00200"] = nil
+	dropped := all["m00250"]
+	all["m00200"], all["m00250"] = nil, nil
 	check := func() {
 		t.Helper()
 		ids := slices.Sorted(maps.Keys(all))
@@ -145,9 +153,13 @@ func TestRenewed(t *testing.T) {
 	maps.Copy(all, more)
 	w.settle()
 	check()
-	if n := w.marked(); n > 1 {
-		t.Errorf("%d messages are marked, want at most the one without a text", n)
+	if n := w.marked(); n > 2 {
+		t.Errorf("%d messages are marked, want at most the two without a text", n)
 	}
+	dropped.Body += "quarkzipfel\x00"
+	w.put(map[string]*mime.Extract{"m00250": dropped})
+	all["m00250"] = dropped
+	check()
 }
 
 // What is longer than its extract is looked for in the bytes.
