@@ -30,7 +30,10 @@ type demo struct {
 	info struct {
 		GraphQL string `json:"graphql"`
 		APIKey  string `json:"api_key"`
-		Sandbox struct {
+		// IMAP is the door for mail programs, AppPasswords are by address.
+		IMAP         string            `json:"imap"`
+		AppPasswords map[string]string `json:"app_passwords"`
+		Sandbox      struct {
 			Control, SMTP string
 			// Clouds are where each provider is played.
 			Clouds map[string]string

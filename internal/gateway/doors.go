@@ -79,7 +79,7 @@ func (g *Gateway) wireDoors(ctx context.Context) error {
 			return err
 		}
 		g.imap, err = imapd.New(imapd.Options{
-			Sessions: g.sessions, Revoked: g.access.Revoked, Largest: g.submit.Limit, DrainTimeout: grace,
+			Sessions: g.sessions, Revoked: g.access.Revoked, Largest: g.submit.Limit, DrainTimeout: grace / 2,
 			Certificate: g.certs.get, Cleartext: cfg.IMAP.Cleartext, MaxConnections: cfg.IMAP.MaxConnections,
 			MaxPerAccount: cfg.IMAP.MaxPerAccount, IdleTimeout: cfg.IMAP.IdleTimeout,
 			Version: g.opts.Version, Log: g.log, Registerer: g.registry})

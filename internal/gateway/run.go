@@ -125,6 +125,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	}
 	g.log.Info("gateway stopping")
 	g.graph.Close()
+	doors.cancel() // all doors close at once: who is at one does not hold up who is at another
 	var errs []error
 	for _, s := range []*stage{programs, doors, sync, outbox, plugins, disk} {
 		if err := s.stop(); err != nil {
