@@ -221,6 +221,7 @@ func TestDefects(t *testing.T) {
 			switch {
 			case err == nil:
 				t.Error("the library passes: either it was mended or the transcript tests nothing")
+			case d.fails == "EOF" && ended(err):
 			case !strings.Contains(err.Error(), d.fails) || d.fails == "":
 				t.Errorf("the library strays elsewhere than it is known to: %s", clip(err.Error()))
 			}

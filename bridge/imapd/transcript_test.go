@@ -7,12 +7,14 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"math/big"
 	"net"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -43,6 +45,12 @@ func (l *lines) line() (string, error) {
 			}
 		}
 	}
+}
+
+// ended reports whether an error says that the other end has closed the
+// connection. Which error that is depends on what was on its way.
+func ended(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
 // run plays a transcript over a connection and tells how the server strays
@@ -127,7 +135,7 @@ func run(c net.Conn, script string, deliver func(n int)) error {
 			skip = false
 		case "X":
 			for {
-				if _, err := read(); err == io.EOF || err != nil && strings.Contains(err.Error(), "EOF") {
+				if _, err := read(); err != nil && ended(err) {
 					break
 				} else if err != nil {
 					return err

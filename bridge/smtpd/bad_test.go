@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -102,7 +103,7 @@ func TestSilence(t *testing.T) {
 			p.send("MAIL FROM:<ann@example.com>\r\nRCPT TO:<bob@example.com>\r\n" + begun)
 		}
 		all, err := io.ReadAll(p.in)
-		if err != nil && !errors.Is(err, io.EOF) {
+		if err != nil && !errors.Is(err, syscall.ECONNRESET) { // it closes over what it has not read
 			t.Errorf("%s: %v", name, err)
 		}
 		if strings.Contains(string(all), "OK: queued") || !strings.Contains(string(all), "421 4.4.2") && !strings.Contains(string(all), "451 4.3.0") {
