@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	aheadRoom  = 64 << 10 // how much may wait to be used
+	aheadRoom  = 16 << 10 // how much may wait to be used
 	aheadPiece = 4 << 10  // how much is read at once
 )
 

@@ -49,6 +49,16 @@ func TestBadInput(t *testing.T) {
 			S: b NO [TOOBIG] *
 			C: c NOOP
 			S: c OK *`,
+		"rubbish now and then": selected + strings.Repeat(`
+			B: "` + strings.Repeat(`\r\n`, maxRubbish-1) + `"` + strings.Repeat(`
+			S: * BAD *`, maxRubbish-1) + `
+			C: b NOOP
+			S: b OK *`, 2),
+		"rubbish and nothing else": selected + `
+			B: "` + strings.Repeat(`\r\n`, maxRubbish+9) + `"` + strings.Repeat(`
+			S: * BAD *`, maxRubbish) + `
+			S: * BYE *
+			X:`,
 		"binary rubbish": selected + `
 			B: "\x00\x01\xff\xfe\r\n\x80 \x80 \x80\r\na \x00\r\nb NOOP \x00\r\nc FETCH \xff\r\n"
 			S: * BAD *

@@ -186,6 +186,8 @@ func (c *conn) farewell(err error) {
 		why = over.Text
 	case errors.Is(err, errTimeout), errors.Is(err, context.DeadlineExceeded), isTimeout(err):
 		why = "nothing was heard for too long"
+	case errors.Is(err, errRubbish):
+		why = errRubbish.Error()
 	case errors.Is(err, wire.ErrFlood):
 		why = "the literal is too large"
 	default:

@@ -30,10 +30,18 @@ type frame struct {
 	inner bool   // what the library writes goes on within a response
 	cut   bool   // of which a carriage return was held back: a line feed may follow
 
+	rubbish int // lines in a row that were no commands
+
 	tag, name string // of the command that the library is at
 	readOnly  bool   // SELECT's answer has to say READ-ONLY
 	end       func(status session.Status)
 }
+
+// maxRubbish is how many lines in a row may be no commands: each of them costs
+// an answer, and who sends nothing else speaks another protocol.
+const maxRubbish = 50
+
+var errRubbish = errors.New("too many lines are no commands")
 
 func newFrame(c *conn) *frame { return &frame{c: c, closed: make(chan struct{})} }
 
@@ -69,12 +77,18 @@ func (f *frame) next() error {
 		cmd, err := c.in.Next()
 		var none *wire.BadCommand
 		if errors.As(err, &none) {
-			c.answerBad(none)
+			if c.answerBad(none); none.TooBig || none.Busy {
+				continue
+			}
+			if f.rubbish++; f.rubbish == maxRubbish {
+				return errRubbish
+			}
 			continue
 		}
 		if err != nil {
 			return err
 		}
+		f.rubbish = 0
 		cmd.UTF8, cmd.Rev2 = c.utf8, c.rev2
 		end := c.begin(cmd)
 		t, err := c.ours(cmd)

@@ -2,6 +2,7 @@ package session
 
 import (
 	"iter"
+	"runtime"
 	"slices"
 
 	"github.com/postern-mail/postern/bridge/imapd/box"
@@ -52,6 +53,9 @@ func (s *Session) each(set wire.Set, uid bool) (iter.Seq[message], error) {
 				}
 			}
 			uids, seqs = uids[:0], seqs[:0]
+			// Who asks little waits behind each of those who ask for much, for as
+			// long as they are let run at a stretch.
+			runtime.Gosched()
 			return true
 		}
 		for _, p := range places {
