@@ -146,6 +146,8 @@ type Service struct {
 	appends    openAppends
 	unreadable unreadables
 	started    time.Time
+	// looked is maxLooked, and less in tests.
+	looked int
 	// listing is held from asking for an account's mailboxes until the answer
 	// is written, and from changing one until that is: a list that was made
 	// before a change must not be written after it.
@@ -158,7 +160,7 @@ func New(s store.Store, j *journal.Journal, p Providers, g GrantErrors, opts Opt
 	svc := &Service{
 		store: s, journal: j, providers: p, grants: g, opts: opts, log: opts.Log,
 		metrics:  newMetrics(opts.Registerer),
-		schedule: newSchedule(opts.Now), fill: newFill(opts.Now), started: opts.Now().UTC(),
+		schedule: newSchedule(opts.Now), fill: newFill(opts.Now), started: opts.Now().UTC(), looked: maxLooked,
 	}
 	svc.schedule.listened = opts.PollListened
 	return svc

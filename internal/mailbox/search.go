@@ -29,7 +29,7 @@ const (
 	// found at once, and what is rare costs few questions to the index.
 	stretch    = 512
 	maxStretch = 32 << 10
-	// maxLooked is how many messages one page looks at.
+	// maxLooked is about how many messages one page looks at.
 	maxLooked = 128 << 10
 	// mark of a page token that is a place in the mirror, and not the provider's.
 	ownPlace = "\x00"
@@ -152,7 +152,7 @@ func (s *Service) searchMirror(ctx context.Context, account string, words []stri
 		if end {
 			return ids, "", nil
 		}
-		if looked += size; looked >= maxLooked {
+		if looked += size; looked >= s.looked {
 			return ids, ownPlace + formatDateKey(from), nil
 		}
 	}

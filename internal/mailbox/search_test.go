@@ -146,10 +146,15 @@ func TestSearchMirrorEqualsScan(t *testing.T) {
 				want = append(want, id)
 			}
 		}
+		w.svc.looked = []int{maxLooked, stretch}[i%2]
 		if d := cmp.Diff(want, w.search(query, 1+r.IntN(500))); d != "" {
 			t.Errorf("search %q (-scan +search):\n%s", query, d)
 		}
 		hits += len(want)
+	}
+	w.svc.looked = stretch
+	if ids, next, err := w.svc.Search(w.ctx, w.account, "notanyword", 500, ""); err != nil || len(ids) > 0 || next == "" {
+		t.Errorf("a page that looked at as many as it may: %v, %q, %v", ids, next, err)
 	}
 	if hits < 150 {
 		t.Errorf("150 queries had %d hits only", hits)
