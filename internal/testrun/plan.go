@@ -25,21 +25,23 @@ func slow() []string {
 }
 
 // plain are the packages that the race detector has nothing to see in. Those that
-// read files and mail have no second goroutine. The end-to-end tests run programs,
-// which are built without it; the gateway that TestCrowd crowds is built with it
-// all the same (POSTERN_TEST_RACED), and what the sandbox does at once its own
-// tests and those of the plugins show it.
-func plain() []string { return []string{"internal/e2e", "internal/mime", "internal/arch"} }
+// read files and mail have no second goroutine. The end-to-end tests and the
+// measurements run programs, which are built without it; the gateway that TestCrowd
+// crowds is built with it all the same (POSTERN_TEST_RACED), and what the sandbox
+// does at once its own tests and those of the plugins show it.
+func plain() []string {
+	return []string{"internal/e2e", "internal/bench", "internal/mime", "internal/arch"}
+}
 
 // sequential are tests that do one thing after another with much data, which takes
-// several times as long with the race detector and shows it nothing: real mail
+// several times as long with the race detector and shows it nothing: mail
 // that is read, and databases that are damaged, cut and migrated. The rest of their
 // packages it sees.
 func sequential() (packages []string, tests string) {
 	return []string{
 			"internal/sandbox/microsoft/graph", "internal/sandbox/google/gmail", "plugins/gmail", "plugins/outlook", "store/bolt",
 		}, "^(" + strings.Join([]string{
-			"TestCorpus", "TestCorpusServed", "TestRealMail", "TestRealMailComesBackAsItWas",
+			"TestCorpus", "TestCorpusServed", "TestRealMail", "TestRealMailComesBackAsItWas", "TestAppendLarge",
 			"TestPowerCuts", "TestPowerCutsInAMigration", "TestPowerCutsAreCaught", "TestPowerCutsAtTheFirstStart",
 			"TestSampleMigrationSurvivesAKillAfterEveryTransaction", "TestMigrationSurvivesAKillAfterEveryTransaction",
 			"TestVerifyFindsWhatIsWrong", "TestRandomDamageNeverPanics",
