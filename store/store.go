@@ -109,6 +109,9 @@ type Blobs interface {
 	Trim(ctx context.Context, limit int64) (dropped int64, err error)
 	// Delete forgets a blob. A missing one is success.
 	Delete(ctx context.Context, account, digest string) error
+	// Drop forgets a blob, unless it was put with sync: somebody else needs the
+	// same bytes. A missing one is success.
+	Drop(ctx context.Context, account, digest string) error
 	// Retain deletes of an account's blobs those that were put with sync and are
 	// not among the digests, and tells how many. No such Put may be under way.
 	Retain(ctx context.Context, account string, digests []string) (deleted int, err error)

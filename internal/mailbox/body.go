@@ -244,10 +244,11 @@ func (s *Service) Content(ctx context.Context, id string) (*mime.Content, error)
 }
 
 // dropBodies forgets the bytes of messages that are gone. Another message with
-// the same bytes fetches them again when it is read.
+// the same bytes fetches them again when it is read; a submission that waits to
+// send them keeps them.
 func (s *Service) dropBodies(ctx context.Context, account string, digests []string) {
 	for _, d := range digests {
-		if err := s.store.Blobs().Delete(ctx, account, d); err != nil {
+		if err := s.store.Blobs().Drop(ctx, account, d); err != nil {
 			s.log.WarnContext(ctx, "bytes of a deleted message stay", "account", account, "error", err)
 		}
 	}

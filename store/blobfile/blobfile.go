@@ -298,6 +298,16 @@ func (b *Blobs) Open(ctx context.Context, account, digest string) (store.Blob, e
 
 // Delete forgets a blob.
 func (b *Blobs) Delete(ctx context.Context, account, digest string) error {
+	return b.without(ctx, account, digest, b.delete)
+}
+
+// Drop forgets a blob that need not stay.
+func (b *Blobs) Drop(ctx context.Context, account, digest string) error {
+	return b.without(ctx, account, digest, b.drop)
+}
+
+// without has a blob removed.
+func (b *Blobs) without(ctx context.Context, account, digest string, remove func(context.Context, table.BlobName) error) error {
 	if err := b.enter(ctx); err != nil {
 		return err
 	}
@@ -306,10 +316,10 @@ func (b *Blobs) Delete(ctx context.Context, account, digest string) error {
 	if errors.Is(err, store.ErrNotFound) {
 		return nil
 	}
-	if err != nil {
-		return fmt.Errorf("delete blob: %w", err)
+	if err == nil {
+		err = remove(ctx, table.NameOf(life, k, digest))
 	}
-	if err := b.delete(ctx, table.NameOf(life, k, digest)); err != nil {
+	if err != nil {
 		return fmt.Errorf("delete blob: %w", err)
 	}
 	return nil
@@ -319,6 +329,20 @@ func (b *Blobs) delete(ctx context.Context, n table.BlobName) error {
 	if err := b.release(ctx, n); err != nil {
 		return err
 	}
+	return b.remove(ctx, n)
+}
+
+// drop is delete of what need not stay. Nobody says meanwhile that it must.
+func (b *Blobs) drop(ctx context.Context, n table.BlobName) error {
+	b.keeping.Lock()
+	defer b.keeping.Unlock()
+	if kept, err := b.kept(ctx, n); err != nil || kept {
+		return err
+	}
+	return b.remove(ctx, n)
+}
+
+func (b *Blobs) remove(ctx context.Context, n table.BlobName) error {
 	if err := os.Remove(b.path(n)); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}

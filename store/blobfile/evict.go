@@ -143,12 +143,7 @@ func (b *Blobs) evict(ctx context.Context, p piece) (int64, error) {
 	}
 	b.keeping.Lock()
 	defer b.keeping.Unlock()
-	var kept bool
-	err := b.index.View(ctx, func(tx *table.Tx) (err error) {
-		kept, err = tx.BlobKept(p.name)
-		return err
-	})
-	if err != nil || kept {
+	if kept, err := b.kept(ctx, p.name); err != nil || kept {
 		return 0, err
 	}
 	if err := os.Remove(p.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -165,15 +160,19 @@ func (b *Blobs) keep(ctx context.Context, n table.BlobName) error {
 
 // release forgets that, where it was so.
 func (b *Blobs) release(ctx context.Context, n table.BlobName) error {
-	var kept bool
-	err := b.index.View(ctx, func(tx *table.Tx) (err error) {
-		kept, err = tx.BlobKept(n)
-		return err
-	})
-	if err != nil || !kept {
+	if kept, err := b.kept(ctx, n); err != nil || !kept {
 		return err
 	}
 	return b.index.Update(ctx, func(tx *table.Tx) error { return tx.ReleaseBlob(n) })
+}
+
+// kept reports whether a blob must stay.
+func (b *Blobs) kept(ctx context.Context, n table.BlobName) (kept bool, err error) {
+	err = b.index.View(ctx, func(tx *table.Tx) (err error) {
+		kept, err = tx.BlobKept(n)
+		return err
+	})
+	return kept, err
 }
 
 // used renews a file's time, which the order of eviction goes by.

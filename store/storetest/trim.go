@@ -68,13 +68,22 @@ func trimKept(w *World) {
 		w.putBlob("a1", late, false)
 		w.putBlob("a1", late, true)
 		w.trim(0)
-		w.expectBlob("a1", first)
-		w.expectBlob("a1", late)
+		for _, b := range [][]byte{first, late} {
+			if err := w.Store.Blobs().Drop(w.ctx(), "a1", digest(b)); err != nil {
+				w.Fatalf("drop: %v", err)
+			}
+			w.expectBlob("a1", b)
+		}
 
 		if err := w.Store.Blobs().Delete(w.ctx(), "a1", digest(first)); err != nil {
 			w.Fatalf("delete: %v", err)
 		}
 		w.expectNoBlob("deleted blob", first)
+		w.putBlob("a1", first, false)
+		if err := w.Store.Blobs().Drop(w.ctx(), "a1", digest(first)); err != nil {
+			w.Fatalf("drop: %v", err)
+		}
+		w.expectNoBlob("dropped blob", first)
 		w.putBlob("a1", first, false)
 		w.trim(0)
 		w.expectNoBlob("blob that was put without sync after it was deleted", first)
