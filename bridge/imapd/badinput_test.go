@@ -50,8 +50,8 @@ func TestBadInput(t *testing.T) {
 			C: c NOOP
 			S: c OK *`,
 		"rubbish now and then": selected + strings.Repeat(`
-			B: "` + strings.Repeat(`\r\n`, maxRubbish-1) + `"` + strings.Repeat(`
-			S: * BAD *`, maxRubbish-1) + `
+			B: "`+strings.Repeat(`\r\n`, maxRubbish-1)+`"`+strings.Repeat(`
+			S: * BAD *`, maxRubbish-1)+`
 			C: b NOOP
 			S: b OK *`, 2),
 		"rubbish and nothing else": selected + `

@@ -59,6 +59,7 @@ type Box struct {
 	unsized  int   // rows whose size is not known
 	size     int64 // of all others
 	log      changes
+	shared   atomic.Pointer[sharedUIDs] // of the last Snapshot
 	// watchers are woken after a change.
 	watchers map[chan struct{}]struct{}
 }
@@ -145,19 +146,35 @@ type Snapshot struct {
 	FirstUnseen int
 }
 
-// Snapshot gives the mailbox as it is now.
+// Snapshot gives the mailbox as it is now. Its UIDs are shared by all who ask
+// between two changes, since a large mailbox has many of them: nobody writes to
+// them, and what is appended goes elsewhere.
 func (b *Box) Snapshot() Snapshot {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	s := Snapshot{UIDs: make([]uint32, len(b.rows)), Version: b.log.newest,
-		UIDValidity: b.validity, UIDNext: b.next, ModSeq: b.modSeq}
+	s := Snapshot{Version: b.log.newest, UIDValidity: b.validity, UIDNext: b.next, ModSeq: b.modSeq}
 	for i := range b.rows {
-		s.UIDs[i] = b.rows[i].uid
-		if s.FirstUnseen == 0 && !b.rows[i].set.seen {
+		if !b.rows[i].set.seen {
 			s.FirstUnseen = i + 1
+			break
 		}
 	}
+	if last := b.shared.Load(); last != nil && last.version == b.log.newest {
+		s.UIDs = last.uids
+		return s
+	}
+	s.UIDs = make([]uint32, len(b.rows))
+	for i := range b.rows {
+		s.UIDs[i] = b.rows[i].uid
+	}
+	b.shared.Store(&sharedUIDs{b.log.newest, s.UIDs})
 	return s
+}
+
+// sharedUIDs are those of the mailbox at a version.
+type sharedUIDs struct {
+	version uint64
+	uids    []uint32
 }
 
 // Version is that of the last change.

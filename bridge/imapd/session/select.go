@@ -26,7 +26,7 @@ func (s *Session) Select(ctx context.Context, name string, readOnly bool) (*Sele
 	readOnly = readOnly || s.mayWrite() != nil
 	shot := b.Snapshot()
 	v := &selected{box: b, mailbox: n.mailbox, readOnly: readOnly,
-		uids: shot.UIDs, version: shot.Version, modSeq: shot.ModSeq,
+		uids: shot.UIDs, shared: true, version: shot.Version, modSeq: shot.ModSeq,
 		told: map[uint32]string{}, keywords: namesOf(b)}
 	v.woken, v.unwatch = b.Watch()
 	v.unlisten = s.server.opts.Mirror.Listen([]string{s.account})

@@ -18,6 +18,8 @@ type selected struct {
 	// uids are those that the client was told of, ascending: the place of one,
 	// from 1, is its sequence number.
 	uids []uint32
+	// shared: they are the box's own, not to be written to.
+	shared bool
 	// version and modSeq are those of the box that the client was told.
 	version, modSeq uint64
 	// gone are UIDs among uids whose EXPUNGE could not be told yet, ascending.
@@ -69,7 +71,8 @@ func (s *Session) poll(ctx context.Context, out Updates, expunge bool) error {
 		v.tellExpunges(out)
 	}
 	if len(news.added) > 0 {
-		v.uids = append(v.uids, news.added...)
+		// Where they are shared their slice is full, so that this copies them.
+		v.uids, v.shared = append(v.uids, news.added...), false
 		out.Exists(uint32(len(v.uids)))
 	}
 	if v.learn(d.Present) {
@@ -143,6 +146,9 @@ func (v *selected) tellExpunges(out Updates) {
 		}
 	}
 	at := 0
+	if v.shared {
+		v.uids, v.shared = slices.Clone(v.uids), false
+	}
 	v.uids = slices.DeleteFunc(v.uids, func(uid uint32) bool {
 		for at < len(v.gone) && v.gone[at] < uid {
 			at++
