@@ -253,8 +253,24 @@ func (c *mailProgram) open(mailbox string) error {
 	return c.must(fmt.Sprintf("SELECT %q", mailbox))
 }
 
-// complete asks for what the view does not know yet.
+// complete asks for what the view does not know yet. Where a message went before
+// the program was told so, it lets itself be told, and asks again (RFC 2180,
+// 4.1.2).
 func (c *mailProgram) complete(bodies bool) error {
+	err := c.completeOnce(bodies)
+	for range 10 {
+		if err == nil || !strings.Contains(err.Error(), "NO [EXPUNGEISSUED]") {
+			break
+		}
+		if err := c.must("NOOP"); err != nil {
+			return err
+		}
+		err = c.completeOnce(bodies)
+	}
+	return err
+}
+
+func (c *mailProgram) completeOnce(bodies bool) error {
 	ascending := func() error {
 		for i := 1; i < len(c.view); i++ {
 			if a, b := c.view[i-1].uid, c.view[i].uid; a != 0 && b != 0 && a >= b {
