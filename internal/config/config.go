@@ -172,7 +172,7 @@ func Default() *Config {
 		MasterKey: MasterKey{Env: "POSTERN_MASTER_KEY", Command: []string{}, Old: []string{}},
 		HTTP:      HTTP{Listen: "127.0.0.1:8080", MaxBody: 40 << 20},
 		IMAP:      IMAP{Listen: "127.0.0.1:1143", MaxConnections: 4000, MaxPerAccount: 2000, IdleTimeout: 35 * time.Minute, Expunge: ExpungeTrash},
-		SMTP:      SMTP{Listen: "127.0.0.1:1587", MaxConnections: 500, Wait: 10 * time.Second, From: FromStrict},
+		SMTP:      SMTP{Listen: "127.0.0.1:1587", MaxConnections: 500, MaxPerAccount: 100, Wait: 10 * time.Second, From: FromStrict},
 		TLS:       TLS{Names: []string{}},
 		Log:       Log{Level: "info", Format: "text"},
 		Providers: map[string]Provider{},

@@ -64,6 +64,7 @@ func TestBadSettingsAreNamed(t *testing.T) {
 		"imap.expunge=keep":        "imap.expunge",
 		"imap.idle_timeout=5m":     "imap.idle_timeout",
 		"imap.max_per_account=0":   "imap.max_per_account",
+		"smtp.max_per_account=0":   "smtp.max_per_account",
 		"smtp.from=anybody":        "smtp.from",
 		"smtp.wait=10m":            "smtp.wait",
 		"tls.cert=x":               "tls.cert",

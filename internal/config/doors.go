@@ -36,10 +36,12 @@ const (
 // SMTP is the door for mail programs that send.
 type SMTP struct {
 	// Listen, ListenTLS, Cleartext are as in IMAP.
-	Listen         string `yaml:"listen"`
-	ListenTLS      string `yaml:"listen_tls"`
-	Cleartext      bool   `yaml:"cleartext"`
-	MaxConnections int    `yaml:"max_connections"`
+	Listen    string `yaml:"listen"`
+	ListenTLS string `yaml:"listen_tls"`
+	Cleartext bool   `yaml:"cleartext"`
+	// MaxConnections bounds all connections, MaxPerAccount those of an account.
+	MaxConnections int `yaml:"max_connections"`
+	MaxPerAccount  int `yaml:"max_per_account"`
 	// Wait is how long the answer to a message waits for the provider's, so that
 	// a refusal is told at once. What is not decided by then is accepted.
 	Wait time.Duration `yaml:"wait"`

@@ -58,7 +58,7 @@ func Validate(c *Config) error {
 		}
 	}
 	for path, n := range map[string]int{"sync.workers": c.Sync.Workers, "webhooks.workers": c.Webhooks.Workers, "webhooks.rejected": c.Webhooks.Rejected,
-		"imap.max_connections": c.IMAP.MaxConnections, "imap.max_per_account": c.IMAP.MaxPerAccount, "smtp.max_connections": c.SMTP.MaxConnections} {
+		"imap.max_connections": c.IMAP.MaxConnections, "imap.max_per_account": c.IMAP.MaxPerAccount, "smtp.max_connections": c.SMTP.MaxConnections, "smtp.max_per_account": c.SMTP.MaxPerAccount} {
 		if n < 1 || n > 10000 {
 			bad(path, "must be from 1 to 10000")
 		}

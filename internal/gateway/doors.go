@@ -91,7 +91,7 @@ func (g *Gateway) wireDoors(ctx context.Context) error {
 		g.smtp, err = smtpd.New(smtpd.Options{
 			Auth: g.access, Submissions: g.submit, Certificate: g.certs.get, Cleartext: cfg.SMTP.Cleartext,
 			Domain: cfg.Public().Hostname(), Relaxed: cfg.SMTP.From == config.FromRelaxed, Wait: cfg.SMTP.Wait,
-			MaxConnections: cfg.SMTP.MaxConnections, PerAccount: cfg.SMTP.MaxConnections, Grace: grace, Log: g.log, Registerer: g.registry,
+			MaxConnections: cfg.SMTP.MaxConnections, PerAccount: cfg.SMTP.MaxPerAccount, Grace: grace, Log: g.log, Registerer: g.registry,
 			Spool: filepath.Join(cfg.DataDir, "spool"), Room: func(context.Context) error { return g.room.hold() }})
 	}
 	return err
