@@ -35,16 +35,19 @@ func plain() []string {
 
 // sequential are tests that do one thing after another with much data, which takes
 // several times as long with the race detector and shows it nothing: mail
-// that is read, a backlog, and databases that are damaged, cut and migrated. The rest of their
+// that is read and searched, a backlog, and databases that are damaged, cut and
+// migrated. The rest of their
 // packages it sees.
 func sequential() (packages []string, tests string) {
 	return []string{
 			"internal/sandbox/microsoft/graph", "internal/sandbox/google/gmail", "plugins/gmail", "plugins/outlook", "store/bolt", "internal/outbox",
+			"internal/textindex", "store/table",
 		}, "^(" + strings.Join([]string{
 			"TestCorpus", "TestCorpusServed", "TestRealMail", "TestRealMailComesBackAsItWas", "TestAppendLarge",
 			"TestPowerCuts", "TestPowerCutsInAMigration", "TestPowerCutsAreCaught", "TestPowerCutsAtTheFirstStart",
 			"TestSampleMigrationSurvivesAKillAfterEveryTransaction", "TestMigrationSurvivesAKillAfterEveryTransaction",
 			"TestVerifyFindsWhatIsWrong", "TestRandomDamageNeverPanics", "TestBacklogOfADeadEndpoint",
+			"TestCompact", "TestInterruptedFold", "TestSegmentsFillUp", "TestEqualsScan", "TestCharsets", "TestPackedRowsAreRows",
 		}, "|") + ")$"
 }
 
