@@ -34,10 +34,10 @@ func plain() []string {
 }
 
 // sequential are tests that do one thing after another with much data, which takes
-// several times as long with the race detector and shows it nothing: mail
-// that is read and searched, a backlog, and databases that are damaged, cut and
-// migrated. The rest of their
-// packages it sees.
+// several times as long with the race detector and shows it nothing: mail that is
+// read and searched, a backlog, and databases that are damaged, cut and migrated.
+// The rest of their packages it sees. A test that shares its name with another of
+// these packages goes with it.
 func sequential() (packages []string, tests string) {
 	return []string{
 			"internal/sandbox/microsoft/graph", "internal/sandbox/google/gmail", "plugins/gmail", "plugins/outlook", "store/bolt", "internal/outbox",
