@@ -38,6 +38,7 @@ func TestNoEarlyOK(t *testing.T) {
 				defer p.close()
 				conns[i] = p
 			}
+			s.eventually("the new mailbox is listed", func() bool { return conns[0].must("STATUS Aside (MESSAGES)") == nil })
 			for _, c := range slowWrites(s, address, conns[0]) {
 				s.slowWrite(t, c, conns[0], conns[1], address)
 			}
