@@ -33,6 +33,8 @@ type applier struct {
 	listed bool
 	// lag is Options.FeedLag.
 	lag time.Duration
+	// tell notes of which messages something was told.
+	tell func(id string)
 	// started is when the service began; what it knows of purges is from then on.
 	started time.Time
 	// first: the feed tells for the first time what has always been there.
@@ -63,7 +65,7 @@ type applier struct {
 }
 
 func (s *Service) applier(tx store.Tx, b *journal.Batch, acct *store.Account, asOf time.Time) *applier {
-	return &applier{tx: tx, batch: b, acct: acct, asOf: asOf, now: s.now(), lag: s.opts.FeedLag, putDerived: s.putDerived, dropText: s.dropText,
+	return &applier{tx: tx, batch: b, acct: acct, asOf: asOf, now: s.now(), lag: s.opts.FeedLag, putDerived: s.putDerived, dropText: s.dropText, tell: s.underway.tell,
 		refetch: map[string]struct{}{}, mailboxes: map[string]*store.Mailbox{}}
 }
 
@@ -127,6 +129,7 @@ func (a *applier) present(it *mail.Item) error {
 		a.refetch[it.Message.ProviderID] = struct{}{}
 		return nil
 	}
+	a.tell(id)
 	if it.Message.Version != 0 && it.Message.Version < old.Version {
 		return nil
 	}

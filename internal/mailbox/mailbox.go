@@ -142,6 +142,7 @@ type Service struct {
 	fill       *fill
 	ahead      ahead
 	purges     purges
+	underway   underway
 	pauses     pauses
 	appends    openAppends
 	unreadable unreadables

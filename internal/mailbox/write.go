@@ -303,6 +303,8 @@ func (s *Service) send(ctx context.Context, w *work, fields mail.Fields, call fu
 		for i, m := range chunk {
 			ids[i], results[i] = m.ProviderID, provider.Result{ID: m.ProviderID}
 		}
+		end := s.underway.begin(chunk)
+		defer end()
 		if call != nil {
 			s.schedule.wrote(w.acct.ID)
 			resp, err := call(ids)
@@ -319,7 +321,9 @@ func (s *Service) send(ctx context.Context, w *work, fields mail.Fields, call fu
 				}
 			}
 		}
-		for _, part := range s.settleAll(ctx, w, chunk, s.now(), fields, results, local) {
+		parts := s.settleAll(ctx, w, chunk, s.now(), fields, results, local)
+		end()
+		for _, part := range parts {
 			if fields == 0 && local == nil {
 				s.readCopies(ctx, w, part.chunk, part.results, part.rs)
 			}
@@ -430,7 +434,7 @@ func (s *Service) settleOne(a *applier, asked *store.Message, fields mail.Fields
 		}
 		next.PlacedAt = a.asOf
 	}
-	if old.ModSeq != asked.ModSeq {
+	if old.ModSeq != asked.ModSeq || s.underway.told(asked.ID) {
 		// Something else became known while the call was under way. Where the
 		// answer says otherwise, nobody knows which of the two is newer.
 		normalise(&next.Message)
