@@ -32,7 +32,7 @@ func TestRows(t *testing.T) {
 		"outbox, 1 producer, p50", "outbox, 64 producers", "outbox, 512 producers", "healthy endpoint while", "recovery of",
 		"notification to webhook, p99", "notification to subscriber, p99", "first sync of", "first sync of 50 messages of Gmail, units spent", "new mail of Gmail, pulled, to webhook, p99", "GraphQL, list of 50",
 		"one new mail at", "memory with", "a plugin's death", "new mail of one account",
-		"IMAP, 120 messages: Thunderbird's header set", "IMAP, IDLE: from the journal entry", "IMAP, provider in the path: UID MOVE of 120", "IMAP, 200 hostile connections: growth of memory",
+		"IMAP, 120 messages: Thunderbird's header set", "IMAP, IDLE: from the journal entry", "IMAP, 120 messages: memory with 10 idle clients", "IMAP, provider in the path: UID MOVE of 120", "IMAP, 200 hostile connections: growth of memory",
 	} {
 		if !strings.Contains(table, "\n"+path) {
 			t.Errorf("the table has no row %q", path)
