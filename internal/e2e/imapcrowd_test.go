@@ -175,6 +175,10 @@ func (c *crowd) run(programs, operations, outside int) {
 			c.t.Errorf("%s never succeeded", op.name)
 		}
 	}
+	// They may have deleted and moved away all there was.
+	for i := range 5 {
+		c.deliver(c.address, fmt.Sprintf("after all %d", i))
+	}
 	c.agree(crowd)
 	if log := c.scene.run.lines.String(); strings.Contains(log, "DATA RACE") {
 		c.t.Errorf("the gateway has a race:\n%s", log[strings.Index(log, "DATA RACE"):])
