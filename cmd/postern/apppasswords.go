@@ -1,6 +1,8 @@
 package main
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -41,9 +43,9 @@ func (l appPasswordsListCmd) Run(e *env) error {
 		return e.printJSON(rows)
 	}
 	w := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "USER\tNAME\tSCOPES\tLAST USED\tID")
+	fmt.Fprintln(w, "USER\tNAME\tSCOPES\tHIDES\tLAST USED\tID")
 	for _, r := range rows {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", r.User, r.Name, strings.Join(r.Scopes, ","), local(r.LastUsedAt), r.ID)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", r.User, r.Name, strings.Join(r.Scopes, ","), cmp.Or(strings.Join(r.HideCaps, ","), "-"), local(r.LastUsedAt), r.ID)
 	}
 	return w.Flush()
 }
@@ -80,7 +82,11 @@ func (c appPasswordsCreateCmd) Run(e *env) error {
 		}
 		fmt.Fprintf(e.stdout, "%-9s %s\n", d.name, d.text)
 	}
-	fmt.Fprintf(e.stdout, "%-9s %s\n%-9s %s\n%-9s %s\n", "user", made.User, "password", made.Secret, "id", made.ID)
+	fmt.Fprintf(e.stdout, "%-9s %s\n%-9s %s\n%-9s %s\n%-9s %s\n", "user", made.User, "password", made.Secret, "id", made.ID,
+		"scopes", strings.Join(made.Scopes, ","))
+	if len(made.HideCaps) > 0 {
+		fmt.Fprintf(e.stdout, "%-9s %s\n", "hides", strings.Join(made.HideCaps, ","))
+	}
 	return nil
 }
 
@@ -122,6 +128,9 @@ func (c appPasswordsRevokeCmd) Run(e *env) error {
 	cfg, err := e.config()
 	if err != nil {
 		return err
+	}
+	if c.ID == "" {
+		return usageError{errors.New("app-passwords revoke: the id is empty; app-passwords list shows them")}
 	}
 	var gone gateway.AppPasswordRow
 	err = e.onStore(cfg, "POST", "/app-passwords/"+pathID(c.ID)+"/revoke", &gone, func(s *bolt.Store) (err error) {

@@ -90,6 +90,9 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) (code int) {
 	e := &env{ctx: ctx, cli: &c, stdin: stdin, stdout: stdout, stderr: stderr}
 	if err := kctx.Run(e); err != nil {
 		fmt.Fprintln(stderr, "postern:", err)
+		if errors.Is(err, gateway.ErrNoMasterKey) && c.Config == "" {
+			fmt.Fprintln(stderr, "postern: no settings were named: -c FILE names them, for the demo's it is -c .demo/postern.yaml")
+		}
 		var u usageError
 		var s *gateway.SettingsError
 		if errors.As(err, &u) || errors.As(err, &s) {

@@ -3578,7 +3578,7 @@ input CreateAppPasswordInput {
   account: ID!
   "What the program is called, 1 to 100 characters."
   name: String!
-  "What it may do. Without it ` + "`" + `IMAP` + "`" + ` and ` + "`" + `SMTP` + "`" + `."
+  "What it may do. Without it ` + "`" + `IMAP` + "`" + ` and ` + "`" + `SMTP` + "`" + `; an empty list is refused."
   scopes: [AppPasswordScope!]
   "Capabilities of IMAP that the program is not to be told of, for one that gets them wrong: ` + "`" + `IDLE` + "`" + `, ` + "`" + `BINARY` + "`" + `. A name that is none of Postern's is refused, and those there are told."
   hideCapabilities: [String!]

@@ -87,7 +87,7 @@ type CreateAppPasswordInput struct {
 	Account string `json:"account"`
 	// What the program is called, 1 to 100 characters.
 	Name string `json:"name"`
-	// What it may do. Without it `IMAP` and `SMTP`.
+	// What it may do. Without it `IMAP` and `SMTP`; an empty list is refused.
 	Scopes []string `json:"scopes,omitempty"`
 	// Capabilities of IMAP that the program is not to be told of, for one that gets them wrong: `IDLE`, `BINARY`. A name that is none of Postern's is refused, and those there are told.
 	HideCapabilities []string `json:"hideCapabilities,omitempty"`

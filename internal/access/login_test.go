@@ -160,7 +160,7 @@ func TestScopes(t *testing.T) {
 	if s.slept != 0 {
 		t.Errorf("a right password waited %s", s.slept)
 	}
-	for _, in := range []CreateAppPassword{{Account: "a1"}, {Account: "a1", Name: strings.Repeat("x", maxName+1)}, {Account: "a1", Name: "a\nb"},
+	for _, in := range []CreateAppPassword{{Account: "a1"}, {Account: "a1", Name: "x", Scopes: []Scope{}}, {Account: "a1", Name: strings.Repeat("x", maxName+1)}, {Account: "a1", Name: "a\nb"},
 		{Account: "a1", Name: "x", Scopes: []Scope{"pop"}}, {Account: "a1", Name: "x", HideCaps: []string{"ID\r\n* BYE"}}} {
 		_, _, err := s.access.CreateAppPassword(t.Context(), in)
 		s.refused(mail.KindInvalid, err)

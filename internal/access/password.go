@@ -27,7 +27,7 @@ type CreateAppPassword struct {
 	Account string
 	// Name is what its owner calls the program that it is for.
 	Name string
-	// Scopes are imap and smtp where none is named.
+	// Scopes are imap and smtp where it is nil; an empty list is refused.
 	Scopes []Scope
 	// HideCaps are capabilities of IMAP that the program is not told of, for one
 	// that gets them wrong. SMTP tells its own before anybody has logged in.
@@ -46,8 +46,11 @@ func (c *CreateAppPassword) check(hideable []string) error {
 	if c.Name == "" || !utf8.ValidString(c.Name) || utf8.RuneCountInString(c.Name) > maxName || strings.ContainsFunc(c.Name, unicode.IsControl) {
 		return bad("name: 1 to %d characters, none of them a control character", maxName)
 	}
-	if len(c.Scopes) == 0 {
+	switch {
+	case c.Scopes == nil:
 		c.Scopes = DefaultScopes()
+	case len(c.Scopes) == 0:
+		return bad("scopes: an empty list lets a program do nothing: leave it out for imap and smtp")
 	}
 	for _, s := range c.Scopes {
 		if s != ScopeIMAP && s != ScopeIMAPRead && s != ScopeSMTP {

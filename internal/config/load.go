@@ -49,10 +49,28 @@ func Load(name string, environ []string, sets []string) (*Config, error) {
 func Parse(raw []byte, c *Config) error {
 	dec := yaml.NewDecoder(bytes.NewReader(raw))
 	dec.KnownFields(true)
-	if err := dec.Decode(c); err != nil && !errors.Is(err, io.EOF) {
-		return err
+	err := dec.Decode(c)
+	if errors.Is(err, io.EOF) {
+		return nil
 	}
-	return nil
+	var wrong *yaml.TypeError
+	if errors.As(err, &wrong) {
+		return errors.New(inOurWords(wrong.Errors))
+	}
+	return err
+}
+
+// noField is how the library tells of a setting that there is not.
+var noField = regexp.MustCompile(`field (\S+) not found in type config\.\w+`)
+
+// inOurWords tells what is wrong with a file, by lines, without the names of Go's
+// types where it is that a setting does not exist.
+func inOurWords(wrong []string) string {
+	out := make([]string, len(wrong))
+	for i, w := range wrong {
+		out[i] = noField.ReplaceAllString(w, `there is no setting "$1" here`)
+	}
+	return strings.Join(out, "; ")
 }
 
 // Paths lists the settings that Set knows, sorted.

@@ -33,8 +33,12 @@ func (a appPasswords) RevokeAppPassword(ctx context.Context, id string) error {
 	return err
 }
 
+// scopes are those of words. None at all stay none, which an empty list is not.
 func scopes(words []string) []access.Scope {
-	var out []access.Scope
+	if words == nil {
+		return nil
+	}
+	out := []access.Scope{}
 	for _, w := range words {
 		out = append(out, access.Scope(w))
 	}

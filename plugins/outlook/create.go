@@ -281,6 +281,11 @@ func (c *call) createJSON(ctx context.Context, folder string, ct *content, opera
 			}
 		}
 	}
+	if mail.KindOf(err) == mail.KindTooLarge {
+		// What is attached would have followed by itself.
+		err = &mail.Error{Kind: mail.KindTooLarge, Op: c.op, Code: errCode(err), Err: err,
+			Message: "the text of the message is larger than the provider takes in one request (4 MB); what is attached may be larger"}
+	}
 	if err != nil || len(later) == 0 {
 		return &m, err
 	}

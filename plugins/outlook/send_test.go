@@ -357,6 +357,15 @@ func TestSealedAndOversizedMessages(t *testing.T) {
 	raw, _ := withAttachment(3 << 20)
 	_, err := w.prepare("op", strings.Replace(raw, "multipart/mixed", "multipart/signed", 1), grace)
 	wantKind(t, err, mail.KindTooLarge)
+	// Of a message that is taken apart the text alone has to fit into a request.
+	_, err = w.prepare("op", "From: ada@contoso.example\r\nSubject: long\r\nMessage-ID: <long@contoso.example>\r\n\r\n"+strings.Repeat("All work and no play.\r\n", 5<<20/23), grace)
+	wantKind(t, err, mail.KindTooLarge)
+	if !strings.Contains(err.Error(), "text of the message") {
+		t.Errorf("the error does not tell that it is the text: %v", err)
+	}
+	if left := w.truth(ada); len(left) != 0 {
+		t.Errorf("left behind: %+v", left)
+	}
 	_, err = w.p.Prepare(t.Context(), &provider.PrepareRequest{Call: w.call(), Size: 1 << 40}, strings.NewReader("x"))
 	wantKind(t, err, mail.KindTooLarge)
 	_, err = w.p.Prepare(t.Context(), &provider.PrepareRequest{Call: w.call(), Size: 5}, strings.NewReader("abc"))
