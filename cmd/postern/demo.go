@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -12,6 +13,9 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/postern-mail/postern/internal/config"
+	"github.com/postern-mail/postern/internal/gateway"
 )
 
 type demoCmd struct {
@@ -82,10 +86,12 @@ type demo struct {
 	fingerprint string
 	client      *client
 	info        demoInfo
+	kept        demoKept
 	began       time.Time
 	hooks       chan received
 	broken      chan error // a process ended that should not have
 	configure   string
+	cfg         *config.Config // what is in it
 }
 
 func (d demoCmd) Run(e *env) error {
@@ -153,6 +159,9 @@ func (d *demo) prepare() (unlock func(), err error) {
 		if err := os.RemoveAll(filepath.Join(d.Dir, en.Name())); err != nil {
 			return unlock, err
 		}
+	}
+	if err := d.recall(); err != nil {
+		return unlock, err
 	}
 	return unlock, os.MkdirAll(filepath.Join(d.Dir, "logs"), 0o700)
 }
@@ -277,12 +286,11 @@ func (d *demo) waitSynced(ctx context.Context) error {
 	for _, a := range d.info.Accounts {
 		var got struct {
 			Account struct {
-				State    string
-				Progress struct{ Done, Total int64 }
+				State string
 			}
 		}
 		for {
-			err := d.client.do(ctx, `query($id: ID!) { account(id: $id) { state progress { done total } } }`, map[string]any{"id": a.ID}, &got)
+			err := d.client.do(ctx, `query($id: ID!) { account(id: $id) { state } }`, map[string]any{"id": a.ID}, &got)
 			if err != nil {
 				return fmt.Errorf("look at account %s: %w", a.Address, err)
 			}
@@ -298,9 +306,28 @@ func (d *demo) waitSynced(ctx context.Context) error {
 				return ctx.Err()
 			}
 		}
-		d.say("%s is in step: %d messages", a.Address, got.Account.Progress.Done)
+		n, err := d.messages(ctx, a.ID)
+		if err != nil {
+			return fmt.Errorf("count the messages of %s: %w", a.Address, err)
+		}
+		d.say("%s is in step: %d messages", a.Address, n)
 	}
 	return nil
+}
+
+// messages counts an account's messages, as `accounts list` does: the progress
+// of the first sync does not count on, and a message may be in many mailboxes.
+func (d *demo) messages(ctx context.Context, account string) (int64, error) {
+	var rows []gateway.AccountRow
+	if err := gateway.Call(ctx, d.cfg, http.MethodGet, "/accounts", &rows); err != nil {
+		return 0, err
+	}
+	for _, r := range rows {
+		if r.ID == account {
+			return r.Messages, nil
+		}
+	}
+	return 0, errors.New("the account is gone")
 }
 
 // ready writes demo.json and tells what to try.
@@ -309,15 +336,7 @@ func (d *demo) ready(context.Context) error {
 	for _, c := range d.procs {
 		d.info.Processes[c.name] = c.cmd.Process.Pid
 	}
-	b, err := json.MarshalIndent(d.info, "", "  ")
-	if err != nil {
-		return err
-	}
-	tmp := d.path(".demo.json")
-	if err := os.WriteFile(tmp, append(b, '\n'), 0o600); err != nil {
-		return err
-	}
-	if err := os.Rename(tmp, d.path("demo.json")); err != nil {
+	if err := d.writeJSON("demo.json", d.info); err != nil {
 		return err
 	}
 	d.say("ready")

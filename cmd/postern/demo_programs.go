@@ -52,36 +52,16 @@ func (d *demo) keepAuthority(ctx context.Context) error {
 // demoPassword is what the demo's app passwords are called.
 const demoPassword = "demo"
 
-// makePasswords makes one app password for each account. Those of a demo before
-// are not known any more, and are revoked.
+// makePasswords sees that each account has one app password of ours: the one of
+// the demo before, which mail programs may have been given, or a new one.
 func (d *demo) makePasswords(ctx context.Context) error {
 	d.info.IMAP, d.info.SMTP, d.info.AppPasswords = &d.imap, &d.smtp, map[string]string{}
 	for i := range d.info.Accounts {
 		a := &d.info.Accounts[i]
-		var former struct {
-			Account struct {
-				AppPasswords []struct{ ID, Name string }
-			}
-		}
-		if err := d.client.do(ctx, `query($id: ID!) { account(id: $id) { appPasswords { id name } } }`, map[string]any{"id": a.ID}, &former); err != nil {
-			return fmt.Errorf("list app passwords: %w", err)
-		}
-		for _, p := range former.Account.AppPasswords {
-			if p.Name != demoPassword {
-				continue
-			}
-			var revoked struct{ RevokeAppPassword string }
-			if err := d.client.do(ctx, `mutation($id: ID!) { revokeAppPassword(id: $id) }`, map[string]any{"id": p.ID}, &revoked); err != nil {
-				return fmt.Errorf("revoke app password: %w", err)
-			}
-		}
-		var made struct{ CreateAppPassword struct{ Password string } }
-		err := d.client.do(ctx, `mutation($in: CreateAppPasswordInput!) { createAppPassword(input: $in) { password } }`,
-			map[string]any{"in": map[string]any{"account": a.ID, "name": demoPassword}}, &made)
+		secret, err := d.password(ctx, a.ID)
 		if err != nil {
-			return fmt.Errorf("make an app password for %s: %w", a.Address, err)
+			return fmt.Errorf("an app password for %s: %w", a.Address, err)
 		}
-		secret := made.CreateAppPassword.Password
 		d.info.AppPasswords[a.Address] = secret
 		for login, addr := range map[*demoLogin]string{&a.IMAP: d.imap, &a.SMTP: d.smtp} {
 			host, port, err := net.SplitHostPort(addr)
@@ -96,6 +76,48 @@ func (d *demo) makePasswords(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// password gives the account's app password. Those of ours whose secret nobody
+// knows any more are revoked.
+func (d *demo) password(ctx context.Context, account string) (string, error) {
+	var former struct {
+		Account struct {
+			AppPasswords []struct{ ID, Name string }
+		}
+	}
+	if err := d.client.do(ctx, `query($id: ID!) { account(id: $id) { appPasswords { id name } } }`, map[string]any{"id": account}, &former); err != nil {
+		return "", fmt.Errorf("list: %w", err)
+	}
+	kept, known := d.kept.AppPasswords[account], false
+	for _, p := range former.Account.AppPasswords {
+		switch {
+		case p.ID == kept.ID:
+			known = true
+		case p.Name == demoPassword:
+			var revoked struct{ RevokeAppPassword string }
+			if err := d.client.do(ctx, `mutation($id: ID!) { revokeAppPassword(id: $id) }`, map[string]any{"id": p.ID}, &revoked); err != nil {
+				return "", fmt.Errorf("revoke: %w", err)
+			}
+		}
+	}
+	if known {
+		return kept.Secret, nil
+	}
+	var made struct {
+		CreateAppPassword struct {
+			AppPassword struct{ ID string }
+			Password    string
+		}
+	}
+	err := d.client.do(ctx, `mutation($in: CreateAppPasswordInput!) { createAppPassword(input: $in) { appPassword { id } password } }`,
+		map[string]any{"in": map[string]any{"account": account, "name": demoPassword}}, &made)
+	if err != nil {
+		return "", fmt.Errorf("make: %w", err)
+	}
+	secret := made.CreateAppPassword.Password
+	d.kept.AppPasswords[account] = demoSecret{ID: made.CreateAppPassword.AppPassword.ID, Secret: secret}
+	return secret, d.remember()
 }
 
 // programs tells what to type into a mail program.

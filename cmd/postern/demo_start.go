@@ -260,5 +260,6 @@ func (d *demo) writeConfig(ctx context.Context) error {
 			return err
 		}
 	}
+	d.cfg = cfg
 	return os.WriteFile(d.configure, b, 0o600)
 }
