@@ -42,17 +42,26 @@ func (d *door) security() string {
 type certificates struct {
 	get       func(*tls.ClientHelloInfo) (*tls.Certificate, error)
 	authority *localca.Authority // nil where there are files
-	files     []*localca.Files
+	web       *localca.Files     // of the HTTP door, nil where it has none
+	files     map[string]*localca.Files
 }
 
 func (g *Gateway) wireCertificates(ctx context.Context) error {
 	cfg := g.cfg
+	g.certs.files = map[string]*localca.Files{}
+	if cfg.HTTP.TLSCert != "" {
+		f, err := localca.Load(cfg.HTTP.TLSCert, cfg.HTTP.TLSKey, nil, g.log)
+		if err != nil {
+			return &SettingsError{fmt.Errorf("http.tls_cert: %w", err)}
+		}
+		g.certs.web, g.certs.files["http.tls_cert"] = f, f
+	}
 	if cfg.TLS.Cert != "" {
 		f, err := localca.Load(cfg.TLS.Cert, cfg.TLS.Key, nil, g.log)
 		if err != nil {
 			return &SettingsError{fmt.Errorf("tls.cert: %w", err)}
 		}
-		g.certs.get, g.certs.files = f.GetCertificate, append(g.certs.files, f)
+		g.certs.get, g.certs.files["tls.cert"] = f.GetCertificate, f
 		return nil
 	}
 	names := append([]string{cfg.Public().Hostname()}, cfg.TLS.Names...)

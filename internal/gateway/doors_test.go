@@ -175,6 +175,9 @@ func TestOwnCertificate(t *testing.T) {
 	if !strings.Contains(o.log.String(), "level=ERROR msg=\"new certificate is broken") {
 		t.Errorf("nothing is logged of it:\n%s", o.log)
 	}
+	if got := o.g.warnings(t.Context()); len(got) != 1 || !strings.HasPrefix(got[0], "the certificate of tls.cert: it is broken") {
+		t.Errorf("warnings: %q", got)
+	}
 }
 
 // TestAuthorityIsServed: with names from the settings.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/postern-mail/postern/internal/config"
 	"github.com/postern-mail/postern/internal/httpd"
+	"github.com/postern-mail/postern/internal/localca"
 )
 
 // prover answers nonces with a key of this process alone.
@@ -56,8 +57,13 @@ func Proving(ctx context.Context, cfg *config.Config) (prove func(nonce string) 
 	if err != nil {
 		return nil, nil, fmt.Errorf("http.listen: %w", err)
 	}
-	if l, err = tlsListener(l, cfg.HTTP, nil); err != nil {
-		return nil, nil, err
+	if cfg.HTTP.TLSCert != "" {
+		files, err := localca.Load(cfg.HTTP.TLSCert, cfg.HTTP.TLSKey, nil, nil)
+		if err != nil {
+			_ = l.Close()
+			return nil, nil, &SettingsError{fmt.Errorf("http.tls_cert: %w", err)}
+		}
+		l = tlsListener(l, files)
 	}
 	p, mux := newProver(), http.NewServeMux()
 	mux.HandleFunc("GET /notify/{provider}"+httpd.ProofPath, httpd.Proof(p.prove))

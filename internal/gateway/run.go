@@ -170,7 +170,7 @@ func (g *Gateway) listen() (net.Listener, error) {
 			return nil, fmt.Errorf("http.listen: %w", err)
 		}
 	}
-	return tlsListener(l, g.cfg.HTTP, g.log)
+	return tlsListener(l, g.certs.web), nil
 }
 
 // authority serves the root that mail programs are told to trust.

@@ -3,7 +3,6 @@ package gateway
 import (
 	"crypto/tls"
 	"fmt"
-	"log/slog"
 	"net"
 
 	"github.com/postern-mail/postern/internal/config"
@@ -12,16 +11,11 @@ import (
 
 // tlsListener puts TLS over the HTTP door where a certificate is configured. Its
 // files are read again when they change.
-func tlsListener(l net.Listener, cfg config.HTTP, log *slog.Logger) (net.Listener, error) {
-	if cfg.TLSCert == "" {
-		return l, nil
+func tlsListener(l net.Listener, files *localca.Files) net.Listener {
+	if files == nil {
+		return l
 	}
-	files, err := localca.Load(cfg.TLSCert, cfg.TLSKey, nil, log)
-	if err != nil {
-		_ = l.Close()
-		return nil, &SettingsError{fmt.Errorf("http.tls_cert: %w", err)}
-	}
-	return tls.NewListener(l, &tls.Config{GetCertificate: files.GetCertificate, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}), nil
+	return tls.NewListener(l, &tls.Config{GetCertificate: files.GetCertificate, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}})
 }
 
 // CheckCertificates reads the certificate files that the settings name, as a

@@ -72,6 +72,11 @@ func (g *Gateway) warnings(ctx context.Context) []string {
 			out = append(out, fmt.Sprintf("provider %s: %s", p.Name, pluginhost.StandInWarning(p.StandIns)))
 		}
 	}
+	for _, setting := range slices.Sorted(maps.Keys(g.certs.files)) {
+		if why := g.certs.files[setting].Trouble(); why != "" {
+			out = append(out, fmt.Sprintf("the certificate of %s: %s", setting, why))
+		}
+	}
 	counts, err := g.orphans.look(ctx, g.store, configured, time.Now())
 	if err != nil {
 		return append(out, "accounts could not be looked through: "+err.Error())

@@ -25,6 +25,7 @@ type Files struct {
 	seen     [2][]byte // as they were read last, good or not
 	in       *tls.Certificate
 	unusable string // what was logged last of files that cannot be read
+	broken   string // why what was seen last is not in use
 }
 
 // Load reads the files. They are looked at again, at most once a second, when
@@ -86,6 +87,31 @@ func (f *Files) Reload() {
 	f.look()
 }
 
+// expiresSoon is how long before its end a certificate in use is spoken of.
+const expiresSoon = 7 * 24 * time.Hour
+
+// Trouble says what somebody has to see to: files that are not in use since they
+// are broken, or a certificate in use that has expired or will within a week.
+// Empty where all is well. It looks at the files as GetCertificate does.
+func (f *Files) Trouble() string {
+	if _, err := f.GetCertificate(nil); err != nil {
+		return err.Error()
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch end := f.in.Leaf.NotAfter; {
+	case f.unusable != "":
+		return "it cannot be read, and the former one stays in use: " + f.unusable
+	case f.broken != "":
+		return "it is broken, and the former one stays in use: " + f.broken
+	case !f.now().Before(end):
+		return fmt.Sprintf("it expired at %s", end.UTC().Format(time.RFC3339))
+	case end.Sub(f.now()) < expiresSoon:
+		return fmt.Sprintf("it expires at %s", end.UTC().Format(time.RFC3339))
+	}
+	return ""
+}
+
 // look takes changed files, where they are a pair.
 func (f *Files) look() {
 	ctx := context.Background()
@@ -105,8 +131,9 @@ func (f *Files) look() {
 	c, err := parse(raw)
 	if err != nil {
 		f.log.ErrorContext(ctx, "new certificate is broken; the former one stays in use", "certificate", f.cert, "error", err)
+		f.broken = err.Error()
 		return
 	}
-	f.in = c
+	f.in, f.broken = c, ""
 	f.log.InfoContext(ctx, "certificate read again", "certificate", f.cert, "until", c.Leaf.NotAfter)
 }

@@ -192,18 +192,27 @@ func TestFilesAreReadAgain(t *testing.T) {
 	}
 	errorsLogged := func() int { return strings.Count(s.log.String(), "level=ERROR") }
 	is("old.example.com")
+	trouble := func(want string) {
+		t.Helper()
+		if got := f.Trouble(); got != want && (want == "" || !strings.Contains(got, want)) {
+			t.Errorf("trouble is %q, want %q", got, want)
+		}
+	}
+	trouble("")
 	write(newCert, nil)
 	is("old.example.com") // looked at a moment ago
 	for range 3 {
 		s.at = s.at.Add(lookEvery)
 		is("old.example.com") // the key is still the other's
 	}
+	trouble("it is broken")
 	if errorsLogged() != 1 {
 		t.Errorf("logged %d times:\n%s", errorsLogged(), &s.log)
 	}
 	write(nil, newKey)
 	s.at = s.at.Add(lookEvery)
 	is("new.example.com")
+	trouble("")
 	write([]byte("-----BEGIN CERTIFICATE-----\nrubbish"), nil)
 	s.at = s.at.Add(lookEvery)
 	is("new.example.com")
@@ -217,9 +226,16 @@ func TestFilesAreReadAgain(t *testing.T) {
 	if errorsLogged() != 3 {
 		t.Errorf("logged %d times:\n%s", errorsLogged(), &s.log)
 	}
+	trouble("it cannot be read")
 	write(oldCert, oldKey)
 	f.Reload()
 	is("old.example.com")
+	trouble("")
+	end := f.in.Leaf.NotAfter
+	s.at = end.Add(-time.Hour)
+	trouble("it expires at")
+	s.at = end
+	trouble("it expired at")
 	if strings.Contains(s.log.String(), "PRIVATE") {
 		t.Error("the log has a key")
 	}
