@@ -26,8 +26,9 @@ func TestStopsWhileTheProviderKeepsItWaiting(t *testing.T) {
 	leaves, leave := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer leave()
 	text := `query($id: ID!) { message(id: $id) { text } }`
-	// Where the bytes had been brought ahead it does not wait for them.
-	_, _ = d.ask(leaves, text, vars, nil)
+	if _, err := d.ask(leaves, text, vars, nil); err == nil {
+		t.Error("the message was fetched from a provider that refuses")
+	}
 	var stay sync.WaitGroup
 	for _, query := range []string{text, `mutation($account: ID!) { syncAccount(id: $account) { id } }`} {
 		stay.Go(func() {
