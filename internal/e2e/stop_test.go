@@ -16,10 +16,12 @@ func TestStopsWhileTheProviderKeepsItWaiting(t *testing.T) {
 	t.Parallel()
 	d := startDemo(t)
 	// One whose bytes are not here, and do not come ahead either.
-	d.control("PUT", "/control/faults", `{"user": "`+ada+`", "match": "\\$value$", "status": 503}`, nil)
+	raw := `{"user": "` + ada + `", "match": "GET /me/messages/{id}/$value", `
+	d.control("PUT", "/control/faults", raw+`"status": 503}`, nil)
 	d.deliver(ada, "not here")
 	var id string
 	d.eventually("the message is listed", func() bool { id = d.subjects(d.account(ada))["not here"]; return id != "" })
+	d.control("PUT", "/control/faults", raw+`"status": 429, "retry_after": 60}`, nil)
 	d.control("PUT", "/control/faults", `{"user": "`+ada+`", "status": 429, "retry_after": 60}`, nil)
 	// A call that leaves, two that stay, and a message to be sent.
 	vars := map[string]any{"id": id, "account": d.account(ada)}
