@@ -9,17 +9,22 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/postern-mail/postern/internal/sandbox"
 )
+
+// polledOften has what no notification tells be found by the poll, which a reload
+// of the settings does not change.
+func polledOften(_ *sandbox.Options, cfg settings) {
+	cfg["sync"] = settings{"poll_watched": "1s", "poll": "1s", "poll_listened": "1s"}
+}
 
 // TestGmailFaults has everything happen to one account that a provider with a
 // history and notifications of its own kind does to accounts: nothing is lost
 // and nothing is told twice.
 func TestGmailFaults(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, nil, "gmail")
-	// What no notification tells is found by the poll.
-	s.cfg["sync"] = settings{"poll_watched": "1s", "poll": "1s", "poll_listened": "1s"}
-	s.reload(s.cfg)
+	s := newScene(t, polledOften, "gmail")
 	account := s.join(alanAtGmail)
 	pushed := func() bool { state, _ := s.watchState(account); return state == "PUSH" }
 	s.eventually("changes are pushed", pushed)
@@ -106,9 +111,7 @@ func TestGmailFaults(t *testing.T) {
 // says what is missing.
 func TestAMessageThatIsNeverGiven(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, nil, "gmail")
-	s.cfg["sync"] = settings{"poll_watched": "1s", "poll": "1s", "poll_listened": "1s"}
-	s.reload(s.cfg)
+	s := newScene(t, polledOften, "gmail")
 	account := s.join(alanAtGmail)
 	s.inStep(alanAtGmail)
 	pause := func(yes bool) {
