@@ -332,14 +332,19 @@ func soonDurable(w *World) {
 func soonClosed(w *World) {
 	const n = 50
 	errs := make([]error, n)
+	closing := w.Store // one that begins late must not find the one that is opened after it
+	soon := func(i int) error {
+		return closing.UpdateSoon(w.ctx(), func(tx store.Tx) error { return tx.PutSetting(name("s", i), []byte("x")) })
+	}
+	errs[0] = soon(0) // at least this one comes before the end
 	var wg, begun sync.WaitGroup
-	for i := range n {
+	for i := 1; i < n; i++ {
 		wg.Add(1)
 		begun.Add(1)
 		go func() {
 			defer wg.Done()
 			begun.Done()
-			errs[i] = w.Store.UpdateSoon(w.ctx(), func(tx store.Tx) error { return tx.PutSetting(name("s", i), []byte("x")) })
+			errs[i] = soon(i)
 		}()
 	}
 	begun.Wait()
