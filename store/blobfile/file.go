@@ -56,33 +56,6 @@ func tableAAD(life uint64, id []byte) []byte {
 	return binary.BigEndian.AppendUint64(append([]byte("blob table\x00"), id...), life)
 }
 
-// squeeze compresses where that helps. The first byte says whether.
-func (b *Blobs) squeeze(dst, plain []byte) []byte {
-	out := b.enc.EncodeAll(plain, append(dst[:0], 1))
-	if len(out) <= len(plain) {
-		return out
-	}
-	return append(append(dst[:0], 0), plain...)
-}
-
-// spare is how much more room than it needs lets the decompressor write in
-// steps of its own.
-const spare = 32
-
-func (b *Blobs) unsqueeze(dst, data []byte) ([]byte, error) {
-	if len(data) == 0 {
-		return nil, store.ErrDamaged
-	}
-	if data[0] == 0 {
-		return append(dst, data[1:]...), nil
-	}
-	out, err := b.dec.DecodeAll(data[1:], dst)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", store.ErrDamaged, err)
-	}
-	return out, nil
-}
-
 // putFile streams a blob into a file: head, then the rest of r.
 func (b *Blobs) putFile(ctx context.Context, life uint64, k *seal.DataKey, head []byte, r io.Reader, sync bool) (ref store.BlobRef, err error) {
 	f, err := os.CreateTemp(b.tmpDir(), "put-*") // 0600
@@ -242,7 +215,7 @@ func readChunk(r io.Reader, p []byte) (int, error) {
 
 func (w *fileWriter) chunk(plain []byte, last bool) error {
 	_, _ = w.hash.Write(plain)
-	w.squeezed = w.blobs.squeeze(w.squeezed, plain)
+	w.squeezed = w.blobs.squeezeChunk(w.squeezed, plain)
 	w.sealed = w.key.Seal(w.sealed[:0], w.squeezed, chunkAAD(w.life, w.id[:], w.chunks, last))
 	w.chunks++
 	w.lengths = binary.BigEndian.AppendUint32(w.lengths, uint32(len(w.sealed)))

@@ -189,7 +189,7 @@ func (p *packs) put(ctx context.Context, n table.BlobName, k *seal.DataKey, plai
 	case !errors.Is(err, store.ErrNotFound):
 		return err
 	}
-	sealed := k.Seal(nil, p.blobs.squeeze(nil, plain), packAAD(n))
+	sealed := k.Seal(nil, squeezeSmall(plain), packAAD(n))
 	p.mu.Lock()
 	place, err := p.append(sealed, len(plain))
 	if err == nil {
