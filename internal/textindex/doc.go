@@ -9,15 +9,15 @@
 // numbers and message ids and tell nothing of the mail.
 //
 // How it is built. Put stores an extract and, in the same transaction, a mark
-// that its message is not indexed. Once an account has enough marks, Run folds
-// them, with segments that are small, into a segment of up to 4,096 messages:
-// a list of its messages, and for each hashed trigram (of runes folded by
-// mime.Fold) the list of those that have it, cut into groups by hash. Beside
-// them lie the header fields that are searched by name, in pages of 128
-// messages. A segment never changes. The manifest, one record an account, says which
-// segments count; replacing old ones by a new one and taking the marks away is
-// one transaction. A crash before it leaves records that the manifest lists as
-// garbage, and the work is done again.
+// that its message is not indexed. Once an account has enough marks, and sooner
+// where a search had to scan what is marked, Run folds them, with segments that
+// are small, into a segment of up to 4,096 messages: a list of its messages, and
+// for each hashed trigram (of runes folded by mime.Fold) the list of those that
+// have it, cut into groups by hash. Beside them lie the header fields that are
+// searched by name, in pages of 128 messages. A segment never changes. The
+// manifest, one record an account, says which segments count; replacing old ones
+// by a new one and taking the marks away is one transaction. A crash before it
+// leaves records that the manifest lists as garbage, and the work is done again.
 //
 // A query reads the manifest, the groups of a handful of its trigrams in each
 // segment, and the extracts of the candidates, or the pages of their fields. One

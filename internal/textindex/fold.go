@@ -25,11 +25,11 @@ type plan struct {
 	kept map[string]bool
 }
 
-// fold makes one segment of an account's marked messages and of small
-// segments, and reports whether there is more to do. What is not whole at the
+// fold makes one segment of an account's marked messages, where there are least of
+// them, and of small segments, and reports whether there is more to do. What is not whole at the
 // end is garbage, which the manifest knows.
-func (x *Index) fold(ctx context.Context, account string) (more bool, err error) {
-	p, err := x.plan(ctx, account)
+func (x *Index) fold(ctx context.Context, account string, least int) (more bool, err error) {
+	p, err := x.plan(ctx, account, least)
 	if err != nil || p == nil {
 		return false, err
 	}
@@ -37,7 +37,7 @@ func (x *Index) fold(ctx context.Context, account string) (more bool, err error)
 }
 
 // plan decides what to fold; nil: nothing.
-func (x *Index) plan(ctx context.Context, account string) (*plan, error) {
+func (x *Index) plan(ctx context.Context, account string, least int) (*plan, error) {
 	var p *plan
 	err := x.store.View(ctx, func(tx store.Tx) error {
 		p = nil
@@ -45,7 +45,7 @@ func (x *Index) plan(ctx context.Context, account string) (*plan, error) {
 		if err != nil {
 			return err
 		}
-		if len(rows)-x.stay[account] < x.fresh {
+		if len(rows)-x.stay[account] < least {
 			return nil
 		}
 		m, err := readManifest(tx, account)

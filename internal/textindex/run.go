@@ -61,6 +61,10 @@ func (x *Index) tend(ctx context.Context, account string) {
 	case errors.Is(err, store.ErrNotFound):
 		// The account is gone, and its index with it.
 		delete(x.stay, account)
+		x.mu.Lock()
+		delete(x.broken, account)
+		delete(x.searched, account)
+		x.mu.Unlock()
 		x.views.drop(account)
 	case errors.Is(err, store.ErrDamaged):
 		x.log.WarnContext(ctx, "search index is damaged: building it anew", "account", account, "error", err)
@@ -85,8 +89,12 @@ func (x *Index) update(ctx context.Context, account string) error {
 		return err
 	}
 	x.mu.Lock()
-	broken := x.broken[account]
+	broken, least := x.broken[account], x.fresh
+	if x.searched[account] {
+		least = x.crowd()
+	}
 	delete(x.broken, account)
+	delete(x.searched, account)
 	x.mu.Unlock()
 	if broken {
 		if err := x.reset(ctx, account); err != nil {
@@ -96,10 +104,12 @@ func (x *Index) update(ctx context.Context, account string) error {
 	if err := x.collect(ctx, account); err != nil {
 		return err
 	}
-	for _, step := range []func(context.Context, string) (bool, error){x.fold, x.compact} {
+	fold := func() (bool, error) { return x.fold(ctx, account, least) }
+	compact := func() (bool, error) { return x.compact(ctx, account) }
+	for _, step := range []func() (bool, error){fold, compact} {
 		for more := true; more; {
 			var err error
-			if more, err = step(ctx, account); err != nil {
+			if more, err = step(); err != nil {
 				return err
 			}
 			if err := ctx.Err(); err != nil {

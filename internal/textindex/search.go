@@ -83,7 +83,10 @@ func (x *Index) ask(ctx context.Context, account string, grams []uint32, field i
 		x.distrust(account)
 		return all(messages), nil
 	}
-	if a.waiting >= x.fresh {
+	if a.waiting >= x.crowd() {
+		x.mu.Lock()
+		x.searched[account] = true
+		x.mu.Unlock()
 		x.Touch(account)
 	}
 	return a.scan, nil

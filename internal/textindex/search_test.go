@@ -105,6 +105,43 @@ func TestCandidatesAreFew(t *testing.T) {
 	}
 }
 
+// What waits for the index is scanned by each search; an account that is searched
+// has less of it than one that nobody looks into.
+func TestSearchedIsIndexedSooner(t *testing.T) {
+	w := newWorld(t)
+	r := rand.New(rand.NewPCG(33, 34))
+	all := generate(r, "m", 300)
+	w.put(all)
+	w.settle()
+	if n := w.marked(); n != 0 {
+		t.Fatalf("%d of 300 are not indexed", n)
+	}
+	more := generate(r, "n", 100)
+	maps.Copy(all, more)
+	w.put(more)
+	w.settle()
+	if n := w.marked(); n != 100 {
+		t.Errorf("%d wait, of 100 that nobody looked for", n)
+	}
+	ids := slices.Sorted(maps.Keys(all))
+	w.search(Query{Where: InHeader, Field: "Subject", Text: "example"}, ids)
+	w.settle()
+	if n := w.marked(); n != 0 {
+		t.Errorf("%d wait after a search that had to scan them", n)
+	}
+	last := generate(r, "o", w.index.crowd()-1)
+	maps.Copy(all, last)
+	w.put(last)
+	ids = slices.Sorted(maps.Keys(all))
+	w.search(Query{Text: "example"}, ids)
+	before := w.manifest().next
+	w.settle()
+	if n := w.marked(); n != len(last) || w.manifest().next != before {
+		t.Errorf("%d of %d wait: a segment was made of so few", n, len(last))
+	}
+	w.check(r, all, 20)
+}
+
 // A message that was renewed is found by what it says now, and one whose text
 // went away is unknown, whatever the index holds of it.
 func TestRenewed(t *testing.T) {

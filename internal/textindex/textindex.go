@@ -11,8 +11,9 @@ import (
 // Options of an Index. The zero value works.
 type Options struct {
 	Log *slog.Logger
-	// FreshLimit is how many messages of an account may wait for the index, and
-	// are scanned by every search meanwhile; 0 means 256.
+	// FreshLimit is how many messages of an account may wait for the index; 0
+	// means 256. Every search scans them meanwhile, so that of an account that is
+	// searched an eighth of them may wait.
 	FreshLimit int
 	// Hold says why nothing may be written now, for want of disk space say; nil
 	// is never. What waits is scanned.
@@ -34,6 +35,8 @@ type Index struct {
 
 	mu    sync.Mutex
 	dirty map[string]bool
+	// searched are accounts of which a search had to scan too much.
+	searched map[string]bool
 	// broken are accounts whose index turned out to be damaged.
 	broken map[string]bool
 	wake   chan struct{}
@@ -44,7 +47,7 @@ type Index struct {
 
 // New makes an Index over a store.
 func New(st store.Store, o Options) *Index {
-	x := &Index{store: st, log: o.Log, fresh: o.FreshLimit, postings: maxPostings, dirty: map[string]bool{}, broken: map[string]bool{}, wake: make(chan struct{}, 1),
+	x := &Index{store: st, log: o.Log, fresh: o.FreshLimit, postings: maxPostings, dirty: map[string]bool{}, searched: map[string]bool{}, broken: map[string]bool{}, wake: make(chan struct{}, 1),
 		slots: make(chan struct{}, runtime.GOMAXPROCS(0)), stay: map[string]int{}}
 	if x.hold = o.Hold; x.hold == nil {
 		x.hold = func() error { return nil }
@@ -57,3 +60,6 @@ func New(st store.Store, o Options) *Index {
 	}
 	return x
 }
+
+// crowd is how many messages of an account that is searched may wait.
+func (x *Index) crowd() int { return max(x.fresh/8, 1) }
