@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/postern-mail/postern/internal/config"
+	"github.com/postern-mail/postern/internal/freeport"
 )
 
 // TestHealth: the command says what the gateway says of itself, by its exit
@@ -37,11 +38,8 @@ func TestHealth(t *testing.T) {
 		own = srv.Certificate().Raw
 	}, 200, `{"status":"ready"}`)
 	other := serve((*httptest.Server).Start, 200, "<html>")
-	nobody, err := net.Listen("tcp", "127.0.0.1:0")
+	nobody, err := freeport.Address()
 	if err != nil {
-		t.Fatal(err)
-	}
-	if err := nobody.Close(); err != nil {
 		t.Fatal(err)
 	}
 	_, port, _ := net.SplitHostPort(plain)
@@ -64,7 +62,7 @@ func TestHealth(t *testing.T) {
 		{"ready by TLS", ready, []string{"--ready", "--set", "http.tls_cert=" + cert("own.pem", own), "--set", "http.tls_key=x"}, 0, "ready"},
 		{"no certificate", ready, []string{"--set", "http.tls_cert=" + cert("bad.pem", []byte("bad")), "--set", "http.tls_key=x"}, 2, "http.tls_cert"},
 		{"another program", other, []string{"--ready"}, 1, "is no gateway"},
-		{"nobody", nobody.Addr().String(), nil, 1, "does not answer"},
+		{"nobody", nobody, nil, 1, "does not answer"},
 	} {
 		var out bytes.Buffer
 		code := run(append([]string{"health", "--set", "http.listen=" + c.listen}, c.args...), strings.NewReader(""), &out, &out)

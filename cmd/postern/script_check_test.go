@@ -2,10 +2,10 @@ package main
 
 import (
 	"context"
-	"net"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/postern-mail/postern/internal/freeport"
 	"github.com/postern-mail/postern/plugins/sdk/provider"
 	"github.com/postern-mail/postern/plugins/sdk/providertest/memory"
 )
@@ -54,8 +54,7 @@ func freePort(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: freeport NAME")
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := freeport.Address()
 	ts.Check(err)
-	ts.Check(l.Close())
-	ts.Setenv(args[0], l.Addr().String())
+	ts.Setenv(args[0], address)
 }

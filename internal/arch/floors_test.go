@@ -30,6 +30,7 @@ var packages = map[string]pkg{
 	"internal/config":      {floor: 1},
 	"internal/mime":        {floor: 1, imports: []string{"plugins/sdk/mail"}},
 	"internal/guard":       {floor: 1},
+	"internal/freeport":    {floor: 1},
 
 	// 2: contracts and their suites.
 	"store":                           {floor: 2, imports: []string{"internal/event", "plugins/sdk/mail"}},
@@ -37,7 +38,7 @@ var packages = map[string]pkg{
 	"plugins/sdk/providertest":        {floor: 2, imports: []string{"plugins/sdk/mail", "plugins/sdk/provider"}, tests: []string{"plugins/sdk/providertest/memory"}},
 	"plugins/sdk/providertest/memory": {floor: 2, imports: []string{"plugins/sdk/mail", "plugins/sdk/provider", "plugins/sdk/providertest"}},
 	"internal/plugintest":             {floor: 2, imports: []string{"plugins/sdk/mail", "plugins/sdk/provider"}},
-	"plugins/sdk/check":               {floor: 2, imports: []string{"plugins/sdk/provider"}},
+	"plugins/sdk/check":               {floor: 2, imports: []string{"plugins/sdk/provider"}, tests: []string{"internal/freeport"}},
 	"plugins/sdk/oauth":               {floor: 2, imports: []string{"plugins/sdk/mail", "plugins/sdk/session"}, tests: []string{"plugins/sdk/provider"}},
 	"plugins/sdk/settings":            {floor: 2, imports: []string{"plugins/sdk/provider"}},
 	"plugins/sdk/session":             {floor: 2, imports: []string{"plugins/sdk/provider"}},
@@ -126,16 +127,16 @@ var packages = map[string]pkg{
 
 	// 8: programs, and tests that stand outside.
 	"cmd/postern": {floor: 8, imports: []string{"graph/service", "internal/config", "internal/gateway", "internal/pluginhost", "internal/seal",
-		"plugins/sdk/check", "plugins/sdk/provider", "plugins/sdk/providertest", "store", "store/bolt"}, tests: []string{"plugins/sdk/providertest/memory"}},
+		"plugins/sdk/check", "plugins/sdk/provider", "plugins/sdk/providertest", "store", "store/bolt"}, tests: []string{"internal/freeport", "plugins/sdk/providertest/memory"}},
 	"cmd/postern-provider-gmail":   {floor: 8, imports: []string{"plugins/gmail", "plugins/sdk/provider"}},
 	"cmd/postern-provider-outlook": {floor: 8, imports: []string{"plugins/outlook", "plugins/sdk/provider"}},
 	"cmd/postern-sandbox":          {floor: 8, imports: []string{"internal/sandbox/program"}},
 	"internal/arch":                {floor: 8},
-	"internal/e2e":                 {floor: 8, tests: []string{"internal/event", "internal/plainmail", "internal/sandbox", "internal/sandbox/cloud", "internal/sandbox/google/gmail", "internal/sandbox/microsoft/graph", "internal/sandbox/traffic", "plugins/sdk/mail", "plugins/sdk/provider", "plugins/sdk/providertest/memory"}}, // drives the programs from outside
+	"internal/e2e":                 {floor: 8, tests: []string{"internal/event", "internal/freeport", "internal/plainmail", "internal/sandbox", "internal/sandbox/cloud", "internal/sandbox/google/gmail", "internal/sandbox/microsoft/graph", "internal/sandbox/traffic", "plugins/sdk/mail", "plugins/sdk/provider", "plugins/sdk/providertest/memory"}}, // drives the programs from outside
 	"internal/testrun":             {floor: 8},
 	"internal/fuzzrun":             {floor: 8},
-	"internal/mailclients":         {floor: 8},
-	"internal/bench": {floor: 8, imports: []string{"internal/config", "internal/event", "internal/journal", "internal/outbox", "internal/seal", "internal/webhook",
+	"internal/mailclients":         {floor: 8, imports: []string{"internal/freeport"}},
+	"internal/bench": {floor: 8, imports: []string{"internal/config", "internal/event", "internal/freeport", "internal/journal", "internal/outbox", "internal/seal", "internal/webhook",
 		"plugins/sdk/mail", "store", "store/bolt"}},
 	"internal/tools/protogen": {floor: 8},
 }

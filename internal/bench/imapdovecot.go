@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/postern-mail/postern/internal/freeport"
 )
 
 // dovecot is a Dovecot of the system's, with a configuration and folders of its
@@ -72,7 +74,7 @@ func (b *bench) startDovecot(ctx context.Context, n int) (d *dovecot, err error)
 	if err := d.fill(owner, n); err != nil {
 		return nil, err
 	}
-	port, err := freePort()
+	port, err := freeport.Port()
 	if err != nil {
 		return nil, err
 	}
@@ -215,13 +217,4 @@ func chown(name string, uid, gid int, ours bool) error {
 		return nil
 	}
 	return os.Chown(name, uid, gid)
-}
-
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
 }

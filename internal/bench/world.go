@@ -10,19 +10,18 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
 
 	"github.com/postern-mail/postern/internal/config"
+	"github.com/postern-mail/postern/internal/freeport"
 	"github.com/postern-mail/postern/internal/seal"
 )
 
@@ -128,20 +127,14 @@ func (b *bench) worldAt(ctx context.Context, at cloud) (w *world, err error) {
 
 // serve configures and starts the gateway.
 func (w *world) serve(ctx context.Context, bin string) error {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := freeport.Address()
 	if err != nil {
-		return err
-	}
-	address := l.Addr().String()
-	if err := l.Close(); err != nil {
 		return err
 	}
 	w.base = "http://" + address
-	port, err := freePort()
-	if err != nil {
+	if w.imap, err = freeport.Address(); err != nil {
 		return err
 	}
-	w.imap = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 	target, err := url.Parse(w.base)
 	if err != nil {
 		return err

@@ -3,7 +3,6 @@ package e2e
 import (
 	"bufio"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -13,6 +12,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/postern-mail/postern/internal/freeport"
 )
 
 // settings are a configuration file as YAML has it.
@@ -55,12 +56,11 @@ func (d *demo) settings(dir string) settings {
 // freeAddress gives a loopback address that nobody listens on.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := freeport.Address()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return address
 }
 
 // freeDoor gives the settings of a door for mail programs on a free port, which

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"net"
 	"strings"
 	"testing"
 )
@@ -63,12 +62,7 @@ func TestReloadNarrowsWebhooks(t *testing.T) {
 // charged for it.
 func TestProxyOfWebhooksIsDown(t *testing.T) {
 	t.Parallel()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	nobody := l.Addr().String()
-	l.Close()
+	nobody := freeAddress(t)
 	d := startDemo(t)
 	g, _, _ := d.own(t, func(_ string, s settings) {
 		s.section("webhooks")["proxy"], s.section("webhooks")["allow_http"] = "http://"+nobody, true

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/postern-mail/postern/internal/freeport"
 )
 
 //go:embed thunderbird.js
@@ -145,12 +147,10 @@ func number(s string) int {
 
 // startThunderbird starts it in a fresh profile.
 func startThunderbird(ctx context.Context, home string) (*marionette, func(), error) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := freeport.Port()
 	if err != nil {
 		return nil, nil, err
 	}
-	port := ln.Addr().(*net.TCPAddr).Port
-	_ = ln.Close()
 	profile := filepath.Join(home, "profile")
 	if err := os.MkdirAll(profile, 0o700); err != nil {
 		return nil, nil, err

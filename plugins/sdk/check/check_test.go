@@ -2,13 +2,13 @@ package check_test
 
 import (
 	"context"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
 
+	"github.com/postern-mail/postern/internal/freeport"
 	"github.com/postern-mail/postern/plugins/sdk/check"
 	"github.com/postern-mail/postern/plugins/sdk/provider"
 )
@@ -47,14 +47,11 @@ func TestGet(t *testing.T) {
 	defer good.Close()
 	tls := httptest.NewTLSServer(http.NotFoundHandler())
 	defer tls.Close()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	nobody, err := freeport.Address()
 	if err != nil {
 		t.Fatal(err)
 	}
-	closed := "http://" + l.Addr().String()
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
+	closed := "http://" + nobody
 	client := &http.Client{}
 	defer client.CloseIdleConnections()
 	var run check.Run
