@@ -16,6 +16,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/postern-mail/postern/internal/config"
+	"github.com/postern-mail/postern/internal/freeport"
 	"github.com/postern-mail/postern/internal/seal"
 )
 
@@ -196,16 +197,13 @@ func (d *demo) waitReady(ctx context.Context) error {
 	}
 }
 
-// known replaces port 0 by a port that is free.
+// known replaces port 0 by a port that is free, and that no connection takes before
+// the gateway does.
 func known(addr string) (string, error) {
 	if _, port, _ := net.SplitHostPort(addr); port != "0" {
 		return addr, nil
 	}
-	l, err := net.Listen("tcp", addr)
-	if err != nil {
-		return "", err
-	}
-	return l.Addr().String(), l.Close()
+	return freeport.Address()
 }
 
 // writeConfig writes the gateway's settings, as an operator would.

@@ -126,8 +126,8 @@ var packages = map[string]pkg{
 	"internal/sandbox/worldtest":          {floor: 7, imports: []string{"internal/sandbox/cloud"}},
 
 	// 8: programs, and tests that stand outside.
-	"cmd/postern": {floor: 8, imports: []string{"graph/service", "internal/config", "internal/gateway", "internal/pluginhost", "internal/seal",
-		"plugins/sdk/check", "plugins/sdk/provider", "plugins/sdk/providertest", "store", "store/bolt"}, tests: []string{"internal/freeport", "plugins/sdk/providertest/memory"}},
+	"cmd/postern": {floor: 8, imports: []string{"graph/service", "internal/config", "internal/freeport", "internal/gateway", "internal/pluginhost", "internal/seal",
+		"plugins/sdk/check", "plugins/sdk/provider", "plugins/sdk/providertest", "store", "store/bolt"}, tests: []string{"plugins/sdk/providertest/memory"}},
 	"cmd/postern-provider-gmail":   {floor: 8, imports: []string{"plugins/gmail", "plugins/sdk/provider"}},
 	"cmd/postern-provider-outlook": {floor: 8, imports: []string{"plugins/outlook", "plugins/sdk/provider"}},
 	"cmd/postern-sandbox":          {floor: 8, imports: []string{"internal/sandbox/program"}},

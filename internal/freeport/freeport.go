@@ -1,5 +1,5 @@
-// Package freeport finds ports for programs that are told in advance where to listen,
-// in tests and measurements.
+// Package freeport finds ports for programs that are told in advance where to listen:
+// in the demo, tests and measurements.
 package freeport
 
 import (
