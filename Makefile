@@ -27,8 +27,8 @@ test-clients: build ## Drive real mail programs against a demo (YES=1 installs t
 	@$(GO) run ./internal/mailclients -bin $(BIN)
 
 # SEED reaches the tests through the environment.
-soak: ## Run the tests under faults and kills in full, with five fresh seeds (some 20 minutes; SOAK=1 with one in 4, SEED=N repeats one)
-	SOAK=$(or $(SOAK),5) $(GO) test -count=1 -v -timeout 0 -run '^(TestFaults|TestKills)$$' ./internal/e2e/
+soak: ## Run the tests under faults and kills in full, with five fresh seeds, and those of UIDs and SEARCH with fifty kills and 10,000 messages (some 20 minutes; SOAK=1 with one in 4, SEED=N repeats one)
+	SOAK=$(or $(SOAK),5) $(GO) test -count=1 -v -timeout 0 -run '^(TestFaults|TestKills|TestLedger|TestSearchEqualsScan)$$' ./internal/e2e/
 
 fuzz: ## Run every fuzz target for FUZZTIME (5m; ONLY=REGEXP runs some)
 	@$(GO) run ./internal/fuzzrun -time $(or $(FUZZTIME),5m) $(if $(ONLY),-only '$(ONLY)')

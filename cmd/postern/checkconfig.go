@@ -42,19 +42,23 @@ func (c checkConfigCmd) Run(e *env) error {
 		return usageError{err}
 	}
 	failed := 0
+	var cannot []error // all of them are told at once
 	for _, name := range slices.Sorted(maps.Keys(cfg.Providers)) {
 		p := cfg.Providers[name]
 		settings, err := p.Resolve(os.LookupEnv)
 		if err != nil {
-			return usageError{fmt.Errorf("providers.%s.%w", name, err)}
+			cannot = append(cannot, fmt.Errorf("providers.%s.%w", name, err))
+			continue
 		}
 		n, err := e.checkProvider(cfg, name, p, settings, c.Offline)
 		if err != nil {
-			return usageError{fmt.Errorf("providers.%s: %w", name, err)}
+			cannot = append(cannot, fmt.Errorf("providers.%s: %w", name, err))
 		}
 		failed += n
 	}
 	switch {
+	case len(cannot) > 0:
+		return usageError{errors.Join(cannot...)}
 	case failed == 1:
 		return errors.New("one check failed")
 	case failed > 1:
