@@ -63,20 +63,16 @@ func merge(old *store.Message, it *mail.Item, fields mail.Fields) *store.Message
 	return next
 }
 
-// keepDisplaced keeps with us what a provider did not take of the keywords that
-// it was to hold, and which of $answered and $forwarded it gave up for the other:
-// some hold only the last thing that was done to a message. Of other keywords
-// that are gone another program may have taken them off.
+// keepDisplaced keeps with us which of $answered and $forwarded a provider gave up
+// for the other: some hold only the last thing that was done to a message. What
+// else the answer lacks of the keywords that we added, somebody has taken off before
+// the provider gave it, and that is how the message is.
 func keepDisplaced(asked, next *store.Message, ch Change) {
-	displaced := slices.Clone(ch.AddKeywords)
 	for _, pair := range [][2]string{{mail.Answered, mail.Forwarded}, {mail.Forwarded, mail.Answered}} {
-		if slices.Contains(ch.AddKeywords, pair[0]) && asked.HasKeyword(pair[1]) {
-			displaced = append(displaced, pair[1])
-		}
-	}
-	for _, k := range displaced {
-		if !slices.Contains(ch.RemoveKeywords, k) && !next.HasKeyword(k) {
-			next.Local = withKeyword(next.Local, k, true)
+		lost, held := pair[0], pair[1]
+		wanted := slices.Contains(ch.AddKeywords, lost) || slices.Contains(ch.AddKeywords, held) && asked.HasKeyword(lost)
+		if wanted && next.HasKeyword(held) && !next.HasKeyword(lost) && !slices.Contains(ch.RemoveKeywords, lost) {
+			next.Local = withKeyword(next.Local, lost, true)
 		}
 	}
 }
