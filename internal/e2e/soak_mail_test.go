@@ -20,6 +20,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // mailPrograms are the soak's users of the doors for mail programs: some submit,
@@ -251,12 +253,17 @@ func (s *soak) checkMail() {
 	if s.mail.looks == 0 || len(s.mail.ledger) == 0 {
 		s.t.Error("no inbox was ever read")
 	}
+	s.control("DELETE", "/control/faults", "", nil)
+	for _, address := range soakAddresses {
+		if d := cmp.Diff(s.inboxDigests(address), s.read(address)); d != "" {
+			s.t.Errorf("%s: what IMAP gives of the inbox (-provider +IMAP):\n%s", address, d)
+		}
+	}
 	sync, inbox := s.mbsync(soakAddresses[0])
 	if sync == nil {
 		s.t.Log("mbsync is not here; `make test-clients` installs it")
 		return
 	}
-	s.control("DELETE", "/control/faults", "", nil)
 	if err := sync(s.ctx()); err != nil {
 		s.t.Fatal(err)
 	}
@@ -301,6 +308,25 @@ func (s *soak) checkMail() {
 			s.t.Errorf("mbsync has a message %d times less than the provider's inbox: %s", n, digest)
 		}
 	}
+}
+
+// read gives the digests of what a program that comes now reads of an inbox.
+func (s *soak) read(address string) []string {
+	s.t.Helper()
+	p, err := dialMail(s.mail.imap, address, s.mail.passwords[address])
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer p.close()
+	if err := errors.Join(p.open("INBOX"), p.complete(true)); err != nil {
+		s.t.Fatal(err)
+	}
+	var digests []string
+	for _, v := range p.view {
+		digests = append(digests, v.digest)
+	}
+	slices.Sort(digests)
+	return digests
 }
 
 var addedTUID = regexp.MustCompile(`(?m)^X-TUID: .{12}\n`)
