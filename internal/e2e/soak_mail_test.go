@@ -195,6 +195,8 @@ func (s *soak) mbsync(address string) (run func(ctx context.Context) error, inbo
 		s.t.Fatal(err)
 	}
 	return func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+		defer cancel()
 		cmd := exec.CommandContext(ctx, name, "-c", filepath.Join(dir, "rc"), "-a")
 		cmd.Env = append(os.Environ(), "HOME="+dir)
 		cmd.WaitDelay = time.Second
@@ -215,7 +217,9 @@ func (s *soak) useMail(ctx context.Context) {
 	if sync, _ := s.mbsync(soakAddresses[0]); sync != nil {
 		group.Go(func() {
 			for ctx.Err() == nil {
-				if sync(ctx) == nil { // the gateway may be dead just now
+				// Only the gateway is killed: how mbsync comes out of its own death is
+				// not what this looks at.
+				if sync(context.WithoutCancel(ctx)) == nil { // the gateway may be dead just now
 					s.mail.mu.Lock()
 					s.mail.syncs++
 					s.mail.mu.Unlock()
