@@ -180,7 +180,7 @@ func (s *Service) appended(ctx context.Context, w *work, in AppendInput, box *st
 	asOf := s.now()
 	err = s.journal.Update(ctx, func(tx store.Tx, b *journal.Batch) error {
 		a := s.applier(tx, b, w.acct, asOf)
-		a.direct = true
+		a.direct, a.own = true, true
 		if body != nil {
 			a.bodies = map[string]arrived{id: *body}
 		}

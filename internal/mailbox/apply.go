@@ -29,6 +29,9 @@ type applier struct {
 	// since, of direct answers: when the doubt began which led to the question,
 	// by our ids.
 	since map[string]time.Time
+	// own: a program of the owner's has stored them through us. None is the draft of
+	// a submission, whatever Message-ID it bears.
+	own bool
 	// listed: a feed will tell when these messages go from where they are.
 	listed bool
 	// lag is Options.FeedLag.

@@ -74,7 +74,7 @@ func (s *Service) Stored(ctx context.Context, acct *store.Account, told *mail.Me
 	asOf := s.now()
 	err = s.journal.Update(ctx, func(tx store.Tx, b *journal.Batch) error {
 		a := s.applier(tx, b, acct, asOf)
-		a.direct = true
+		a.direct, a.own = true, true
 		m, err = a.made(&mail.Item{Kind: mail.ItemPresent, Fields: allFields, Message: *told}, nil)
 		return err
 	})

@@ -12,7 +12,7 @@ import (
 // nobody sees until it is sent. (Copies in the outbox are left out with their
 // mailbox.)
 func (a *applier) hidden(it *mail.Item) (bool, error) {
-	if !slices.Contains(it.Message.Keywords, mail.Draft) {
+	if a.own || !slices.Contains(it.Message.Keywords, mail.Draft) {
 		return false, nil
 	}
 	sub, err := a.submission(it)

@@ -71,3 +71,26 @@ func TestDraftsOfSubmissionsAreHidden(t *testing.T) {
 		})
 	}
 }
+
+// TestOwnDraftsAreShown: what the owner stores through us is the owner's, though it
+// bears the Message-ID of a submission that waits.
+func TestOwnDraftsAreShown(t *testing.T) {
+	for _, step := range []string{"prepare", store.StepDiscard} {
+		w := newWorld(t, memory.Options{Scope: mail.ScopeMailbox, Kind: mail.KindFolder, Keywords: []string{mail.Draft, mail.Seen}})
+		w.rounds()
+		w.must(w.store.Update(w.ctx, func(tx store.Tx) error {
+			return tx.PutSubmission(&store.Submission{ID: "s1", Account: w.account, State: store.SubmissionSending, Step: step, MessageID: "once.more@example.com"})
+		}))
+		m, err := w.append("drafts", letter("once more"), mail.Draft, mail.Seen)
+		w.must(err)
+		if w.count("drafts") != 1 || !w.mirrored(m.ProviderID) || m.UIDs[w.box("drafts")] == 0 {
+			t.Errorf("%s: %d at the provider, in the mirror: %v, UIDs %v", step, w.count("drafts"), w.mirrored(m.ProviderID), m.UIDs)
+		}
+		saved, err := w.svc.SaveDraft(w.ctx, w.account, "op", "", letter("once more"))
+		w.must(err)
+		w.rounds()
+		if !w.mirrored(saved.ProviderID) || !w.mirrored(m.ProviderID) {
+			t.Errorf("%s: a draft that was saved is not shown", step)
+		}
+	}
+}

@@ -28,8 +28,10 @@ type schedule struct {
 	listened time.Duration
 
 	mu sync.Mutex
-	// everybody counts listeners to all accounts.
+	// everybody counts listeners to all accounts, listeners those to one: they may
+	// come before the account has an entry, and stay while it has none.
 	everybody int
+	listeners map[string]int
 	entries   map[string]*entry
 	due       dueHeap
 }
@@ -49,7 +51,6 @@ type entry struct {
 	unfinished       bool      // the round itself wants to go on
 	unfinishedRounds int
 	failures         int
-	listeners        int
 	polled           bool // it waits for its next poll, for want of push
 	waiters          []chan error
 	// cause is the span that made the account due, if one did.
@@ -57,7 +58,7 @@ type entry struct {
 }
 
 func newSchedule(now func() time.Time) *schedule {
-	return &schedule{now: now, wake: make(chan struct{}, 1), entries: map[string]*entry{}}
+	return &schedule{now: now, wake: make(chan struct{}, 1), entries: map[string]*entry{}, listeners: map[string]int{}}
 }
 
 // soon makes an account due at once; done, if not nil, gets the outcome of
@@ -174,13 +175,13 @@ func (s *schedule) listen(accounts []string) (stop func()) {
 			s.everybody += by
 		}
 		for _, account := range accounts {
-			if e := s.entries[account]; e != nil {
-				first := e.listeners == 0 && by > 0
-				e.listeners = max(0, e.listeners+by)
-				if first && e.polled && e.index >= 0 {
-					if soon := s.now().Add(jitter(s.listened)); e.at.After(soon) {
-						s.at(e, soon)
-					}
+			s.listeners[account] += by
+			if s.listeners[account] == 0 {
+				delete(s.listeners, account)
+			}
+			if e := s.entries[account]; e != nil && s.listeners[account] == 1 && by > 0 && e.polled && e.index >= 0 {
+				if soon := s.now().Add(jitter(s.listened)); e.at.After(soon) {
+					s.at(e, soon)
 				}
 			}
 		}
@@ -218,7 +219,7 @@ func (s *schedule) take() (t *taken, wait time.Duration) {
 	if e.anew {
 		e.failures = 0
 	}
-	t = &taken{entry: e, waiters: e.waiters, cause: e.cause, listened: e.listeners+s.everybody > 0, byHint: e.hinted && !e.whole}
+	t = &taken{entry: e, waiters: e.waiters, cause: e.cause, listened: s.listeners[e.account]+s.everybody > 0, byHint: e.hinted && !e.whole}
 	e.running, e.repeat, e.echo, e.unfinished, e.anew, e.hinted, e.whole = true, false, false, false, false, false, false
 	e.waiters, e.cause = nil, trace.SpanContext{}
 	return t, 0

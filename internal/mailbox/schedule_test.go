@@ -99,6 +99,36 @@ func TestListeners(t *testing.T) {
 	}
 }
 
+// TestListenersOfNobodyYet: who listens before an account is known here counts from
+// its first round on, and leaves nobody else's place when it goes.
+func TestListenersOfNobodyYet(t *testing.T) {
+	c := &clock{time.Unix(1000, 0)}
+	s := newSchedule(c.now)
+	listened := func() bool {
+		s.soon("a", nil)
+		got, _ := s.take()
+		s.done(got.entry, time.Hour, false)
+		return got.listened
+	}
+	early := s.listen([]string{"a"})
+	if !listened() {
+		t.Error("the listener of before is not counted")
+	}
+	late := s.listen([]string{"a"})
+	early()
+	if !listened() {
+		t.Error("the first one's leaving took the second one along")
+	}
+	s.forget("a")
+	if !listened() {
+		t.Error("an account that is known anew has lost its listener")
+	}
+	late()
+	if listened() || len(s.listeners) != 0 {
+		t.Errorf("listened to after everybody left: %v", s.listeners)
+	}
+}
+
 // TestListenerHastens: an account that waits for its poll is asked sooner once
 // somebody listens; one with push, or that failed, waits as long as it would.
 func TestListenerHastens(t *testing.T) {

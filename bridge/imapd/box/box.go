@@ -58,8 +58,11 @@ type Box struct {
 	deleted  int   // rows with \Deleted
 	unsized  int   // rows whose size is not known
 	size     int64 // of all others
-	log      changes
-	shared   atomic.Pointer[sharedUIDs] // of the last Snapshot
+	// reading: the rows are being read, and sizes that come meanwhile are late.
+	reading bool
+	late    []lateSize
+	log     changes
+	shared  atomic.Pointer[sharedUIDs] // of the last Snapshot
 	// watchers are woken after a change.
 	watchers map[chan struct{}]struct{}
 }
@@ -285,9 +288,25 @@ func (b *Box) has(uid uint32, message string) bool {
 func (b *Box) SetSize(uid uint32, message string, size int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.reading {
+		b.late = append(b.late, lateSize{uid, message, size})
+	}
+	b.setSize(uid, message, size)
+}
+
+// setSize is SetSize for who holds the lock.
+func (b *Box) setSize(uid uint32, message string, size int64) {
 	if i, ok := b.find(uid); ok && b.rows[i].message == message && b.rows[i].size == 0 {
 		b.resize(&b.rows[i], size)
 	}
+}
+
+// lateSize is a size that became known while the rows were read: the page with its
+// message may have been read before.
+type lateSize struct {
+	uid     uint32
+	message string
+	size    int64
 }
 
 // resize changes a row's size and the sums; the caller holds the lock.

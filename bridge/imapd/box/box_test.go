@@ -1,6 +1,7 @@
 package box
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"runtime"
@@ -322,6 +323,57 @@ func TestRefreshFindsSizes(t *testing.T) {
 	}
 	size(100)
 	w.must(b.Refresh(w.ctx()))
+	w.same(b)
+}
+
+// between is a store in which something happens before the nth View.
+type between struct {
+	store.Store
+	n    int
+	then func()
+}
+
+func (s *between) View(ctx context.Context, fn func(store.Tx) error) error {
+	if s.n--; s.n == 0 {
+		s.then()
+	}
+	return s.Store.View(ctx, fn)
+}
+
+// A size that becomes known while the rows are read, after the page with its
+// message, is not lost: no entry of the journal would bring it back.
+func TestSizeThatComesWhileRowsAreRead(t *testing.T) {
+	w := newWorld(t)
+	w.fill(pageRows + 10)
+	sized := func(n int64) (m *store.Message) {
+		w.must(w.store.Update(w.ctx(), func(tx store.Tx) (err error) {
+			if m, err = tx.Message(fmt.Sprintf("m%031d", 0)); err != nil {
+				return err
+			}
+			m.Size = n
+			return tx.PutMessage(m)
+		}))
+		return m
+	}
+	sized(0)
+	// The first View reads the mailbox's record, the second one the page with the
+	// message, the third one the rest.
+	st := &between{Store: w.store, n: 3}
+	set := NewSet(Options{Store: st, Bus: w.bus})
+	t.Cleanup(set.Close)
+	st.then = func() { set.Sized(sized(100)) }
+	b, err := set.Open(w.ctx(), inbox)
+	w.must(err)
+	defer b.Release()
+	if st.n > 0 {
+		t.Fatal("the rows were read in one page")
+	}
+	if r, ok := b.Row(1); !ok || r.Size != 100 {
+		t.Errorf("the size is %d, want 100", r.Size)
+	}
+	if c := b.Stats(); c.Unsized != 0 {
+		t.Errorf("%d sizes are unknown", c.Unsized)
+	}
 	w.same(b)
 }
 

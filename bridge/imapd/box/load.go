@@ -33,6 +33,14 @@ func (b *Box) load(ctx context.Context) error {
 	if !m.UIDListed {
 		return mail.Errorf(mail.KindUnavailable, "open mailbox", "This mailbox is still being listed for the first time; try again in a moment")
 	}
+	b.mu.Lock()
+	b.reading = true
+	b.mu.Unlock()
+	defer func() {
+		b.mu.Lock()
+		b.reading, b.late = false, nil
+		b.mu.Unlock()
+	}()
 	known := sets{}
 	rows := make([]row, 0, m.Total+m.Total/16)
 	for first := uint32(1); ; {
@@ -58,6 +66,9 @@ func (b *Box) load(ctx context.Context) error {
 	b.deleted, b.unsized, b.size = 0, 0, 0
 	for i := range b.rows {
 		b.tally(&b.rows[i], 1)
+	}
+	for _, l := range b.late {
+		b.setSize(l.uid, l.message, l.size)
 	}
 	b.log.restart()
 	b.wake() // who waits compares everything, once the step is done
