@@ -144,11 +144,37 @@ func (s *Session) Delete(ctx context.Context, name string) error {
 	if s.sel != nil && s.sel.mailbox.ID == n.mailbox.ID {
 		s.leave()
 	}
+	s.unmade(ctx, n)
 	if n.mailbox.Subscription != store.Subscribed {
 		return nil
 	}
 	// Who subscribed to a name stays subscribed (RFC 9051, 6.3.7).
 	return s.server.opts.Store.Update(ctx, func(tx store.Tx) error { return tx.PutSubscribedName(s.account, n.name) })
+}
+
+// unmadeRounds is how many rounds a deletion waits for: one finds that the messages
+// are not where they were, the next one where they are.
+const unmadeRounds = 3
+
+// unmade waits until a mailbox that the provider has deleted bears its name no more.
+// While it is asked what became of its messages it is in the mirror, and the name
+// could be listed, and not be made again.
+func (s *Session) unmade(ctx context.Context, n *node) {
+	ctx, cancel := context.WithTimeout(ctx, settleTime)
+	defer cancel()
+	for range unmadeRounds {
+		t, err := s.tree(ctx)
+		if err == nil {
+			if is := t.byName[n.name]; is == nil || is.mailbox == nil || is.mailbox.ID != n.mailbox.ID {
+				return
+			}
+			err = s.server.opts.Mirror.Sync(ctx, s.account)
+		}
+		if err != nil {
+			s.server.log.InfoContext(ctx, "deleted mailbox still listed", "account", s.account, "mailbox", n.mailbox.ID, "error", err)
+			return
+		}
+	}
 }
 
 // Rename gives a mailbox another name or place (RFC 9051, 6.3.6).

@@ -3,6 +3,7 @@ package session
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/postern-mail/postern/plugins/sdk/providertest/memory"
 )
@@ -25,4 +26,27 @@ func TestRefusedNamesMakeNothing(t *testing.T) {
 	if sel := c.open(deep); sel.Exists != 0 {
 		t.Errorf("made %+v", sel)
 	}
+}
+
+// A mailbox that was deleted with mail in it is gone once DELETE is answered: its
+// name is not listed, and can be made again (RFC 9051, 6.3.4, 6.3.5).
+func TestDeletedWithMail(t *testing.T) {
+	flavours(t, func(t *testing.T, opts memory.Options) {
+		w := newWorld(t, opts)
+		w.sync()
+		w.run()
+		ctx := t.Context()
+		c := w.client()
+		for range 3 {
+			w.must(c.s.Create(ctx, "Brief"))
+			_, err := c.append("Brief", "Subject: there\r\n\r\n", time.Now())
+			w.must(err)
+			w.must(c.s.Delete(ctx, "Brief"))
+			c.lists(ListRequest{Patterns: []string{"Brief"}}, "")
+		}
+		w.must(c.s.Create(ctx, "Brief"))
+		if sel := c.open("Brief"); sel.Exists != 0 {
+			t.Errorf("the new mailbox has %d messages", sel.Exists)
+		}
+	})
 }
