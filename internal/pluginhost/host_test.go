@@ -140,12 +140,18 @@ func TestMisconfigured(t *testing.T) {
 
 func TestNoPlugin(t *testing.T) {
 	dir := pluginDir(t, "junk", "mute")
-	for name, words := range map[string]string{"junk": "usage: junk", "mute": "timeout"} {
-		proc, err := Launch(t.Context(), LaunchOptions{Path: filepath.Join(dir, Prefix+name), Timeout: 200 * time.Millisecond})
+	for name, tt := range map[string]struct {
+		words   string
+		timeout time.Duration
+	}{
+		"junk": {"usage: junk", time.Minute}, // ends by itself
+		"mute": {"timeout", 200 * time.Millisecond},
+	} {
+		proc, err := Launch(t.Context(), LaunchOptions{Path: filepath.Join(dir, Prefix+name), Timeout: tt.timeout})
 		if err == nil {
 			proc.Stop()
 		}
-		if mail.KindOf(err) != mail.KindUnavailable || !strings.Contains(err.Error(), words) {
+		if mail.KindOf(err) != mail.KindUnavailable || !strings.Contains(err.Error(), tt.words) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
