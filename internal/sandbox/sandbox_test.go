@@ -151,7 +151,8 @@ func TestCloseIsQuickWithRequestsUnderWay(t *testing.T) {
 	if err := w.sb.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if took := time.Since(began); took > 2*time.Second {
+	// Had it waited for the request, that would be a minute.
+	if took := time.Since(began); took > 30*time.Second {
 		t.Errorf("closing took %v", took)
 	}
 	if err := <-failed; err == nil {
