@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -107,29 +108,31 @@ func TestRefusedSubscriptions(t *testing.T) {
 }
 
 func TestValidationHandshake(t *testing.T) {
-	w := newWorld(t, Settings{ValidationTimeout: 50 * time.Millisecond})
+	w := newWorld(t, Settings{})
+	hasty := newWorld(t, Settings{ValidationTimeout: 50 * time.Millisecond}) // for who never answers
 	release := make(chan struct{})
 	defer close(release)
 	for name, c := range map[string]struct {
+		w       *world
 		answer  func(http.ResponseWriter, *http.Request, string)
 		message string
 	}{
-		"forbidden": {func(w http.ResponseWriter, _ *http.Request, _ string) { w.WriteHeader(403) }, "Subscription validation request failed. HTTP status code is 'Forbidden'."},
-		"redirect": {func(w http.ResponseWriter, _ *http.Request, _ string) {
+		"forbidden": {w, func(w http.ResponseWriter, _ *http.Request, _ string) { w.WriteHeader(403) }, "Subscription validation request failed. HTTP status code is 'Forbidden'."},
+		"redirect": {w, func(w http.ResponseWriter, _ *http.Request, _ string) {
 			w.Header().Set("Location", "/")
 			w.WriteHeader(302)
 		}, "'Found'"},
-		"wrong text": {func(w http.ResponseWriter, _ *http.Request, _ string) { _, _ = io.WriteString(w, "hello") }, "must respond with 200 OK"},
-		"not decoded": {func(w http.ResponseWriter, r *http.Request, _ string) {
+		"wrong text": {w, func(w http.ResponseWriter, _ *http.Request, _ string) { _, _ = io.WriteString(w, "hello") }, "must respond with 200 OK"},
+		"not decoded": {w, func(w http.ResponseWriter, r *http.Request, _ string) {
 			w.Header().Set("Content-Type", "text/plain")
 			_, raw, _ := strings.Cut(r.URL.RawQuery, "validationToken=")
 			_, _ = io.WriteString(w, raw)
 		}, "must respond with 200 OK"},
-		"html": {func(w http.ResponseWriter, _ *http.Request, token string) {
+		"html": {w, func(w http.ResponseWriter, _ *http.Request, token string) {
 			w.Header().Set("Content-Type", "text/html")
 			_, _ = io.WriteString(w, token)
 		}, "must respond with 200 OK"},
-		"too late": {func(_ http.ResponseWriter, r *http.Request, _ string) {
+		"too late": {hasty, func(_ http.ResponseWriter, r *http.Request, _ string) {
 			select {
 			case <-release:
 			case <-r.Context().Done():
@@ -137,14 +140,15 @@ func TestValidationHandshake(t *testing.T) {
 		}, "Subscription validation request timed out."},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w.t = t
-			w.hook.setValidation(c.answer)
-			status, body := w.do(adasCaller, "POST", "/subscriptions", w.want())
+			c.w.t = t
+			c.w.hook.setValidation(c.answer)
+			status, body := c.w.do(adasCaller, "POST", "/subscriptions", c.w.want())
 			if code, message := problemOf(body); status != 400 || code != "ValidationError" || !strings.Contains(message, c.message) {
 				t.Errorf("%d %v", status, body)
 			}
 		})
 	}
+	w.t = t // the last case's context has ended
 	// Only the second URL fails: still no subscription.
 	w.hook.setValidation(func(rw http.ResponseWriter, r *http.Request, token string) {
 		if r.Method != http.MethodPost || r.ContentLength > 0 || !strings.HasPrefix(r.Header.Get("Content-Type"), "text/plain") {
@@ -262,7 +266,7 @@ func TestWhoIsToldWhat(t *testing.T) {
 }
 
 func TestNotificationsAreGathered(t *testing.T) {
-	w := newWorld(t, Settings{BatchWindow: 30 * time.Millisecond, MaxBatch: 7})
+	w := newWorld(t, Settings{BatchWindow: time.Second, MaxBatch: 7})
 	w.subscribe()
 	for range 20 {
 		w.s.Notify(change(cloud.Updated))
@@ -282,11 +286,11 @@ func TestNotificationsAreGathered(t *testing.T) {
 }
 
 func TestRetryUntilTaken(t *testing.T) {
-	w := newWorld(t, Settings{RetryBackoff: time.Millisecond, DeliveryTimeout: 50 * time.Millisecond})
+	w := newWorld(t, Settings{RetryBackoff: time.Millisecond, DeliveryTimeout: 2 * time.Second})
 	w.subscribe()
-	attempts := 0
+	var attempts atomic.Int64
 	w.hook.setAnswer(func(rw http.ResponseWriter, r *http.Request) bool {
-		switch attempts++; attempts {
+		switch attempts.Add(1) {
 		case 1:
 			rw.WriteHeader(500)
 		case 2:
