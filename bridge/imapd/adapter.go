@@ -74,7 +74,7 @@ func (a *adapter) Select(mailbox string, o *imap.SelectOptions) (*imap.SelectDat
 		NumMessages: sel.Exists, FirstUnseenSeqNum: sel.FirstUnseen,
 		UIDNext: imap.UID(sel.UIDNext), UIDValidity: sel.UIDValidity}
 	if a.c.rev2 { // RFC 9051, section 6.3.2: LIST is part of the answer
-		a.c.writeList("LIST", sel.List)
+		a.c.writeList("LIST", sel.List, &session.ListRequest{})
 	}
 	return d, nil
 }

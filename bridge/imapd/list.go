@@ -1,6 +1,8 @@
 package imapd
 
 import (
+	"strings"
+
 	"github.com/postern-mail/postern/bridge/imapd/session"
 	"github.com/postern-mail/postern/bridge/imapd/wire"
 )
@@ -21,7 +23,7 @@ func (c *conn) list(cmd *wire.Command) (*session.Tagged, error) {
 		return session.Answer(err), nil
 	}
 	for _, e := range entries {
-		c.writeList(cmd.Name, e)
+		c.writeList(cmd.Name, e, req)
 		if e.Status != nil {
 			c.writeStatus(e.Status, *req.ReturnStatus)
 		}
@@ -33,7 +35,7 @@ func (c *conn) list(cmd *wire.Command) (*session.Tagged, error) {
 }
 
 // writeList writes a LIST or LSUB response: RFC 9051, section 7.3.1.
-func (c *conn) writeList(name string, e session.ListEntry) {
+func (c *conn) writeList(name string, e session.ListEntry, r *session.ListRequest) {
 	c.out.Raw("* ").Raw(name).SP().Flags(e.Attrs)
 	if e.Delimiter == 0 {
 		c.out.Raw(" NIL ")
@@ -42,7 +44,15 @@ func (c *conn) writeList(name string, e session.ListEntry) {
 	}
 	c.out.Mailbox(e.Name, c.utf8)
 	if e.ChildInfo {
-		c.out.Raw(` (CHILDINFO ("SUBSCRIBED"))`)
+		// The selection options that one below meets (RFC 5258, 4).
+		options := make([]string, 0, 2)
+		if r.SelectSubscribed {
+			options = append(options, `"SUBSCRIBED"`)
+		}
+		if r.SelectSpecialUse {
+			options = append(options, `"SPECIAL-USE"`)
+		}
+		c.out.Raw(` (CHILDINFO (` + strings.Join(options, " ") + `))`)
 	}
 	c.out.CRLF()
 }

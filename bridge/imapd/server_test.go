@@ -295,6 +295,29 @@ func TestReadersAndMasks(t *testing.T) {
 	p.says("b NO", p.do("b APPEND INBOX {2+}\r\nhi"))
 }
 
+// TestChildInfo: with RECURSIVEMATCH a name says which of the options asked for one
+// below it meets (RFC 9051, 6.3.9.6), whether it meets them itself or not.
+func TestChildInfo(t *testing.T) {
+	w := newWorld(t)
+	w.sync()
+	w.run()
+	p := w.dial().login()
+	is := func(command, want string) {
+		t.Helper()
+		if got := p.ok(command); len(got) != 2 || got[0] != want {
+			t.Errorf("%s: %q, want %q", command, got, want)
+		}
+	}
+	p.ok("a CREATE Work/Old")
+	is(`b LIST (RECURSIVEMATCH SUBSCRIBED) "" Wor%`, `* LIST (\HasChildren \Subscribed) "/" Work (CHILDINFO ("SUBSCRIBED"))`)
+	p.ok("c UNSUBSCRIBE Work")
+	is(`d LIST (RECURSIVEMATCH SUBSCRIBED) "" Wor%`, `* LIST (\HasChildren) "/" Work (CHILDINFO ("SUBSCRIBED"))`)
+	p.ok("e UNSUBSCRIBE Work/Old")
+	if all := p.ok(`f LIST (RECURSIVEMATCH SUBSCRIBED) "" Wor%`); len(all) != 1 {
+		t.Errorf("listed for nothing: %q", all)
+	}
+}
+
 // TestManyPatterns: LIST compares names with so many patterns and no more.
 func TestManyPatterns(t *testing.T) {
 	w := newWorld(t)

@@ -3,6 +3,7 @@ package smtpd
 import (
 	"bytes"
 	"crypto/tls"
+	"encoding/base64"
 	"io"
 	"regexp"
 	"strconv"
@@ -75,6 +76,11 @@ func (c *conn) take(line []byte) error {
 	if c.mode == modeAuth {
 		c.mode = modeCommand
 		c.pending = line
+		if answer := strings.TrimRight(string(line), "\r\n"); answer != "*" && !encoded(answer) {
+			c.pending = []byte("*\r\n") // the library would have it tried again
+			c.chunks.swallow = true
+			return c.say(notEncoded)
+		}
 		return nil
 	}
 	text := strings.TrimRight(string(line), "\r\n")
@@ -112,6 +118,14 @@ func (c *conn) take(line []byte) error {
 	default:
 		if c.hello && len(verb) == 4 {
 			return c.say("503 5.5.1 EHLO first")
+		}
+	}
+	if verb == "AUTH" && !c.authed {
+		switch mech, initial, given := strings.Cut(strings.TrimSpace(arg), " "); {
+		case mech == "":
+			return c.say("501 5.5.4 AUTH wants a mechanism")
+		case given && initial != "=" && !encoded(initial):
+			return c.say(notEncoded)
 		}
 	}
 	if strings.HasPrefix(verb, "STARTTLS") {
@@ -159,4 +173,12 @@ func (c *conn) upgrade(arg string) error {
 	c.in.Reset(secured)
 	c.out.Reset(secured)
 	return nil
+}
+
+// notEncoded answers what is no base64 (RFC 4954, 4: 501, not to be tried again).
+const notEncoded = "501 5.5.2 This is no base64"
+
+func encoded(s string) bool {
+	_, err := base64.StdEncoding.DecodeString(s)
+	return err == nil
 }

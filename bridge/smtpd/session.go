@@ -94,6 +94,7 @@ func (s *session) login(mech, user, secret string, bearer bool) *smtp.SMTPError 
 	}
 	s.who = who
 	s.lib.MaxMessageBytes = ceiling(limit)
+	s.lib.TLSConfig = nil // STARTTLS is not for who has logged in, and not offered any more
 	return nil
 }
 

@@ -59,6 +59,21 @@ C: EHLO client.example
 	p.play("C: QUIT\nS: 221 2.0.0\nS!")
 }
 
+// TestNoTLSAfterTheLogin: who has logged in in the clear is not offered what would be
+// refused.
+func TestNoTLSAfterTheLogin(t *testing.T) {
+	w := newWorld(t, nil)
+	p := dial(t, w.addr)
+	p.play("S: 220\nC: EHLO client.example")
+	if offers := p.reply(); !strings.Contains(offers, "STARTTLS") {
+		t.Errorf("before: %q", offers)
+	}
+	p.play("C: AUTH PLAIN AGFubkBleGFtcGxlLmNvbQBhcHAtcGFzc3dvcmQ=\nS: 235\nC: EHLO client.example")
+	if offers := p.reply(); strings.Contains(offers, "STARTTLS") {
+		t.Errorf("after: %q", offers)
+	}
+}
+
 // TestCommandsBeforeTLS: what was sent in the clear behind STARTTLS is not taken
 // for what came after it.
 func TestCommandsBeforeTLS(t *testing.T) {
@@ -121,7 +136,9 @@ func TestLogins(t *testing.T) {
 		"login":             "C: AUTH LOGIN\nS: 334 VXNlcm5hbWU6\nC: YW5uQGV4YW1wbGUuY29t\nS: 334 UGFzc3dvcmQ6\nC: YXBwLXBhc3N3b3Jk\nS: 235 2.0.0",
 		"login, at once":    "C: AUTH login YW5uQGV4YW1wbGUuY29t\nS: 334 UGFzc3dvcmQ6\nC: YXBwLXBhc3N3b3Jk\nS: 235 2.0.0",
 		"cancelled":         "C: AUTH LOGIN\nS: 334\nC: *\nS: 501 5.0.0\nC: NOOP\nS: 250",
-		"no base64":         "C: AUTH LOGIN\nS: 334\nC: ???\nS: 454",
+		"no base64":         "C: AUTH LOGIN\nS: 334\nC: ???\nS: 501 5.5.2\nC: AUTH LOGIN\nS: 334 VXNlcm5hbWU6\nC: *\nS: 501",
+		"no base64 at once": "C: AUTH PLAIN ???\nS: 501 5.5.2\nC: NOOP\nS: 250",
+		"no mechanism":      "C: AUTH\nS: 501 5.5.4\nC: AUTH  \nS: 501 5.5.4",
 		"xoauth2":           "C: AUTH XOAUTH2 dXNlcj1hbm5AZXhhbXBsZS5jb20BYXV0aD1CZWFyZXIgcHNrX3Rva2VuAQE=\nS: 235 2.0.0",
 		"xoauth2, wrong":    "C: AUTH XOAUTH2 dXNlcj1hbm5AZXhhbXBsZS5jb20BYXV0aD1CZWFyZXIgcHNrX290aGVyAQE=\nS: 334 eyJzdGF0dXMiOiI0MDEi\nC: \nS: 535 5.7.8",
 		"xoauth2, rubbish":  "C: AUTH XOAUTH2 dXNlcj0=\nS: 501 5.5.2",

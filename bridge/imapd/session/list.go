@@ -37,6 +37,7 @@ func (s *Session) List(ctx context.Context, r ListRequest) ([]ListEntry, error) 
 		case n.mailbox == nil && (r.SelectSubscribed || r.LSUB) && slices.Contains(t.subscribed, n.name):
 			continue // strays has it
 		case r.meets(n.mailbox):
+			e.ChildInfo = r.SelectRecursiveMatch && t.below(n, r, matches)
 		case t.below(n, r, matches):
 			e.ChildInfo = !r.LSUB
 			if r.LSUB && n.mailbox != nil {

@@ -73,6 +73,11 @@ func TestList(t *testing.T) {
 	w.must(c.s.Unsubscribe(ctx, "Work"))
 	c.lists(ListRequest{Patterns: []string{"W*"}, SelectSubscribed: true}, `(\HasNoChildren \Subscribed) Work/2026=2FQ1`)
 	c.lists(ListRequest{Patterns: []string{"%"}, SelectSubscribed: true, SelectRecursiveMatch: true, Reference: "W"}, `(\HasChildren) Work CHILDINFO`)
+	w.must(c.s.Subscribe(ctx, "Work"))
+	c.lists(ListRequest{Patterns: []string{"%"}, SelectSubscribed: true, SelectRecursiveMatch: true, Reference: "W"}, `(\HasChildren \Subscribed) Work CHILDINFO`)
+	c.lists(ListRequest{Patterns: []string{"W*"}, SelectSubscribed: true}, `(\HasChildren \Subscribed) Work
+(\HasNoChildren \Subscribed) Work/2026=2FQ1`)
+	w.must(c.s.Unsubscribe(ctx, "Work"))
 	c.lists(ListRequest{Patterns: []string{"W%"}, LSUB: true}, `(\HasChildren \Noselect) Work`)
 	c.lists(ListRequest{Patterns: []string{"W*"}, LSUB: true}, `(\HasNoChildren) Work/2026=2FQ1`)
 

@@ -233,8 +233,8 @@ type ListEntry struct {
 	// Name is the whole name; Delimiter is 0 where there is no hierarchy.
 	Name      string
 	Delimiter rune
-	// ChildInfo: it is listed because of subscribed mailboxes below it
-	// (CHILDINFO of RFC 9051, 7.3.1).
+	// ChildInfo: with RECURSIVEMATCH, one below it is what the selection options ask
+	// for (RFC 9051, 6.3.9.6, CHILDINFO).
 	ChildInfo bool
 	// Status is set where it was asked for and can be told.
 	Status *StatusData
