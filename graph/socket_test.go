@@ -151,7 +151,8 @@ func (w *world) newest() string {
 }
 
 func TestSocketKeys(t *testing.T) {
-	w := newWorld(t, func(o *graph.Options) { o.InitTimeout = 50 * time.Millisecond })
+	w := newWorld(t)
+	hasty := newWorld(t, func(o *graph.Options) { o.InitTimeout = 50 * time.Millisecond }) // for who never says a word
 	// A key in the header; then connection_init needs none.
 	c, _, err := w.dial(http.Header{"Authorization": {"Bearer " + key}}, "graphql-transport-ws")
 	if err != nil {
@@ -189,15 +190,16 @@ func TestSocketKeys(t *testing.T) {
 		t.Errorf("another protocol: %v", err)
 	}
 	for name, test := range map[string]struct {
+		w     *world
 		first *frame
 		code  websocket.StatusCode
 	}{
-		"no key":          {&frame{Type: "connection_init"}, 4401},
-		"wrong key":       {&frame{Type: "connection_init", Payload: json.RawMessage(`{"Authorization": "Bearer wrong"}`)}, 4401},
-		"nothing":         {nil, 4408},
-		"subscribe first": {&frame{ID: "1", Type: "subscribe", Payload: json.RawMessage(`{"query": "{ viewer { id } }"}`)}, 4400},
+		"no key":          {w, &frame{Type: "connection_init"}, 4401},
+		"wrong key":       {w, &frame{Type: "connection_init", Payload: json.RawMessage(`{"Authorization": "Bearer wrong"}`)}, 4401},
+		"nothing":         {hasty, nil, 4408},
+		"subscribe first": {w, &frame{ID: "1", Type: "subscribe", Payload: json.RawMessage(`{"query": "{ viewer { id } }"}`)}, 4400},
 	} {
-		c, _, err := w.dial(nil, "graphql-transport-ws")
+		c, _, err := test.w.dial(nil, "graphql-transport-ws")
 		if err != nil {
 			t.Fatal(err)
 		}
