@@ -135,7 +135,7 @@ func TestLimits(t *testing.T) {
 }
 
 func TestTimeout(t *testing.T) {
-	w := newWorld(t, func(o *graph.Options) { o.Timeout = 30 * time.Millisecond })
+	w := newWorld(t, func(o *graph.Options) { o.Timeout = 2 * time.Second })
 	a := w.account("ann@example.com")
 	m := w.message(a, 1, w.mailbox(a, "Inbox", "inbox", nil))
 	w.fake.hold = true
