@@ -49,6 +49,16 @@ func TestBadInput(t *testing.T) {
 			S: b NO [TOOBIG] *
 			C: c NOOP
 			S: c OK *`,
+		"message that would not be taken": selected + `
+			C: a APPEND Nowhere {1000}
+			S: a NO [TRYCREATE] *
+			C: b APPEND INBOX (\Bogus) {1000}
+			S: b BAD *
+			C: c APPEND Nowhere {2+}
+			C: hi
+			S: c NO [TRYCREATE] *
+			C: d NOOP
+			S: d OK *`,
 		"rubbish now and then": selected + strings.Repeat(`
 			B: "`+strings.Repeat(`\r\n`, maxRubbish-1)+`"`+strings.Repeat(`
 			S: * BAD *`, maxRubbish-1)+`

@@ -141,6 +141,10 @@ func (c *conn) append(cmd *wire.Command) (*session.Tagged, error) {
 		// Before a byte is sent where the client asks first; else what it sends is
 		// read and forgotten (RFC 7889, section 4).
 		refusal = &session.Tagged{Status: session.No, Code: "TOOBIG", Text: "The message is larger than the provider takes"}
+	case cmd.Data.Sync:
+		if err := c.sess.MayAppend(c.ctx, mailbox, *req); err != nil {
+			refusal = session.Answer(err)
+		}
 	}
 	if refusal != nil {
 		return refusal, cmd.Data.Refuse()

@@ -20,24 +20,8 @@ import (
 // already, or comes from the provider by itself: then that copy is the answer,
 // so that it exists once, whatever the client is set to do.
 func (s *Session) Append(ctx context.Context, name string, r AppendRequest, raw io.Reader) (*AppendData, error) {
-	if err := s.mayWrite(); err != nil {
-		return nil, err
-	}
-	to, err := s.target(ctx, name)
+	to, keywords, deleted, err := s.mayAppend(ctx, name, r)
 	if err != nil {
-		return nil, err
-	}
-	if r.Size > s.server.opts.AppendLimit {
-		return nil, sdk.Errorf(sdk.KindTooLarge, "append", "A message may have at most %d octets", s.server.opts.AppendLimit)
-	}
-	keywords, deleted, err := keywordsOf(r.Flags)
-	if err != nil {
-		return nil, badCommand(err.Error())
-	}
-	if len(keywords) > maxKeywords {
-		return nil, errKeywords
-	}
-	if err := s.mailboxTakes(ctx, to.mailbox, keywords); err != nil {
 		return nil, err
 	}
 	in := bufio.NewReaderSize(raw, headerPeek)
@@ -71,6 +55,32 @@ func (s *Session) Append(ctx context.Context, name string, r AppendRequest, raw 
 		}
 	}
 	return data, nil
+}
+
+// MayAppend says why a message would not be stored: before it is sent, where a
+// program waits for that word.
+func (s *Session) MayAppend(ctx context.Context, name string, r AppendRequest) error {
+	_, _, _, err := s.mayAppend(ctx, name, r)
+	return err
+}
+
+func (s *Session) mayAppend(ctx context.Context, name string, r AppendRequest) (to *node, keywords []string, deleted bool, err error) {
+	if err := s.mayWrite(); err != nil {
+		return nil, nil, false, err
+	}
+	if to, err = s.target(ctx, name); err != nil {
+		return nil, nil, false, err
+	}
+	if r.Size > s.server.opts.AppendLimit {
+		return nil, nil, false, sdk.Errorf(sdk.KindTooLarge, "append", "A message may have at most %d octets", s.server.opts.AppendLimit)
+	}
+	if keywords, deleted, err = keywordsOf(r.Flags); err != nil {
+		return nil, nil, false, badCommand(err.Error())
+	}
+	if len(keywords) > maxKeywords {
+		return nil, nil, false, errKeywords
+	}
+	return to, keywords, deleted, s.mailboxTakes(ctx, to.mailbox, keywords)
 }
 
 // headerPeek is how much of a message is looked at for its Message-ID.
