@@ -77,7 +77,7 @@ func newWorld(t testing.TB, change ...func(*graph.Options)) *world {
 	mux.Handle("/graphql", server.Handler())
 	mux.Handle("/blobs/", server.Blobs())
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		if err := server.Shutdown(ctx); err != nil {
 			t.Errorf("shut down: %v", err)

@@ -114,7 +114,7 @@ func (w *world) report() string {
 		w.mu.Unlock()
 		select {
 		case <-came:
-		case <-time.After(10 * time.Second):
+		case <-time.After(time.Minute):
 			w.t.Fatal("no report came")
 		}
 	}
@@ -311,7 +311,7 @@ func (p *peer) play(script string) {
 // sent waits until so many messages were sent, and gives them.
 func (w *world) sent(n int) []memory.Sent {
 	w.t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		if list := w.cloud.Sent(); len(list) >= n {
 			return list
 		}

@@ -91,7 +91,7 @@ func (s *scene) ends(told <-chan struct{}) {
 	s.t.Helper()
 	select {
 	case <-told:
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		s.t.Error("nobody is told to leave")
 	}
 }

@@ -194,7 +194,7 @@ func TestSlowBodies(t *testing.T) {
 	}
 	defer slow.Close()
 	fmt.Fprint(slow, "POST /notify/example HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n1")
-	_ = slow.SetReadDeadline(time.Now().Add(20 * time.Second))
+	_ = slow.SetReadDeadline(time.Now().Add(time.Minute))
 	answer, err := io.ReadAll(slow) // until the server closes
 	if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 400 ") {
 		t.Errorf("a slow body: %q %v", answer, err)

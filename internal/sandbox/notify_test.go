@@ -39,7 +39,7 @@ func next(t *testing.T, posts <-chan string) string {
 	select {
 	case p := <-posts:
 		return p
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("no notification came")
 		return ""
 	}

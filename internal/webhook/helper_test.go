@@ -165,7 +165,7 @@ func (h *house) create(in Create) (*Endpoint, string) {
 // eventually waits for something that other goroutines bring about.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !ok(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("in vain: %s", what)
 		}
@@ -218,7 +218,7 @@ func (s *receiver) next(t testing.TB) request {
 	select {
 	case r := <-s.arrive:
 		return r
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("no request came")
 		return request{}
 	}

@@ -280,7 +280,7 @@ func (w *world) hint() provider.Hint {
 	select {
 	case h := <-w.hints:
 		return h
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		w.t.Fatal("no hint came")
 		return provider.Hint{}
 	}

@@ -31,7 +31,7 @@ func (w *world) lossy(part string) (told *int) {
 
 // watch waits until the store is broken.
 func (w *world) watch() error {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	return w.s.Watch(ctx)
 }

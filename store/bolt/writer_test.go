@@ -47,7 +47,7 @@ func (c *commits) all() []int {
 // queued waits until n jobs wait for the writer.
 func queued(t *testing.T, s *Store, n int) {
 	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for {
 		s.writer.mu.Lock()
 		have := len(s.writer.queue)

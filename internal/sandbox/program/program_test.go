@@ -39,7 +39,7 @@ func (s *syncBuffer) String() string {
 
 func waitFor(t *testing.T, path string, ended <-chan int, log *syncBuffer) sandbox.State {
 	t.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(time.Minute)
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -100,7 +100,7 @@ func TestProgramEndsWithItsParent(t *testing.T) {
 		if code != 0 {
 			t.Errorf("exit code %d:\n%s", code, &log)
 		}
-	case <-time.After(5 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("it outlived its parent")
 	}
 	if _, err := os.Stat(ready); !errors.Is(err, fs.ErrNotExist) {

@@ -185,7 +185,7 @@ func (h *hook) next(t *testing.T) (*http.Request, []byte) {
 			t.Fatal(err)
 		}
 		return r, body
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("no post came")
 	}
 	return nil, nil

@@ -148,7 +148,7 @@ func (w *world) next() post {
 	select {
 	case p := <-w.hook.posts:
 		return p
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		w.t.Fatal("no notification came")
 		return post{}
 	}
@@ -216,7 +216,7 @@ func problemOf(body map[string]any) (code, message string) {
 // counted waits until a counter of notifications has reached n.
 func (w *world) counted(outcome string, n int64) {
 	w.t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for range tick.C {
