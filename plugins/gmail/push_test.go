@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/oauth2/google"
 
+	"github.com/postern-mail/postern/internal/plugintest"
 	"github.com/postern-mail/postern/internal/sandbox"
 	"github.com/postern-mail/postern/internal/sandbox/traffic"
 	"github.com/postern-mail/postern/plugins/sdk/mail"
@@ -138,7 +139,7 @@ func next[T any](t *testing.T, from <-chan T) T {
 	select {
 	case v := <-from:
 		return v
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("nothing came")
 		panic("unreachable")
 	}
@@ -291,9 +292,10 @@ func (w *world) publish(data ...string) {
 // TestListen: what Gmail publishes is pulled, also what was published while
 // nobody listened, and what was not taken comes again.
 func TestListen(t *testing.T) {
+	var clock plugintest.Clock // put forward, the time to acknowledge is over
 	w := connected(t, func(o *sandbox.Options) {
 		o.GoogleSettings.Mail.NotifyEvery = -1
-		o.GoogleSettings.PubSub.AckDeadline = 50 * time.Millisecond
+		o.Now = clock.Now
 	})
 	w.publish(`{"emailAddress":"refused@gmail.example","historyId":1}`)
 	err := w.p.Listen(t.Context(), &provider.ListenRequest{}, func(*provider.Hint) error {
@@ -302,6 +304,7 @@ func TestListen(t *testing.T) {
 	if mail.KindOf(err) != mail.KindInternal {
 		t.Errorf("a hint that was refused: %v", err)
 	}
+	clock.Forward(time.Minute)
 	hints := make(chan provider.Hint, 1000)
 	end := w.hear(func(h *provider.Hint) error { hints <- *h; return nil })
 	if h := next(t, hints); h.LookupKey != "refused@gmail.example" {
@@ -310,6 +313,14 @@ func TestListen(t *testing.T) {
 	channel := w.watch(provider.WatchRequest{})
 	if h := next(t, hints); h.LookupKey != channel.LookupKeys[0] || h.Kind != provider.HintChanged || h.Account != "" {
 		t.Errorf("hint %+v", h)
+	}
+	// What was taken was acknowledged before the next was pulled.
+	clock.Forward(time.Minute)
+	w.publish(`{"emailAddress":"last@gmail.example","historyId":2}`)
+	for key := ""; key != "last@gmail.example"; {
+		if key = next(t, hints).LookupKey; key == "refused@gmail.example" {
+			t.Error("what was taken came again")
+		}
 	}
 	if err := end(); err != nil {
 		t.Errorf("listen ended with %v", err)
