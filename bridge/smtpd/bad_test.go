@@ -58,19 +58,18 @@ func TestPipelining(t *testing.T) {
 	}
 }
 
-// short are times that tests can wait for.
-func short(s *setup) {
-	d := 50 * time.Millisecond
-	s.times = &times{login: d, command: d, data: d, message: 4 * d, write: d, handshake: d}
+// waits is a world where one wait is short, and no other is over in a test.
+func waits(t *testing.T, short func(*times)) *world {
+	return newWorld(t, func(s *setup) {
+		long := longTimes
+		short(&long)
+		s.times = &long
+	})
 }
 
 // TestStrangersGo: who does not log in is let go, however busy.
 func TestStrangersGo(t *testing.T) {
-	w := newWorld(t, func(s *setup) {
-		long := longTimes
-		long.login = 200 * time.Millisecond
-		s.times = &long
-	})
+	w := waits(t, func(d *times) { d.login = 200 * time.Millisecond })
 	p := dial(t, w.addr)
 	must(t, p.c.SetDeadline(time.Now().Add(10*time.Second)))
 	p.play("S: 220")
@@ -90,60 +89,88 @@ func TestStrangersGo(t *testing.T) {
 
 // TestSilence: who says nothing, or too slowly, is told and let go.
 func TestSilence(t *testing.T) {
-	w := newWorld(t, short)
-	dial(t, w.addr).play("S: 220\nS: 421 4.4.2\nS!")
-	login(t, w).play("S: 421 4.4.2\nS!")
-	for name, begun := range map[string]string{"a command": "NOO", "a message": "DATA\r\nx", "a chunk": "BDAT 10\r\nx", "a challenge": ""} {
-		p := login(t, w)
-		switch begun {
-		case "":
-			p = dial(t, w.addr)
-			p.send("EHLO x\r\nAUTH LOGIN\r\n")
-		default:
-			p.send("MAIL FROM:<ann@example.com>\r\nRCPT TO:<bob@example.com>\r\n" + begun)
-		}
+	const short = 50 * time.Millisecond // for what needs nothing said in time
+	told := func(t *testing.T, p *peer) {
+		t.Helper()
 		all, err := io.ReadAll(p.in)
 		if err != nil && !errors.Is(err, syscall.ECONNRESET) { // it closes over what it has not read
-			t.Errorf("%s: %v", name, err)
+			t.Error(err)
 		}
 		if strings.Contains(string(all), "OK: queued") || !strings.Contains(string(all), "421 4.4.2") && !strings.Contains(string(all), "451 4.3.0") {
-			t.Errorf("%s: %q", name, all)
+			t.Errorf("it hears %q", all)
 		}
 	}
-	// A message that comes, but too slowly.
-	p := login(t, w)
-	p.play(envelope + "C: DATA\nS: 354")
+	begun := func(what string) func(*testing.T, *world) {
+		return func(t *testing.T, w *world) {
+			p := login(t, w)
+			p.send("MAIL FROM:<ann@example.com>\r\nRCPT TO:<bob@example.com>\r\n" + what)
+			told(t, p)
+		}
+	}
+	for name, c := range map[string]struct {
+		short func(*times)
+		run   func(*testing.T, *world)
+	}{
+		"a stranger": {func(d *times) { d.login = short }, func(t *testing.T, w *world) { dial(t, w.addr).play("S: 220\nS: 421 4.4.2\nS!") }},
+		"a challenge": {func(d *times) { d.login = time.Second }, func(t *testing.T, w *world) {
+			p := dial(t, w.addr)
+			p.send("EHLO x\r\nAUTH LOGIN\r\n")
+			told(t, p)
+		}},
+		"nothing":   {func(d *times) { d.command = short }, func(t *testing.T, w *world) { login(t, w).play("S: 421 4.4.2\nS!") }},
+		"a command": {func(d *times) { d.command = time.Second }, begun("NOO")},
+		"a message": {func(d *times) { d.data = time.Second }, begun("DATA\r\nx")},
+		"a chunk":   {func(d *times) { d.data = time.Second }, begun("BDAT 10\r\nx")},
+		"a message that comes too slowly": {func(d *times) { d.message = time.Second }, func(t *testing.T, w *world) {
+			p := login(t, w)
+			p.play(envelope + "C: DATA\nS: 354")
+			letGo(t, p, "x", 10*time.Millisecond)
+		}},
+		"TLS that does not begin": {func(d *times) { d.handshake = short }, func(t *testing.T, w *world) {
+			p := dial(t, w.tls)
+			if b, err := io.ReadAll(p.c); len(b) != 0 || err != nil {
+				t.Errorf("who does not begin TLS hears %q, %v", b, err)
+			}
+		}},
+		"STARTTLS that does not begin": {func(d *times) { d.handshake = short }, func(t *testing.T, w *world) {
+			for _, instead := range []string{"", "C: what?\n"} {
+				dial(t, w.addr).play("S: 220\nC: EHLO x\nS: 250\nC: STARTTLS\nS: 220\n" + instead + "S!")
+			}
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := waits(t, c.short)
+			c.run(t, w)
+			if n := len(w.cloud.Sent()); n != 0 || w.waiting() != 0 {
+				t.Errorf("%d messages were sent, %d wait", n, w.waiting())
+			}
+		})
+	}
+}
+
+// letGo says the same again and again until the connection is ended.
+func letGo(t *testing.T, p *peer, what string, pause time.Duration) {
+	t.Helper()
 	for {
-		if _, err := io.WriteString(p.c, "x"); err != nil {
-			break
+		if _, err := io.WriteString(p.c, what); errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatal("it is not let go")
+		} else if err != nil {
+			return
 		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	// TLS that does not begin.
-	c, err := net.Dial("tcp", w.tls)
-	must(t, err)
-	defer c.Close()
-	if b, _ := io.ReadAll(c); len(b) != 0 {
-		t.Errorf("who does not begin TLS hears %q", b)
-	}
-	p = dial(t, w.addr)
-	p.play("S: 220\nC: EHLO x\nS: 250\nC: STARTTLS\nS: 220\nC: what?\nS!")
-	if n := len(w.cloud.Sent()); n != 0 || w.waiting() != 0 {
-		t.Errorf("%d messages were sent, %d wait", n, w.waiting())
+		time.Sleep(pause)
 	}
 }
 
 // TestNeverReads: who sends and never reads is let go, and costs nobody else
 // anything.
 func TestNeverReads(t *testing.T) {
-	w := newWorld(t, short)
+	w := waits(t, func(d *times) { d.write = time.Second })
 	p := dial(t, w.addr)
 	must(t, p.c.(*net.TCPConn).SetReadBuffer(4096))
-	for {
-		if _, err := io.WriteString(p.c, strings.Repeat("NOOP\r\n", 1000)); err != nil {
-			break // it was let go
-		}
-	}
+	// The answers repeat the name, and fill what there is for them before the
+	// commands are too many.
+	letGo(t, p, "EHLO "+strings.Repeat("x", 1900)+"\r\n", 0)
 	login(t, w).play("C: QUIT\nS: 221")
 }
 
