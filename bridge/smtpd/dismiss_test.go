@@ -105,7 +105,7 @@ func TestRevokedWaiting(t *testing.T) {
 func TestRevokedDeaf(t *testing.T) {
 	w := newWorld(t, func(s *setup) {
 		long := longTimes
-		long.farewell = 10 * time.Millisecond
+		long.farewell = time.Second // within which the last word is said
 		s.times = &long
 	})
 	p := login(t, w)
