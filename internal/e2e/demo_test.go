@@ -122,15 +122,20 @@ func launchDemo(t *testing.T, dir string, args ...string) *demo {
 	if err := d.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	read := make(chan struct{})
 	go func() {
+		defer close(read)
 		s := bufio.NewScanner(r)
+		s.Buffer(nil, 1<<20)
 		for s.Scan() {
 			d.lines.add(s.Text(), false)
 		}
+		_, _ = io.Copy(io.Discard, r)
 	}()
 	go func() {
 		d.err = d.cmd.Wait()
 		_ = w.Close()
+		<-read
 		d.lines.add("", true)
 		close(d.done)
 	}()
