@@ -30,8 +30,8 @@ func TestCheckConfig(t *testing.T) {
 	public := s["public_url"].(string)
 
 	// serve says it as well: this is a sandbox.
-	if log := p.lines.String(); !contains(log, "plugin warns of its settings", "authority, graph_url") {
-		t.Errorf("serve does not warn of the sandbox's addresses:\n%s", log)
+	if _, err := p.lines.wait(d.ctx(), func(s string) bool { return contains(s, "plugin warns of its settings", "authority, graph_url") }); err != nil {
+		t.Errorf("serve does not warn of the sandbox's addresses: %v\n%s", err, p.lines)
 	}
 
 	// The gateway runs: it is the one that answers at its public URL.
