@@ -188,11 +188,12 @@ func TestSubmissionsThatFail(t *testing.T) {
 	p.fault(ada, map[string]any{"match": "POST /me/messages/{id}/send", "status": 403})
 	replies(t, "refused", p.send(p.letter(grace, "refused at once"), grace), 550, "")
 	p.noFaults()
-	p.fault(ada, map[string]any{"match": "POST /me/messages/{id}/send", "status": 503, "times": 1})
+	p.control("PUT", "/control/faults", `[
+		{"cloud": "microsoft", "user": "`+ada+`", "match": "POST /me/messages/{id}/send", "status": 503, "times": 1},
+		{"cloud": "microsoft", "user": "`+ada+`", "match": "POST /me/messages/{id}/send", "status": 403, "times": 1}]`, nil)
 	if err := p.send(p.letter(grace, "refused later"), grace); err != nil {
 		t.Fatal(err)
 	}
-	p.fault(ada, map[string]any{"match": "POST /me/messages/{id}/send", "status": 403, "times": 1})
 	var found []imap.UID
 	p.eventually("a report is in the inbox", func() bool {
 		found = p.find("INBOX", "Not sent: refused later")
