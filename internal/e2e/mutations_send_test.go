@@ -150,7 +150,7 @@ func (c *changes) submitMessage(t *testing.T) {
 }
 
 func (c *changes) cancelSubmission(t *testing.T) {
-	at := time.Now().Add(1500 * time.Millisecond).UTC().Format(time.RFC3339Nano)
+	at := time.Now().Add(10 * time.Second).UTC().Format(time.RFC3339Nano)
 	cancelled, state := c.submit(map[string]any{"to": []string{grace}, "subject": "cancelled", "text": "no", "sendAt": at})
 	if state != "SCHEDULED" {
 		t.Fatalf("the submission is %s", state)
