@@ -24,7 +24,7 @@ func TestDiskNearlyFull(t *testing.T) {
 		return g.try(`mutation($a: ID!, $at: Time) { submitMessage(input: {account: $a, to: ["`+grace+`"], subject: "taken on", text: "x", sendAt: $at}) { id } }`,
 			map[string]any{"a": account, "at": at}, nil)
 	}
-	if errs := submit(time.Now().Add(3 * time.Second).UTC().Format(time.RFC3339)); len(errs) > 0 {
+	if errs := submit(time.Now().Add(10 * time.Second).UTC().Format(time.RFC3339Nano)); len(errs) > 0 {
 		t.Fatal(errs)
 	}
 
