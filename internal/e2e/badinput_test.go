@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -50,9 +49,8 @@ var long = strings.Repeat("long ", 4000)
 // TestBadInput gives the gateway what it must refuse: each with a code, at
 // once, and with nothing half done.
 func TestBadInput(t *testing.T) {
-	t.Setenv("POSTERN_CONNECT_LINK_LIFE", "4s")
 	d := startDemo(t)
-	w := &bad{demo: d, ada: d.account(ada), grace: d.account(grace), expiring: d.link(nil), begun: time.Now()}
+	w := &bad{demo: d, ada: d.account(ada), grace: d.account(grace)}
 	w.message = (&changes{demo: d, ada: w.ada}).arrive("as it was").ID
 	before := d.shape()
 	for _, part := range []struct {
@@ -83,9 +81,6 @@ func TestBadInput(t *testing.T) {
 type bad struct {
 	*demo
 	ada, grace, message string
-	// expiring is a link that was made at begun.
-	expiring string
-	begun    time.Time
 }
 
 // refused runs an operation that must end with one error of a code.
