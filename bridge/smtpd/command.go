@@ -121,10 +121,10 @@ func (c *conn) take(line []byte) error {
 		}
 	}
 	if verb == "AUTH" && !c.authed {
-		switch mech, initial, given := strings.Cut(strings.TrimSpace(arg), " "); {
-		case mech == "":
+		switch words := strings.Fields(arg); {
+		case len(words) == 0:
 			return c.say("501 5.5.4 AUTH wants a mechanism")
-		case given && initial != "=" && !encoded(initial):
+		case len(words) > 1 && !encoded(words[1]):
 			return c.say(notEncoded)
 		}
 	}
@@ -178,7 +178,8 @@ func (c *conn) upgrade(arg string) error {
 // notEncoded answers what is no base64 (RFC 4954, 4: 501, not to be tried again).
 const notEncoded = "501 5.5.2 This is no base64"
 
+// encoded reports whether it is base64; "=" is how nothing is written there.
 func encoded(s string) bool {
 	_, err := base64.StdEncoding.DecodeString(s)
-	return err == nil
+	return err == nil || s == "="
 }

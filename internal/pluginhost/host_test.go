@@ -34,7 +34,7 @@ func TestStartAndStop(t *testing.T) {
 		t.Errorf("status: %+v, plugin's pid %s", s, m.Name)
 	}
 	info, err := r.Info("one")
-	if err != nil || info.Name != "fake" {
+	if err != nil || info.Name != "fake" || !info.HoldsKeyword("configured") { // what it says of itself with its settings
 		t.Errorf("info: %v, %v", info, err)
 	}
 	// A call may be served before the core is told of the start.

@@ -65,14 +65,23 @@ func (i *instance) start(ctx context.Context) (*live, error) {
 		proc.Stop()
 		return nil, err
 	}
-	describeCtx, cancel := context.WithTimeout(ctx, describeTimeout)
-	l.info, err = proc.Provider.Describe(describeCtx)
-	cancel()
-	if err != nil {
-		return fail(fmt.Errorf("describe plugin: %w", err))
+	describe := func() (*provider.Info, error) {
+		ctx, cancel := context.WithTimeout(ctx, describeTimeout)
+		defer cancel()
+		info, err := proc.Provider.Describe(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("describe plugin: %w", err)
+		}
+		return info, nil
+	}
+	if l.info, err = describe(); err != nil {
+		return fail(err)
 	}
 	i.update(func(s *InstanceStatus) { s.Version = l.info.Version })
 	if err := i.configure(ctx, proc, l.info, cfg); err != nil {
+		return fail(err)
+	}
+	if l.info, err = describe(); err != nil { // what it holds may be a matter of its settings
 		return fail(err)
 	}
 	host := &sessionHost{instance: i.name, sink: i.host.o.Sink, accounts: l.accounts, opened: make(chan struct{})}

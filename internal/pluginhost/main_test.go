@@ -111,9 +111,15 @@ type fake struct {
 func newFake() *fake { return &fake{open: map[string]string{}, hosted: make(chan struct{})} }
 
 func (f *fake) Describe(context.Context) (*provider.Info, error) {
-	return &provider.Info{Name: "fake", Version: "1.2.3", Scope: mail.ScopeAccount, Settings: []provider.Setting{
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	info := &provider.Info{Name: "fake", Version: "1.2.3", Scope: mail.ScopeAccount, Settings: []provider.Setting{
 		{Name: "client_secret", Required: true, Secret: true}, {Name: "refuse"}, {Name: "label"},
-	}}, nil
+	}}
+	if f.settings != nil {
+		info.Keywords = []string{"configured"}
+	}
+	return info, nil
 }
 
 func (f *fake) Configure(_ context.Context, r *provider.ConfigureRequest) (*provider.ConfigureResponse, error) {

@@ -18,6 +18,10 @@ const (
 // $forwarded, nor for free keywords, which the core keeps itself. One history
 // tells of the whole account, and a listing of it is told with all metadata.
 func (p *Provider) Describe(context.Context) (*provider.Info, error) {
+	keywords := []string{mail.Seen, mail.Flagged, mail.Draft}
+	if c := p.conf.Load(); c == nil || c.categories == categoriesKeywords {
+		keywords = append(keywords, categoryKeywords()...)
+	}
 	return &provider.Info{
 		Name:     "gmail",
 		Title:    "Gmail and Google Workspace",
@@ -29,7 +33,7 @@ func (p *Provider) Describe(context.Context) (*provider.Info, error) {
 			provider.CapModify, provider.CapAppend, provider.CapCopy, provider.CapDelete, provider.CapPurge,
 			provider.CapSend, provider.CapIdentities, provider.CapWatch, provider.CapListen,
 		},
-		Keywords:       append([]string{mail.Seen, mail.Flagged, mail.Draft}, categoryKeywords()...),
+		Keywords:       keywords,
 		Scope:          mail.ScopeAccount,
 		FeedEnumerates: true,
 		Limits:         provider.Limits{MaxMessageBytes: maxInsert, ModifyBatch: 1000, FetchBatch: 100},

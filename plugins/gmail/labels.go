@@ -87,7 +87,7 @@ func (c *config) isMailbox(label string) bool {
 // UNREAD, and has none.
 func (c *config) keywordLabel(keyword string) (label string, ok bool) {
 	for l, k := range marks {
-		if k == keyword && (l == labelStarred || c.categories != categoriesMailboxes) {
+		if k == keyword && (l == labelStarred || c.categories == categoriesKeywords) {
 			return l, true
 		}
 	}

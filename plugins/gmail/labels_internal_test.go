@@ -71,6 +71,31 @@ func TestStateOfLabels(t *testing.T) {
 	}
 }
 
+// TestKeywordsBySetting: Gmail is said to hold the keywords of categories only where
+// a label of it stands for them. The others the core keeps itself.
+func TestKeywordsBySetting(t *testing.T) {
+	for _, categories := range []string{"", categoriesKeywords, categoriesMailboxes, categoriesHidden} {
+		p := New(Options{})
+		c := &config{categories: categories}
+		if categories != "" { // else it was not configured yet
+			p.conf.Store(c)
+		}
+		info, err := p.Describe(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, k := range append(categoryKeywords(), mail.Flagged) {
+			_, held := c.keywordLabel(k)
+			if categories == "" {
+				held = true
+			}
+			if info.HoldsKeyword(k) != held {
+				t.Errorf("categories %q: %s is said to be held: %v, and is: %v", categories, k, !held, held)
+			}
+		}
+	}
+}
+
 func TestEnvelopeOfUglyHeaders(t *testing.T) {
 	h := func(kv ...string) (out []*gmailapi.MessagePartHeader) {
 		for i := 0; i < len(kv); i += 2 {

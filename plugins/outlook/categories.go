@@ -23,7 +23,7 @@ func categoryKeyword(category string) string {
 		case r == '_' && i+1 < len(lower) && lower[i+1] == 'x',
 			r == '$' && i == 0,
 			r <= ' ' || r >= utf8.RuneSelf || r == 0x7f,
-			strings.ContainsRune(`(){}[]%*"\`, r):
+			strings.ContainsRune(`(){]%*"\`, r):
 			fmt.Fprintf(&b, "_x%04x_", r)
 		default:
 			b.WriteRune(r)

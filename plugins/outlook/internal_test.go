@@ -268,6 +268,7 @@ func TestCategories(t *testing.T) {
 		"a_x0020_b":    "a_x005f_x0020_b",
 		"Müller (x)":   "m_x00fc_ller_x0020__x0028_x_x0029_",
 		"😀":            "_x1f600_",
+		"[work}":       "[work}", // both may stand in an atom (RFC 9051, 9)
 		"tab\tnew":     "tab_x0009_new",
 		`q"u*o%t\e`:    "q_x0022_u_x002a_o_x0025_t_x005c_e",
 	} {

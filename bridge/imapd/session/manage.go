@@ -144,12 +144,15 @@ func (s *Session) Delete(ctx context.Context, name string) error {
 	if s.sel != nil && s.sel.mailbox.ID == n.mailbox.ID {
 		s.leave()
 	}
-	s.unmade(ctx, n)
-	if n.mailbox.Subscription != store.Subscribed {
-		return nil
+	if n.mailbox.Subscription == store.Subscribed {
+		// Who subscribed to a name stays subscribed (RFC 9051, 6.3.7).
+		err := s.server.opts.Store.Update(ctx, func(tx store.Tx) error { return tx.PutSubscribedName(s.account, n.name) })
+		if err != nil {
+			return err
+		}
 	}
-	// Who subscribed to a name stays subscribed (RFC 9051, 6.3.7).
-	return s.server.opts.Store.Update(ctx, func(tx store.Tx) error { return tx.PutSubscribedName(s.account, n.name) })
+	s.unmade(ctx, n)
+	return nil
 }
 
 // unmadeRounds is how many rounds a deletion waits for: one finds that the messages

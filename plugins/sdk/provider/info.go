@@ -45,7 +45,8 @@ type Info struct {
 	Capabilities []Capability
 	// Keywords that the provider can hold; "*" stands for free ones. The core
 	// keeps the others itself. Where one takes another's place, the results of
-	// Modify say so.
+	// Modify say so. They may be a matter of the settings: Describe is called
+	// again after Configure.
 	Keywords []string
 	// Scope is what a change cursor covers.
 	Scope mail.Scope
