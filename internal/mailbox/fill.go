@@ -38,6 +38,9 @@ const (
 	// fillLag is how many bodies may be missing of an account of which all were
 	// here, and it still counts as whole.
 	fillLag = 100
+	// fillIndexed is after how many bodies the search index is told, while more
+	// come: as many as it folds at once.
+	fillIndexed = 4096
 )
 
 // fill knows what is still to be brought of which account.
@@ -65,6 +68,7 @@ type filling struct {
 	retry    time.Time
 	recent   bool // the list is of recent messages alone
 	gauged   int  // what the gauge holds of it
+	brought  int  // since the search index was told
 	gone     bool // the account is not there
 	// whole: all bodies of the account have been brought, but for those of late.
 	// Anybody may read it.
@@ -113,11 +117,13 @@ func (f *fill) isWhole(account string) bool {
 	return x != nil && x.whole.Load()
 }
 
-// judge says whether the account is whole now. It becomes so when nothing waits
-// any more, and ceases to be when much does.
-func (x *filling) judge(acct *store.Account) {
-	n := len(x.todo) + len(x.failed)
-	x.whole.Store(!x.recent && !acct.SyncedAt.IsZero() && n <= fillLag && (len(x.todo) == 0 || x.whole.Load()))
+// judge says whether the account is whole now, and reports whether it just became
+// so. It does when nothing waits any more, and ceases to be when much does.
+func (x *filling) judge(acct *store.Account) (became bool) {
+	n, was := len(x.todo)+len(x.failed), x.whole.Load()
+	is := !x.recent && !acct.SyncedAt.IsZero() && n <= fillLag && (len(x.todo) == 0 || was)
+	x.whole.Store(is)
+	return is && !was
 }
 
 // signal wakes one that waits; the caller holds the lock.
@@ -217,7 +223,13 @@ func (s *Service) fillSome(ctx context.Context, x *filling) (after time.Duration
 		s.log.WarnContext(ctx, "bodies not listed", "account", x.account, "error", err)
 		return fillRetry, true
 	}
-	defer x.judge(acct)
+	defer func() {
+		// What has come is scanned by each search until it is in the index.
+		if became := x.judge(acct); s.opts.Text != nil && (became || x.brought >= fillIndexed) {
+			s.opts.Text.Touch(acct.ID)
+			x.brought = 0
+		}
+	}()
 	if len(x.todo) == 0 {
 		if len(x.failed) == 0 {
 			return 0, false
@@ -248,6 +260,7 @@ func (s *Service) fillSome(ctx context.Context, x *filling) (after time.Duration
 		}
 	}
 	x.todo = append(left, x.todo[n:]...)
+	x.brought += n - len(left)
 	if after > 0 && ctx.Err() == nil {
 		// Bodies ahead are a comfort: the mirror is in step without them.
 		s.log.InfoContext(ctx, "bodies wait for their provider", "account", x.account, "missing", len(x.todo), "after", after)

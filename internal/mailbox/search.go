@@ -19,6 +19,8 @@ import (
 type TextSearcher interface {
 	// Search looks through messages of an account, and gives a result for each.
 	Search(ctx context.Context, account string, q textindex.Query, messages []string) ([]textindex.Result, error)
+	// Touch has an account looked at soon, of which many texts have come.
+	Touch(account string)
 }
 
 const (

@@ -35,6 +35,34 @@ func (w *world) indexed(fresh int) *textindex.Index {
 	return index
 }
 
+// told counts how often an index is told of what has come.
+type told struct {
+	TextSearcher
+	n int
+}
+
+func (t *told) Touch(account string) { t.n++ }
+
+// TestIndexIsToldOnceAllIsHere: searches follow when the last body of an account has
+// come; what comes one by one later does not wake the index each time.
+func TestIndexIsToldOnceAllIsHere(t *testing.T) {
+	w := newWorld(t, memory.Options{})
+	to := &told{TextSearcher: w.indexed(1)}
+	w.svc.opts.Text = to
+	for i := range 3 {
+		w.deliver(fmt.Sprint("a", i), memory.Delivery{})
+	}
+	w.rounds()
+	if x := w.filled(); to.n != 1 || !x.whole.Load() {
+		t.Errorf("told %d times when all was here (%v)", to.n, x.whole.Load())
+	}
+	w.deliver("later", memory.Delivery{})
+	w.rounds()
+	if w.filled(); to.n != 1 {
+		t.Errorf("told %d times, one for a single message", to.n)
+	}
+}
+
 // filled brings all bodies ahead.
 func (w *world) filled() *filling {
 	w.t.Helper()
